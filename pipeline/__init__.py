@@ -1,0 +1,1 @@
+"""Image insights for a whole catalogue: manifest -> prepare -> fetch -> sink."""

@@ -1,0 +1,153 @@
+"""The one error tree of the project, and the exit codes its leaves end a run with.
+
+PipelineError
+├── UsageError               exit 2: nothing was sent
+│   ├── ConfigError          the config file, every problem at once
+│   ├── ManifestError        the manifest can't be read at all, or lacks a column
+│   └── Misconfigured        the service itself says that the request's settings are wrong
+├── RowError                 one row fails; its stage turns it into a Failure, it never crosses a stage
+│   ├── SourceError          the picture's bytes can't be had
+│   └── PrepareError         the bytes are no picture that can be sent
+├── StopRun                  the run drains, commits, and exits with the code of the leaf
+│   ├── TooManyFailures      exit 3
+│   ├── OutputError          exit 3: disk full, output or ledger not writable
+│   ├── Stalled              exit 3: nothing moved for too long
+│   ├── KeyRefused           exit 4
+│   ├── QuotaUsedUp          exit 5
+│   ├── DeadlineReached      exit 6
+│   └── Signalled            exit 128 + signal
+├── JobLocked                exit 7: another run holds the lock
+└── ServiceError             exit 3: the embedded service can't start or has died
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command tells cron (README, "Exit codes")."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    ABORTED = 3
+    KEY_REFUSED = 4
+    QUOTA = 5
+    DEADLINE = 6
+    LOCKED = 7
+
+
+class PipelineError(Exception):
+    """Anything this project raises on purpose; its text is one sentence for the user."""
+
+    exit_code: int = ExitCode.ABORTED
+
+
+class UsageError(PipelineError):
+    """Wrong config, manifest or usage: found before anything was sent."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """The config is wrong; `problems` holds one sentence for each, with its key path."""
+
+    def __init__(self, place: str, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{place}: {problem}" for problem in problems))
+
+
+class ManifestError(UsageError):
+    """The manifest can't be read at all, or lacks a column the config names."""
+
+
+class Misconfigured(UsageError):
+    """The service refuses the settings of the request, so every further row would fail alike."""
+
+
+class RowError(PipelineError):
+    """One row fails with a stable `code` (kebab-case) and a sentence; `retryable`: later runs try it again."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        self.code = code
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class SourceError(RowError):
+    """The picture's bytes can't be had: no such file, a refused address, a failed download."""
+
+
+class PrepareError(RowError):
+    """The bytes are no picture that can be sent: truncated, a bomb, an unknown format."""
+
+
+class StopRun(PipelineError):
+    """Ends the run: what is in flight is finished and committed, then the process exits with `exit_code`."""
+
+    reason: str = "aborted"
+
+    def __init__(self, message: str, *, resume_after: datetime | None = None) -> None:
+        self.resume_after = resume_after
+        super().__init__(message)
+
+
+class TooManyFailures(StopRun):
+    """More rows failed than `output.max_failed` allows, or too many one after another."""
+
+    reason = "too-many-failures"
+
+
+class OutputError(StopRun):
+    """The output folder or the ledger can't be written: disk full, permissions."""
+
+    reason = "output"
+
+
+class Stalled(StopRun):
+    """Nothing moved for longer than the stall watch allows."""
+
+    reason = "stalled"
+
+
+class KeyRefused(StopRun):
+    """The service refuses the key or its permission (401, 403 InsufficientAuthorization)."""
+
+    reason = "key-refused"
+    exit_code = ExitCode.KEY_REFUSED
+
+
+class QuotaUsedUp(StopRun):
+    """The service's or our own quota of calls is used up; `resume_after` says when to go on."""
+
+    reason = "quota"
+    exit_code = ExitCode.QUOTA
+
+
+class DeadlineReached(StopRun):
+    """`max_runtime` or `stop_at` has come."""
+
+    reason = "deadline"
+    exit_code = ExitCode.DEADLINE
+
+
+class Signalled(StopRun):
+    """SIGINT or SIGTERM arrived."""
+
+    reason = "signal"
+
+    def __init__(self, signal_name: str, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(f"stopped by {signal_name}")
+
+
+class JobLocked(PipelineError):
+    """Another run of the same job holds its lock."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class ServiceError(PipelineError):
+    """The embedded insights service can't start, or has died."""

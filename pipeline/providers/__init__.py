@@ -1,0 +1,1 @@
+"""How one insight API is asked and understood; pure functions, no I/O."""

@@ -1,0 +1,188 @@
+"""What flows from stage to stage: Row, Prepared, Request, Answer, Outcome, Failure.
+
+Frozen values only: a stage returns a new one. The record that leaves the pipeline is JSON by nature and is typed in schema.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.schema import Insights
+
+Stage = Literal["manifest", "source", "prepare", "fetch", "read"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """A region of interest in fractions 0..1 of the upright picture (reference 000, cropArea)."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFile:
+    """A picture on disk: `path` is real and inside the root, `name` is what the manifest says."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteUrl:
+    """A picture behind an http(s) URL."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsightsToken:
+    """A picture the service knows already (reference 004, imageInsightsToken)."""
+
+    token: str
+
+
+Image = LocalFile | RemoteUrl | InsightsToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the manifest; `ordinal` counts rows from 0, `line` is the line of the file, from 1."""
+
+    id: str
+    image: Image
+    ordinal: int
+    line: int
+    crop: Crop | None = None
+    query: str | None = None
+    site: str | None = None
+    market: str | None = None
+    carry: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a row has no record: one line of failures.jsonl (design 5, Failure)."""
+
+    id: str | None
+    line: int
+    ordinal: int
+    image: str | None
+    stage: Stage
+    code: str
+    message: str
+    http_status: int | None = None
+    attempts: int = 0
+    retryable: bool = False
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFacts:
+    """What the original picture is; width and height in px, upright, after `orientation` (EXIF 1-8) is applied."""
+
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    format: str
+    orientation: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Bytes within the provider's limits, and how they came about.
+
+    `action` passed: the file's own bytes, untouched; stripped: metadata segments left out, the pixels' bytes untouched;
+    encoded: a new encoding. `scale` is sent side / original side, `encodes` counts encoder runs, `ms` is CPU-side wall time.
+    """
+
+    source: SourceFacts
+    data: bytes = field(repr=False)
+    action: Literal["passed", "stripped", "encoded"]
+    width: int
+    height: int
+    format: str
+    media_type: str
+    quality: int | None = None
+    scale: float = 1.0
+    encodes: int = 0
+    ms: float = 0.0
+
+
+Form = Literal["bytes", "url", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call, complete but for the endpoint and the key: the same Request always has the same bytes.
+
+    `target` is the path and the encoded query below the endpoint. `crop` is kept so that boxes can be mapped back.
+    `session_headers` follow a conversation (X-MSEdge-ClientID) and never change what is asked.
+    """
+
+    method: Literal["GET", "POST"]
+    target: str
+    form: Form
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    crop: Crop | None = None
+
+    def fingerprint(self, identity: str) -> bytes:
+        """Return 32 bytes that name what is asked of the service `identity`: equal fingerprints, one call."""
+        digest = sha256()
+        for part in (identity, self.method, self.target, *(f"{name}: {value}" for name, value in self.headers)):
+            digest.update(part.encode() + b"\n")
+        digest.update(self.body)
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back from one call, whole and unread; `headers` has lower-case names and only what is worth keeping.
+
+    `asked_at` is Unix time in seconds, `ms` the wall time of the last attempt, `attempts` how many sends it took.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    asked_at: float
+    attempts: int = 1
+    ms: float = 0.0
+    from_store: bool = False
+
+
+ProblemKind = Literal["row", "transient", "throttled", "quota", "refused", "misconfigured"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """An answer that is no success, classified (design 4, Provider). `retry_after` is in seconds from now.
+
+    `details` holds what the service said beyond the message: parameter, value, sub_code, trace_id, more.
+    """
+
+    kind: ProblemKind
+    code: str
+    message: str
+    http_status: int | None = None
+    retry_after: float | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An answer understood: its insights, and the next page's request where there is one worth asking for."""
+
+    insights: Insights
+    more: Request | None = None
+
+
+Outcome = Reading | Problem

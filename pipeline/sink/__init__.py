@@ -1,0 +1,1 @@
+"""Stage 4: records, failures, the ledger and the stored answers."""
