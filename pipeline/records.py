@@ -1,6 +1,6 @@
 """What flows from stage to stage: Row, Prepared, Request, Answer, Outcome, Failure.
 
-Frozen values only: a stage returns a new one. The record that leaves the pipeline is JSON by nature and is typed in schema.py.
+Frozen values only: a stage returns a new one. The record that leaves the pipeline is JSON by nature: see schema.py.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Prepared:
     """Bytes within the provider's limits, and how they came about.
 
     `action` passed: the file's own bytes, untouched; stripped: metadata segments left out, the pixels' bytes untouched;
-    encoded: a new encoding. `scale` is sent side / original side, `encodes` counts encoder runs, `ms` is CPU-side wall time.
+    encoded: a new encoding. `scale` is sent side / original side, `encodes` counts encoder runs, `ms` is
+    the wall time it took.
     """
 
     source: SourceFacts

@@ -1,8 +1,8 @@
 """The record, schema "1": the JSON line that every provider's answers become (docs/record.md explains each field).
 
 Typed dictionaries, because a record is JSON from the moment it is read until it is written: absent scalars are
-absent, lists are always there, nothing has to be filtered out on the way. Coordinates are fractions 0..1 of the original
-picture in its upright orientation. URLs are kept verbatim.
+absent, lists are always there, nothing has to be filtered out on the way. Coordinates are fractions 0..1 of the
+original picture in its upright orientation. URLs are kept verbatim.
 """
 
 from __future__ import annotations

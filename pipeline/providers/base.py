@@ -11,7 +11,7 @@ from pipeline.records import Answer, Form, Outcome, Prepared, Request, Row
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a picture may be: `max_bytes` of the file, `max_side_px` of the longer side, the `forms` it may be sent in."""
+    """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in."""
 
     max_bytes: int
     max_side_px: int
