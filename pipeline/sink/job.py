@@ -1,0 +1,85 @@
+"""The files of one job in its output folder: lock, ledger, stored answers, insights.jsonl, failures.jsonl.
+
+Opening brings them to one state, whatever killed the run before: a replacement that had begun is ended, lines past the
+committed length are cut off (their rows are rebuilt from stored answers), rows whose lines are gone are put back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import JobLocked, OutputError
+from pipeline.sink.answers import AnswerStore
+from pipeline.sink.compact import end_move
+from pipeline.sink.ledger import FAILED_STATES, Ledger, State
+from pipeline.sink.output import JsonLines, size
+
+INSIGHTS = "insights.jsonl"
+FAILURES = "failures.jsonl"
+STATES = {INSIGHTS: (State.DONE,), FAILURES: FAILED_STATES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An open job; only the holder of its lock has one."""
+
+    folder: Path
+    ledger: Ledger
+    answers: AnswerStore
+    outputs: dict[str, JsonLines]
+
+
+@contextmanager
+def open_job(folder: Path) -> Iterator[Job]:
+    """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
+    with _locked(folder):
+        state = folder / "state.db"
+        if not state.exists() and size(folder / INSIGHTS):
+            raise OutputError(
+                f"{folder / INSIGHTS} exists without its ledger {state}; restore state.db, or move the file away"
+            )
+        ledger = Ledger(state)
+        answers = AnswerStore(state)
+        outputs = {name: _recover(folder, ledger, name) for name in STATES}
+        try:
+            yield Job(folder=folder, ledger=ledger, answers=answers, outputs=outputs)
+        finally:
+            for output in outputs.values():
+                output.close()
+            answers.close()
+            ledger.close()
+
+
+def _recover(folder: Path, ledger: Ledger, name: str) -> JsonLines:
+    path = folder / name
+    end_move(ledger, path)
+    committed = ledger.committed(name)
+    if size(path) < committed:
+        committed = ledger.cut(name, STATES[name], size(path))
+    return JsonLines(path, committed)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the job's flock; the system lets go of it when the holder dies, however it dies."""
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        raise OutputError(f"{folder} can't be written ({exc.strerror}); check output.dir and its permissions") from exc
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    except BlockingIOError:
+        holder = os.pread(fd, 20, 0).decode().strip() or "unknown"
+        raise JobLocked(f"another run (process {holder}) is working on {folder}; it holds {path}") from None
+    finally:
+        os.close(fd)

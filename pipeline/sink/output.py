@@ -1,0 +1,86 @@
+"""One JSONL file, appended in whole lines and never torn: what lies past the committed length is cut off on opening."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import OutputError
+
+
+class JsonLines:
+    """The file at `path`, of which `committed` bytes count. Raises OutputError where it can't be written."""
+
+    def __init__(self, path: Path, committed: int) -> None:
+        self.path = path
+        self.length = committed
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            os.ftruncate(self._fd, committed)
+        except OSError as exc:
+            raise _unwritable(path, exc) from exc
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def append(self, lines: Sequence[bytes]) -> list[int]:
+        """Append whole lines (each ends in a newline), sync them, and return where each begins.
+
+        When the disk refuses, the file is cut back to where it was.
+        """
+        places, end = [], self.length
+        for line in lines:
+            places.append(end)
+            end += len(line)
+        try:
+            _write_all(self._fd, b"".join(lines))
+            os.fdatasync(self._fd)
+        except OSError as exc:
+            os.ftruncate(self._fd, self.length)
+            raise _unwritable(self.path, exc) from exc
+        self.length = end
+        return places
+
+
+def size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` so that a reader sees the old file or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise _unwritable(path, exc) from exc
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename inside `folder` to the disk."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _unwritable(path: Path, exc: OSError) -> OutputError:
+    return OutputError(f"{path} can't be written ({exc.strerror}); nothing committed is lost, mend that and run again")
