@@ -6,6 +6,7 @@ PipelineError
 │   ├── ManifestError        the manifest can't be read at all, or lacks a column
 │   └── Misconfigured        the service itself says that the request's settings are wrong
 ├── RowError                 one row fails; its stage turns it into a Failure, it never crosses a stage
+│   ├── LineError            a line of the manifest is no row
 │   ├── SourceError          the picture's bytes can't be had
 │   └── PrepareError         the bytes are no picture that can be sent
 ├── StopRun                  the run drains, commits, and exits with the code of the leaf
@@ -74,6 +75,10 @@ class RowError(PipelineError):
         self.code = code
         self.retryable = retryable
         super().__init__(message)
+
+
+class LineError(RowError):
+    """A line of the manifest is no row: unreadable, or its id, image or crop breaks a rule."""
 
 
 class SourceError(RowError):
