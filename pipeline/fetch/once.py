@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import anyio
 
 from pipeline.providers.base import Provider
-from pipeline.records import Answer, Outcome, Request
+from pipeline.records import Answer, Outcome, Reading, Request
 
 
 class Asks(Protocol):
@@ -28,13 +28,22 @@ class _Flight:
 class Once:
     """Answers from the store, from an equal request in flight, or from the service.
 
-    `stored` looks up a fingerprint. An answer stays at hand until `forget` says that the store has it.
+    `stored` looks up a fingerprint; `keep` takes an answer that was paid for, before anyone sees it. The answer stays
+    at hand here until `forget` says that the store has it.
     """
 
-    def __init__(self, provider: Provider, asks: Asks, stored: Callable[[bytes], Answer | None]) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        asks: Asks,
+        *,
+        stored: Callable[[bytes], Answer | None],
+        keep: Callable[[bytes, Answer], Awaitable[None]],
+    ) -> None:
         self._provider = provider
         self._asks = asks
         self._stored = stored
+        self._keep = keep
         self._flights: dict[bytes, _Flight] = {}
 
     async def ask(self, request: Request) -> tuple[bytes, Answer, Outcome]:
@@ -45,12 +54,13 @@ class Once:
             if flight.result is not None:
                 answer, outcome = flight.result
                 return fingerprint, replace(answer, from_store=True), outcome
-        if answer := self._stored(fingerprint):
-            return fingerprint, answer, self._provider.read(request, answer)
+        known = self._stored(fingerprint)
+        if known is not None:
+            return fingerprint, known, self._provider.read(request, known)
         return fingerprint, *await self._fly(fingerprint, request)
 
     def forget(self, fingerprints: Iterable[bytes]) -> None:
-        """Let go of answers that the store has now, or that nobody shall share (a fault, not an answer)."""
+        """Let go of answers that the store has now."""
         for fingerprint in fingerprints:
             self._flights.pop(fingerprint, None)
 
@@ -58,10 +68,21 @@ class Once:
         """Ask the service; those who wait for the same answer get it, or try themselves where this one was stopped."""
         flight = self._flights[fingerprint] = _Flight()
         try:
-            flight.result = await self._asks.ask(request)
+            answer, outcome = await self._asks.ask(request)
+            if is_paid(outcome):
+                with anyio.CancelScope(shield=True):
+                    await self._keep(fingerprint, answer)
+            else:
+                self.forget([fingerprint])
+            flight.result = answer, outcome
         except BaseException:
-            del self._flights[fingerprint]
+            self.forget([fingerprint])
             raise
         finally:
             flight.landed.set()
-        return flight.result
+        return answer, outcome
+
+
+def is_paid(outcome: Outcome) -> bool:
+    """Tell whether an answer is worth keeping: insights, or a verdict on the picture; a fault is neither."""
+    return isinstance(outcome, Reading) or outcome.kind == "row"

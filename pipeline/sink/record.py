@@ -1,0 +1,131 @@
+"""From a row, its picture and its answers to one line of insights.jsonl or failures.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import orjson
+
+from pipeline.records import Answer, Crop, Failure, Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
+from pipeline.schema import SCHEMA_VERSION, Calls, Insights, Record, RecordSource, Sent
+
+_NO_INSIGHT = {"market", "insights_token", "unavailable", "hints"}
+_TRACE = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
+
+
+def build_record(
+    provider: str, row: Row, prepared: Prepared | None, answers: Sequence[Answer], insights: Insights
+) -> Record:
+    """Join the provider's half of a record with where the picture came from, how it was sent and what it cost."""
+    head = {
+        "schema": SCHEMA_VERSION,
+        "id": row.id,
+        "status": "ok" if says_something(insights) else "empty",
+        "provider": provider,
+        "asked_at": timestamp(min(answer.asked_at for answer in answers)),
+        "carry": dict(row.carry),
+        "source": _source(row.image, prepared),
+        "sent": _sent(row, prepared),
+        "calls": _calls(answers),
+    }
+    if row.market:
+        head["market"] = row.market
+    return cast("Record", head | insights)
+
+
+def says_something(insights: Insights) -> bool:
+    """Tell whether there is any insight: a token, a market or a hint is none."""
+    values = ((name, value) for name, value in insights.items() if name not in _NO_INSIGHT)
+    return any(value.get("items", value) if isinstance(value, dict) else value for _, value in values)
+
+
+def encode(line: Record) -> bytes:
+    """Return a record as one line of JSON."""
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def encode_failure(failure: Failure, at: float) -> bytes:
+    """Return a failure as one line of JSON; `at` is Unix time. Absent values are left out."""
+    line: dict[str, Any] = {"schema": SCHEMA_VERSION} | {
+        name: value
+        for name in Failure.__dataclass_fields__
+        if (value := getattr(failure, name)) is not None and value != {}
+    }
+    return orjson.dumps(line | {"at": timestamp(at)}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def timestamp(seconds: float) -> str:
+    """Return Unix time as UTC, such as 2026-01-31T23:59:59Z."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def image_name(image: Image) -> str:
+    """Return how the manifest names an image."""
+    match image:
+        case LocalFile():
+            return image.name
+        case RemoteUrl():
+            return image.url
+        case InsightsToken():
+            return f"token:{image.token}"
+
+
+def _source(image: Image, prepared: Prepared | None) -> RecordSource:
+    match image:
+        case LocalFile():
+            source = RecordSource(path=image.name)
+        case RemoteUrl():
+            source = RecordSource(url=image.url)
+        case InsightsToken():
+            source = RecordSource(token=image.token)
+    if prepared is None:
+        return source
+    facts = prepared.source
+    return source | {
+        "sha256": facts.sha256,
+        "width": facts.width,
+        "height": facts.height,
+        "bytes": facts.bytes,
+        "format": facts.format,
+        "orientation": facts.orientation,
+    }
+
+
+def _sent(row: Row, prepared: Prepared | None) -> Sent:
+    if prepared is None:
+        sent = Sent(form="token" if isinstance(row.image, InsightsToken) else "url")
+    else:
+        sent = Sent(
+            form="bytes",
+            action=prepared.action,
+            width=prepared.width,
+            height=prepared.height,
+            bytes=len(prepared.data),
+            format=prepared.format,
+            scale=prepared.scale,
+            encodes=prepared.encodes,
+            ms=round(prepared.ms, 1),
+        )
+        if prepared.quality is not None:
+            sent["quality"] = prepared.quality
+    if row.crop is not None:
+        sent["crop"] = _crop(row.crop)
+    return sent
+
+
+def _crop(crop: Crop) -> Any:
+    return {"left": crop.left, "top": crop.top, "right": crop.right, "bottom": crop.bottom}
+
+
+def _calls(answers: Sequence[Answer]) -> Calls:
+    paid = [answer for answer in answers if not answer.from_store]
+    traces = (next((a.headers[name] for name in _TRACE if name in a.headers), None) for a in answers)
+    return Calls(
+        count=len(paid),
+        attempts=sum(answer.attempts for answer in paid),
+        ms=round(sum(answer.ms for answer in paid), 1),
+        trace_ids=[trace for trace in traces if trace],
+        from_store=not paid,
+    )
