@@ -1,0 +1,191 @@
+"""How the service says no: one exception, the ErrorResponse bodies and statuses of reference 004 (Error codes)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from pipeline.errors import ServiceError
+
+Code = Literal[
+    "ServerError", "InvalidRequest", "RateLimitExceeded", "InvalidAuthorization", "InsufficientAuthorization"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One refused request: its HTTP status and the members of the Error object; None means absent on the wire."""
+
+    status: int
+    code: Code
+    message: str
+    sub_code: str | None = None
+    parameter: str | None = None
+    value: str | None = None
+    more_details: str | None = None
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def body(self) -> dict[str, object]:
+        """Return the ErrorResponse object."""
+        members = {
+            "code": self.code,
+            "subCode": self.sub_code,
+            "message": self.message,
+            "moreDetails": self.more_details,
+            "parameter": self.parameter,
+            "value": self.value,
+        }
+        return {"_type": "ErrorResponse", "errors": [{k: v for k, v in members.items() if v is not None}]}
+
+
+class Refused(ServiceError):
+    """A request that is answered with an ErrorResponse."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+        super().__init__(refusal.message)
+
+
+def missing(parameter: str, details: str | None = None) -> Refused:
+    """400: a required parameter, header or form part isn't there."""
+    return Refused(
+        Refusal(
+            status=400,
+            code="InvalidRequest",
+            sub_code="ParameterMissing",
+            message="Required parameter is missing.",
+            parameter=parameter,
+            more_details=details,
+        )
+    )
+
+
+def invalid(parameter: str, value: object, details: str) -> Refused:
+    """400: a value breaks its rule; `details` is the rule, `value` is shown cut to 200 characters."""
+    return Refused(
+        Refusal(
+            status=400,
+            code="InvalidRequest",
+            sub_code="ParameterInvalidValue",
+            message="Parameter has invalid value.",
+            parameter=parameter,
+            value=str(value)[:200],
+            more_details=details,
+        )
+    )
+
+
+def url_too_long(length: int) -> Refused:
+    """404: the URL has more than 2,048 characters."""
+    return Refused(
+        Refusal(
+            status=404,
+            code="InvalidRequest",
+            message="Not found.",
+            more_details=f"The URL has {length} characters; 2,048 are allowed.",
+        )
+    )
+
+
+def not_found(path: str) -> Refused:
+    """404: no endpoint has this path."""
+    return Refused(
+        Refusal(status=404, code="InvalidRequest", message="Not found.", parameter="path", value=path[:200])
+    )
+
+
+def method_not_allowed(method: str, allowed: str) -> Refused:
+    """405: the endpoint is there, but not for this method."""
+    return Refused(
+        Refusal(
+            status=405,
+            code="InvalidRequest",
+            message="Method not allowed.",
+            parameter="method",
+            value=method,
+            more_details=f"Allowed: {allowed}.",
+            headers={"Allow": allowed},
+        )
+    )
+
+
+def https_only() -> Refused:
+    """410: the service was told to take HTTPS only, and this came as plain HTTP."""
+    return Refused(
+        Refusal(status=410, code="InvalidRequest", sub_code="HttpNotAllowed", message="HTTP is not allowed; use HTTPS.")
+    )
+
+
+def unauthorized(details: str, *, redundant: bool = False) -> Refused:
+    """401: no key, an unknown key, or (`redundant`) more than one way of authenticating."""
+    return Refused(
+        Refusal(
+            status=401,
+            code="InvalidAuthorization",
+            sub_code="AuthorizationRedundancy" if redundant else "AuthorizationMissing",
+            message="Authorization is redundant." if redundant else "Authorization is required.",
+            more_details=details,
+        )
+    )
+
+
+def forbidden(state: Literal["disabled", "expired"]) -> Refused:
+    """403: the key is known, but has been disabled or has expired."""
+    return Refused(
+        Refusal(
+            status=403,
+            code="InsufficientAuthorization",
+            sub_code="AuthorizationDisabled" if state == "disabled" else "AuthorizationExpired",
+            message=f"The subscription key is {state}.",
+        )
+    )
+
+
+def too_fast(retry_after: int, details: str) -> Refused:
+    """429: more than the queries per second of the key, or more pictures in work than the service can hold."""
+    return Refused(
+        Refusal(
+            status=429,
+            code="RateLimitExceeded",
+            message=f"Rate limit is exceeded. Try again in {retry_after} seconds.",
+            more_details=details,
+            headers={"Retry-After": str(retry_after)},
+        )
+    )
+
+
+def quota_used_up(retry_after: int) -> Refused:
+    """403: the month's queries of the key are used up; `retry_after` seconds lie between now and the next month."""
+    return Refused(
+        Refusal(
+            status=403,
+            code="RateLimitExceeded",
+            message="Out of call volume quota.",
+            more_details=f"Quota will be replenished in {retry_after / 86400:.2f} days.",
+            headers={"Retry-After": str(retry_after)},
+        )
+    )
+
+
+def not_implemented(parameter: str, value: object, details: str) -> Refused:
+    """500 NotImplemented: a documented request that this service can't answer honestly; `details` says why."""
+    return Refused(
+        Refusal(
+            status=500,
+            code="ServerError",
+            sub_code="NotImplemented",
+            message="Not implemented by this service.",
+            parameter=parameter,
+            value=str(value)[:200],
+            more_details=details,
+        )
+    )
+
+
+def unexpected() -> Refused:
+    """500: a bug of ours; the trace id finds its log line."""
+    return Refused(
+        Refusal(status=500, code="ServerError", sub_code="UnexpectedError", message="Unexpected server error.")
+    )
