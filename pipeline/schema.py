@@ -48,6 +48,7 @@ class Rating(TypedDict, total=False):
     value: float
     best: float
     count: int
+    rating_count: int
     text: str
 
 
@@ -64,7 +65,9 @@ class Offer(TypedDict, total=False):
     description: str
     seller: Seller
     price: float
+    low_price: float
     currency: str
+    count: int
     availability: str
     rating: Rating
     updated: str
@@ -72,36 +75,8 @@ class Offer(TypedDict, total=False):
 
 
 @_closed
-class AggregateOffer(TypedDict, total=False):
-    name: str
-    currency: str
-    low_price: float
-    count: int
-    rating: Rating
-    offers: list[Offer]
-
-
-@_closed
-class ImageRef(TypedDict, total=False):
-    name: str
-    insights_token: str
-    image_id: str
-    content_url: str
-    host_page_url: str
-    host_page_display_url: str
-    thumbnail: Thumbnail
-    width: int
-    height: int
-    bytes: int
-    format: str
-    published: str
-    family_friendly: bool
-    accent_color: str
-    web_search_url: str
-    match: str
-    counts: Counts
-    offer: AggregateOffer
-    origin: Origin
+class AggregateOffer(Offer, total=False):
+    offers: Required[list[Offer]]
 
 
 @_closed
@@ -115,6 +90,71 @@ class Query(TypedDict, total=False):
 
 
 @_closed
+class ImageRef(TypedDict, total=False):
+    name: str
+    insights_token: str
+    image_id: str
+    content_url: str
+    host_page_url: str
+    host_page_display_url: str
+    host_page_domain: str
+    host_page_favicon_url: str
+    proxy_content_url: str
+    thumbnail: Thumbnail
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+    bytes: int
+    format: str
+    published: str
+    family_friendly: bool
+    accent_color: str
+    web_search_url: str
+    match: str
+    counts: Counts
+    offer: AggregateOffer
+    best_query: Query
+    creative_commons: str
+    visual_words: str
+    origin: Origin
+
+
+@_closed
+class Person(TypedDict, total=False):
+    name: str
+    url: str
+    description: str
+    job_title: str
+    image_url: str
+    twitter_url: str
+    web_search_url: str
+
+
+@_closed
+class Recipe(TypedDict, total=False):
+    name: str
+    url: str
+    thumbnail_url: str
+    creator: Person
+    cook_time: str
+    prep_time: str
+    total_time: str
+    rating: Rating
+    origin: Origin
+
+
+@_closed
+class ActionResults(TypedDict, total=False):
+    images: Required[list[ImageRef]]
+    offers: Required[list[Offer]]
+    queries: Required[list[Query]]
+    recipes: Required[list[Recipe]]
+    next_offset: int
+    total: int
+
+
+@_closed
 class Action(TypedDict, total=False):
     type: str
     kind: str
@@ -122,6 +162,8 @@ class Action(TypedDict, total=False):
     url: str
     web_search_url: str
     service_url: str
+    image: ImageRef
+    results: ActionResults
     extra: dict[str, Any]
 
 
@@ -157,9 +199,11 @@ class Region(TypedDict, total=False):
 
 
 @_closed
-class Text(TypedDict):
-    full: str
-    regions: list[Region]
+class Text(TypedDict, total=False):
+    full: Required[str]
+    regions: Required[list[Region]]
+    sources: Required[list[str]]
+    origin: Origin
 
 
 @_closed
@@ -167,6 +211,8 @@ class Uri(TypedDict, total=False):
     uri: Required[str]
     kind: Required[Literal["mail", "phone", "web", "other"]]
     box: Box
+    sources: Required[list[str]]
+    origin: Origin
 
 
 @_closed
@@ -184,17 +230,22 @@ class Attribution(TypedDict, total=False):
 @_closed
 class Entity(TypedDict, total=False):
     name: str
+    alternate_name: str
     types: Required[list[str]]
     id: str
+    api_url: str
     description: str
     image: ImageRef
     url: str
+    web_search_url: str
+    twitter_url: str
     read_link: str
     box: Box
     group: str
     confidence: float
     job_title: str
     attributions: Required[list[Attribution]]
+    origin: Origin
 
 
 @_closed
@@ -208,30 +259,8 @@ class SimilarImages(TypedDict, total=False):
 class Caption(TypedDict, total=False):
     text: str
     source_url: str
+    related_searches: Required[list[Query]]
     origin: Origin
-
-
-@_closed
-class Person(TypedDict, total=False):
-    name: str
-    url: str
-    description: str
-    job_title: str
-    image_url: str
-    twitter_url: str
-    web_search_url: str
-
-
-@_closed
-class Recipe(TypedDict, total=False):
-    name: str
-    url: str
-    thumbnail_url: str
-    creator: Person
-    cook_time: str
-    prep_time: str
-    total_time: str
-    rating: Rating
 
 
 @_closed
@@ -244,6 +273,7 @@ class Collection(TypedDict, total=False):
     creator: Person
     images: int
     followers: int
+    origin: Origin
 
 
 @_closed
@@ -251,6 +281,7 @@ class TriviaItem(TypedDict, total=False):
     name: str
     text: str
     host_page_url: str
+    origin: Origin
 
 
 @_closed
@@ -284,6 +315,7 @@ class Insights(TypedDict, total=False):
     text: Text
     dominant_colors: Required[list[DominantColor]]
     tags: Required[list[Tag]]
+    actions: Required[list[Action]]
     uris: Required[list[Uri]]
     entities: Required[list[Entity]]
     pages: Required[list[ImageRef]]
@@ -367,6 +399,7 @@ def no_insights() -> Insights:
     return {
         "dominant_colors": [],
         "tags": [],
+        "actions": [],
         "uris": [],
         "entities": [],
         "pages": [],
