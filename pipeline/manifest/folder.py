@@ -1,0 +1,91 @@
+"""A folder as a manifest: its pictures by content, in an order that is the same every night."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.errors import LineError, ManifestError
+from pipeline.manifest.root import Root
+
+# Files that say they are pictures are rows whatever they hold: a broken one must fail by name, not vanish.
+_CLAIMS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".avif", ".tif", ".tiff", ".bmp"}
+    | {".heic", ".heif", ".jxl", ".jp2", ".svg"}
+)
+_HEAD_BYTES = 16
+
+Found = tuple[str, LineError | None]
+
+
+def folder_files(root: Root, folder: Path) -> Iterator[Found]:
+    """Return the pictures of `folder` and below by path from the root: a folder's files by name, then its folders.
+
+    Hidden files, linked folders, and files that neither are nor claim to be pictures are passed over; a folder that
+    can't be read is yielded with its error. Held in memory: the names of one folder, and the folders still to come.
+    Raises ManifestError where the folder itself can't be read or lies outside the root.
+    """
+    top = os.fspath(root.path)
+    try:
+        start = folder.resolve().relative_to(root.path)
+        _listing(folder)
+    except OSError as exc:
+        raise ManifestError(f"manifest.path: the folder {folder} can't be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ManifestError(f"manifest.path: the folder {folder} lies outside manifest.root") from exc
+    return _walk(top, "" if start == Path() else f"{start}/")
+
+
+def _walk(top: str, start: str) -> Iterator[Found]:
+    waiting = [start]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            files, folders = _listing(f"{top}/{folder}")
+        except OSError as exc:
+            yield folder, LineError("unreadable-folder", f"the folder {folder!r} can't be read: {exc.strerror}")
+            continue
+        waiting += (f"{folder}{name}/" for name in sorted(folders, reverse=True))
+        yield from ((folder + name, None) for name in sorted(files) if _is_row(f"{top}/{folder}{name}"))
+
+
+def _listing(folder: str | Path) -> tuple[list[str], list[str]]:
+    """Return the names of a folder's regular files (also behind links) and of its own folders, but for hidden ones."""
+    files: list[str] = []
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif entry.is_file() or _is_broken_link(entry):
+                files.append(entry.name)
+    return files, folders
+
+
+def _is_broken_link(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - the entry's path is a plain string
+
+
+def _is_row(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in _CLAIMS or _holds_picture(path)  # noqa: PTH122 - a plain string
+
+
+def _holds_picture(path: str) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a plain string
+            return is_picture(file.read(_HEAD_BYTES) or b"")
+    except OSError:
+        return False
+
+
+def is_picture(head: bytes) -> bool:
+    """Tell by its first 16 bytes whether a file is a JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."""
+    return (
+        head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"))
+        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis"})
+        or (head.startswith(b"BM") and head[6:10] == bytes(4))
+    )
