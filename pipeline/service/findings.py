@@ -6,7 +6,7 @@ Colours are six upper-case hex digits without "#". Boxes are fractions (left, to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -179,8 +179,8 @@ class Engine(Protocol):
     def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Find what is known of one of the catalogue's own pictures; None where no picture has this token."""
 
-    def items(self) -> Iterator[Item]:
-        """Yield every row in the catalogue's order, for searches by words."""
+    def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
+        """Yield every row in the catalogue's order, for searches by words; or the rows of `numbers`, in their order."""
 
     def find_url(self, url: str) -> Item | None:
         """Find a row by its content URL, image column or page URL, in this order."""

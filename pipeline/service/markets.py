@@ -5,24 +5,14 @@ from __future__ import annotations
 import re
 
 DEFAULT_MARKET = "en-US"
-MARKETS = tuple(
-    (
-        "es-AR en-AU de-AT nl-BE fr-BE pt-BR en-CA fr-CA es-CL da-DK fi-FI fr-FR de-DE zh-HK en-IN en-ID it-IT ja-JP "
-        "ko-KR en-MY es-MX nl-NL en-NZ zh-CN pl-PL pt-PT en-PH ru-RU ar-SA en-ZA es-ES sv-SE fr-CH de-CH zh-TW tr-TR "
-        "en-GB en-US es-US"
-    ).split()
+# fmt: off
+MARKETS = (
+    "es-AR", "en-AU", "de-AT", "nl-BE", "fr-BE", "pt-BR", "en-CA", "fr-CA", "es-CL", "da-DK", "fi-FI", "fr-FR",
+    "de-DE", "zh-HK", "en-IN", "en-ID", "it-IT", "ja-JP", "ko-KR", "en-MY", "es-MX", "nl-NL", "en-NZ", "zh-CN",
+    "pl-PL", "pt-PT", "en-PH", "ru-RU", "ar-SA", "en-ZA", "es-ES", "sv-SE", "fr-CH", "de-CH", "zh-TW", "tr-TR",
+    "en-GB", "en-US", "es-US",
 )
-_MARKET = "en-US"
-MARKETS = tuple(
-    (
-        "es-AR en-AU de-AT nl-BE fr-BE pt-BR en-CA fr-CA es-CL da-DK fi-FI fr-FR de-DE zh-HK en-IN en-ID it-IT ja-JP "
-        "ko-KR en-MY es-MX nl-NL en-NZ zh-CN pl-PL pt-PT en-PH ru-RU ar-SA en-ZA es-ES sv-SE fr-CH de-CH zh-TW tr-TR "
-        "en-GB en-US es-US"
-    ).split()
-)
-COUNTRIES = frozenset(
-    "AR AU AT BE BR CA CL DK FI FR DE HK IN ID IT JP KR MY MX NL NZ NO CN PL PT PH RU SA ZA ES SE CH TW TR GB US".split()
-)
+# fmt: on
 _MARKET = re.compile(r"([a-z]{2})-([a-z]{2})", re.IGNORECASE)
 _RANGE = re.compile(r"([a-z]{1,8}|\*)(?:-[a-z0-9]{1,8})*(?:\s*;\s*q=([0-9.]+))?", re.IGNORECASE)
 

@@ -91,9 +91,7 @@ def url_too_long(length: int) -> Refused:
 
 def not_found(path: str) -> Refused:
     """404: no endpoint has this path."""
-    return Refused(
-        Refusal(status=404, code="InvalidRequest", message="Not found.", parameter="path", value=path[:200])
-    )
+    return Refused(Refusal(status=404, code="InvalidRequest", message="Not found.", parameter="path", value=path[:200]))
 
 
 def method_not_allowed(method: str, allowed: str) -> Refused:

@@ -13,6 +13,13 @@ from pipeline.service.markets import DEFAULT_MARKET, combine, fit_market, is_mar
 from pipeline.service.refusals import Refused, invalid, missing, url_too_long
 
 MAX_URL_LENGTH = 2048
+# fmt: off
+SEARCH_ONLY = (
+    "count", "aspect", "color", "freshness", "height", "imageContent", "imageType", "license", "maxFileSize",
+    "maxHeight", "maxWidth", "minFileSize", "minHeight", "minWidth", "size", "width",
+)
+# fmt: on
+DETAILS_ONLY = ("cab", "cal", "car", "cat", "ct", "imgUrl", "insightsToken", "modules")
 SAFE_SEARCH = ("Off", "Moderate", "Strict")
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]{2,4})?", re.IGNORECASE)
 _COUNTRY = re.compile(r"[a-z]{2}", re.IGNORECASE)

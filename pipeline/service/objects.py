@@ -1,0 +1,172 @@
+"""The protocol's objects made from what the engine knows (reference 004, Response objects): absent means absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote_plus, urlsplit
+
+from pipeline.service.findings import Crop, Item, OfferGroup, Rating
+
+Json = dict[str, Any]
+THUMBNAIL_SIDE_PX = 474
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """The service's own URLs; without a `base` that outlives this run of the service, none is given away."""
+
+    base: str | None = None
+
+    def thumbnail(self, token: str | None) -> str | None:
+        """Return the URL of a small copy of a picture of the catalogue."""
+        return f"{self.base}/thumbnails/{quote_plus(token)}" if self.base and token else None
+
+    def search(self, words: str) -> str | None:
+        """Return the URL of the image search for these words."""
+        return f"{self.base}/v7.0/images/search?q={quote_plus(words)}" if self.base else None
+
+
+def present(members: Mapping[str, Any]) -> Json:
+    """Return the members that have a value: no nulls on the wire."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def image(item: Item, links: Links, **insights: Any) -> Json:
+    """Make the Image of one row; `insights` joins what its own columns say in insightsMetadata."""
+    thumbnail = links.thumbnail(item.token)
+    metadata = present({"shoppingSourcesCount": 1 if item.price is not None else None, **insights})
+    return present(
+        {
+            "name": item.title or item.id,
+            "thumbnailUrl": thumbnail,
+            "datePublished": item.published,
+            "contentUrl": item.content_url,
+            "hostPageUrl": item.page_url,
+            "hostPageDisplayUrl": _display(item.page_url),
+            "contentSize": _size(item.bytes),
+            "encodingFormat": item.format,
+            "width": item.width,
+            "height": item.height,
+            "thumbnail": _thumbnail_size(item) if thumbnail else None,
+            "imageInsightsToken": item.token,
+            "insightsMetadata": metadata or None,
+            "imageId": item.id,
+            "accentColor": item.accent_color,
+        }
+    )
+
+
+def product(item: Item, links: Links) -> Json:
+    """Make the Image of a priced row, with its offer's summary (reference 003, ProductVisualSearch)."""
+    offers = [OfferGroup(currency=item.currency, low_price=item.price, items=(item,))] if item.price is not None else []
+    return image(item, links, aggregateOffer=aggregate_offer(offers) if offers else None)
+
+
+def aggregate_offer(groups: Sequence[OfferGroup]) -> Json:
+    """Make an AggregateOffer; its summary is given only where all offers are in one currency."""
+    items = [item for group in groups for item in group.items]
+    summary: Json = {}
+    if len(groups) == 1:
+        summary = present(
+            {
+                "name": items[0].title,
+                "priceCurrency": groups[0].currency,
+                "lowPrice": groups[0].low_price,
+                "offerCount": len(items),
+                "aggregateRating": rating(items[0].rating),
+            }
+        )
+    return {**summary, "offers": [offer(item) for item in items]}
+
+
+def offer(item: Item) -> Json:
+    """Make the Offer that a priced row is."""
+    seller = present({"name": item.seller, "image": _url(item.seller_image_url)})
+    return present(
+        {
+            "name": item.title,
+            "url": item.page_url,
+            "description": item.description,
+            "seller": seller or None,
+            "price": item.price,
+            "priceCurrency": item.currency,
+            "availability": item.availability,
+            "aggregateRating": rating(item.rating),
+            "lastUpdated": item.updated,
+        }
+    )
+
+
+def rating(value: Rating | None) -> Json | None:
+    """Make an AggregateRating."""
+    if value is None:
+        return None
+    return present({"ratingValue": value.value, "bestRating": value.best, "reviewCount": value.count})
+
+
+def recipe(item: Item) -> Json:
+    """Make the Recipe of a row that has recipe columns."""
+    assert item.recipe is not None
+    return present(
+        {
+            "name": item.title,
+            "url": item.page_url,
+            "description": item.description,
+            "creator": {"name": item.recipe.creator} if item.recipe.creator else None,
+            "cookTime": item.recipe.cook_time,
+            "prepTime": item.recipe.prep_time,
+            "totalTime": item.recipe.total_time,
+            "aggregateRating": rating(item.rating),
+        }
+    )
+
+
+def query(words: str, links: Links) -> Json:
+    """Make a Query."""
+    return present({"text": words, "displayText": words, "searchLink": links.search(words)})
+
+
+def bounding_box(box: Crop) -> Json:
+    """Make an ImageTagRegion; both rectangles are the region itself (reference 003, bounding boxes)."""
+    left, top, right, bottom = box
+    corners = {
+        "topLeft": {"x": left, "y": top},
+        "topRight": {"x": right, "y": top},
+        "bottomRight": {"x": right, "y": bottom},
+        "bottomLeft": {"x": left, "y": bottom},
+    }
+    return {"queryRectangle": corners, "displayRectangle": corners}
+
+
+def dominant_colors(colors: Iterable[tuple[str, float]]) -> list[Json]:
+    """Make the dominantColors extension (wire.py)."""
+    return [{"hex": code, "share": share} for code, share in colors]
+
+
+def unavailable(reasons: Iterable[tuple[str, str]]) -> list[Json]:
+    """Make the unavailable extension (wire.py)."""
+    return [{"kind": kind, "reason": reason} for kind, reason in reasons]
+
+
+def _url(text: str | None) -> Json | None:
+    return {"url": text} if text else None
+
+
+def _size(size: int | None) -> str | None:
+    return f"{size} B" if size is not None else None
+
+
+def _display(url: str | None) -> str | None:
+    if not url:
+        return None
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}".rstrip("/") or None
+
+
+def _thumbnail_size(item: Item) -> Json | None:
+    if not item.width or not item.height:
+        return None
+    scale = min(1.0, THUMBNAIL_SIDE_PX / max(item.width, item.height))
+    return {"width": max(1, round(item.width * scale)), "height": max(1, round(item.height * scale))}
