@@ -1,0 +1,107 @@
+"""The async edge of stage 2: where a row's bytes come from, and which thread or process works on them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
+
+from pipeline.config import PrepareConfig
+from pipeline.errors import PrepareError
+from pipeline.prepare.budget import Budget
+from pipeline.prepare.download import Downloader
+from pipeline.prepare.fit import fit, glance
+from pipeline.prepare.rules import FitRules, rules_from
+from pipeline.prepare.source import read_file
+from pipeline.providers.base import Limits
+from pipeline.records import Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
+
+T = TypeVar("T")
+_READERS = 4  # files read at once: enough for a slow disk, few enough for memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refused:
+    """A PrepareError on its way from a worker process."""
+
+    code: str
+    message: str
+
+
+def _isolated(step: Callable[[bytes, FitRules], T], data: bytes, rules: FitRules) -> T | _Refused:
+    """Run `step` in a worker process, deaf to Ctrl-C: the run itself drains, and its workers end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return step(data, rules)
+    except PrepareError as exc:
+        return _Refused(code=exc.code, message=str(exc))
+
+
+class Preparer:
+    """Prepares rows, many at a time; an async context manager, because downloads share a connection pool."""
+
+    def __init__(self, config: PrepareConfig, limits: Limits) -> None:
+        self._rules = rules_from(config, limits)
+        self._forms = limits.forms
+        self._isolate = config.isolate
+        self._workers = CapacityLimiter(config.workers or _cores())
+        self._readers = CapacityLimiter(_READERS)
+        self._memory = Budget(config.max_decode_bytes)
+        self._downloader = Downloader(
+            max_bytes=config.max_file_bytes, timeout=config.download_timeout, allow_private=config.allow_private
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._downloader.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._downloader.__aexit__(kind, error, trace)
+
+    async def prepare(self, row: Row) -> Prepared | None:
+        """Return the row's picture within the limits, None where it is sent as a URL or a token; raises RowError."""
+        data = await self._load(row.image)
+        return None if data is None else await self._fit(data)
+
+    async def _load(self, image: Image) -> bytes | None:
+        match image:
+            case InsightsToken():
+                return None
+            case LocalFile(path=path):
+                return await to_thread.run_sync(read_file, path, self._rules.max_file_bytes, limiter=self._readers)
+            case RemoteUrl(url=url):
+                return None if "url" in self._forms else await self._downloader.fetch(url)
+
+    async def _fit(self, data: bytes) -> Prepared:
+        """Look at the header first: what passes is done, what is decoded waits for its share of the memory."""
+        seen = await self._work(glance, data)
+        if isinstance(seen, Prepared):
+            return seen
+        async with self._memory.take(seen):
+            return await self._work(fit, data)
+
+    async def _work(self, step: Callable[[bytes, FitRules], T], data: bytes) -> T:
+        if not self._isolate:
+            return await to_thread.run_sync(step, data, self._rules, limiter=self._workers)
+        try:
+            done = await to_process.run_sync(
+                _isolated, step, data, self._rules, cancellable=True, limiter=self._workers
+            )
+        except BrokenWorkerProcess as exc:
+            raise PrepareError(
+                "decoder-died", "the process that decoded the picture died (crash or out of memory)", retryable=True
+            ) from exc
+        if isinstance(done, _Refused):
+            raise PrepareError(done.code, done.message)
+        return done
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,43 @@
+"""What a picture has to become: the provider's limits and the user's wishes, as one small value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config import PrepareConfig
+from pipeline.providers.base import Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRules:
+    """The limits a picture must meet and how it may be changed; sizes in bytes and px, qualities on libjpeg's scale.
+
+    `max_file_bytes` caps the original file, `max_decode_bytes` the memory that its decoding may take.
+    """
+
+    max_bytes: int
+    max_side_px: int
+    min_quality: int = 50
+    max_quality: int = 95
+    background: str = "#ffffff"
+    upright: bool = False
+    strip_metadata: bool = False
+    verify: bool = False
+    max_decode_bytes: int = 512_000_000
+    max_file_bytes: int = 64 * 1024 * 1024
+
+
+def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
+    """Join [prepare] with the provider's limits: 0 means the provider's own, else the smaller of the two wins."""
+    return FitRules(
+        max_bytes=min(config.max_bytes or limits.max_bytes, limits.max_bytes),
+        max_side_px=min(config.max_side_px or limits.max_side_px, limits.max_side_px),
+        min_quality=config.min_quality,
+        max_quality=config.max_quality,
+        background=config.background,
+        upright=config.upright,
+        strip_metadata=config.strip_metadata,
+        verify=config.verify,
+        max_decode_bytes=config.max_decode_bytes,
+        max_file_bytes=config.max_file_bytes,
+    )
