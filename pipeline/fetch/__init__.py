@@ -1,1 +1,1 @@
-"""Stage 3: ask within the limits."""
+"""Stage 3: ask the service within its limits: pace, retry, and one connection pool that never shows the key."""

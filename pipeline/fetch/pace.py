@@ -1,0 +1,177 @@
+"""When the next send of one key may leave: even pace, strict window, pause, and a limit that adapts. Pure.
+
+The clock is an argument and the state a row of doubles, so that the same decisions work in one process's memory and
+in a file that several processes map. The law: never more than `limit` sends leave in any `1 + guard` seconds. It
+holds because a permit whose send has not left yet counts as leaving now, whatever keeps it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.fetch.policy import RateLimit
+
+RING: Final = 16_384  # stamps kept, so no faster than this many sends in a second
+PENDING: Final = 1_024  # permits whose send has not left yet
+PENDING_LIMIT: Final = 15.0  # the sender has died: longer than a connect may take
+POLL: Final = 0.02  # another process's send has to leave first
+CATCH_UP: Final = 0.05  # lateness that may be made up for, above 20 sends in a second
+TIMER: Final = 0.005  # the same below, for what a timer is late
+GUARD_MAX: Final = 0.25
+GUARD_HALF_LIFE: Final = 60.0
+EDGE: Final = 0.9  # refused with so much of the limit used: jitter, not a wrong limit
+HOLD: Final = 15.0
+HOLD_MAX: Final = 240.0
+PROBE: Final = 1.01  # grows by 1, 2, 4 ... per cent a second
+
+
+class _Cell:
+    """One double of the shared state, as an attribute."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __get__(self, pace: Pace, owner: type[Pace]) -> float:
+        return pace.cells[self.index]
+
+    def __set__(self, pace: Pace, value: float) -> None:
+        pace.cells[self.index] = value
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Permit:
+    """Leave for one send; `sent_at` and `load` (sends in the window before it) are known once it has left."""
+
+    granted_at: float
+    sent_at: float | None = None
+    load: int = 0
+
+
+class Pace:
+    """Decides over `cells`, at least CELLS doubles, all zero at first; every time is in seconds of one clock."""
+
+    next_at = _Cell(0)  # when the even pace allows the next send
+    paused_from = _Cell(1)
+    paused_until = _Cell(2)
+    found = _Cell(3)  # the limit the service showed, 0 = none
+    held_until = _Cell(4)
+    hold = _Cell(5)
+    extra_guard = _Cell(6)
+    extra_guard_at = _Cell(7)
+    _head = _Cell(8)  # oldest stamp of the ring
+    _stamps = _Cell(9)  # stamps in the ring, oldest first
+    _pending = _Cell(10)  # permits whose send has not left
+    _PENDING_AT: Final = 16
+    _RING_AT: Final = 16 + PENDING
+    CELLS: Final = 16 + PENDING + RING
+
+    def __init__(self, cells: memoryview[float], limits: RateLimit) -> None:
+        self.cells = cells
+        self.limits = limits
+
+    def take(self, now: float) -> Permit | float:
+        """Grant a send now, or say in how many seconds it is worth asking again."""
+        limit = self.limit(now)
+        window = self._window(now, limit)
+        self._forget(now, window)
+        slots = min(max(1, int(limit)), RING) if limit else RING
+        self.next_at = self.next_at or now
+        wait = max(self.paused_until, self.next_at if limit else 0.0, self._free_at(now, window, slots)) - now
+        if wait > 0:
+            return wait
+        if limit:
+            self._advance(now, window / slots, slots)
+        self.cells[self._PENDING_AT + int(self._pending)] = now
+        self._pending += 1
+        return Permit(granted_at=now)
+
+    def settle(self, permit: Permit, sent_at: float | None) -> None:
+        """Note when the permit's send left, or with None that it never will."""
+        self._drop_pending(permit.granted_at)
+        if sent_at is None:
+            return
+        self._forget(sent_at, self._window(sent_at, self.limit(sent_at)))
+        permit.sent_at, permit.load = sent_at, int(self._stamps)
+        if self._stamps == RING:
+            self._pop()
+        self.cells[self._RING_AT + int(self._head + self._stamps) % RING] = sent_at
+        self._stamps += 1
+
+    def pause(self, now: float, seconds: float, refused: Permit | None) -> None:
+        """Let nothing leave for `seconds`; `refused` was sent too fast, which corrects the limit.
+
+        A send that was in flight when the pause began was refused for the reason already known: it only extends.
+        """
+        early = refused is not None and refused.sent_at is not None and refused.sent_at <= self.paused_from
+        if now >= self.paused_until:
+            self.paused_from = now
+        self.paused_until = max(self.paused_until, now + seconds)
+        self.next_at = max(self.next_at, self.paused_until)
+        if refused is not None and not early:
+            self._correct(now, refused.load)
+
+    def limit(self, now: float) -> float:
+        """Return the sends a second allowed now, 0 = any: what was asked for, or what the service showed it bears."""
+        if not self.found:
+            return self.limits.qps
+        probing = min(max(0.0, now - self.held_until), 12.0)
+        grown: float = self.found * PROBE ** (2**probing - 1)
+        if grown >= (self.limits.qps or RING):
+            self.found = self.hold = 0.0
+            return self.limits.qps
+        return grown
+
+    def _window(self, now: float, limit: float) -> float:
+        """Return the seconds in which `limit` sends may leave; below one a second the window is longer instead."""
+        decay: float = 0.5 ** (max(0.0, now - self.extra_guard_at) / GUARD_HALF_LIFE)
+        guard = self.limits.guard + self.extra_guard * decay
+        return (1 + guard) / min(1.0, limit or 1.0)
+
+    def _correct(self, now: float, load: int) -> None:
+        """Widen the guard for a refusal at our own edge, else go down to what the service let through."""
+        limit = self.limit(now)
+        if limit and limit == self.limits.qps and load >= EDGE * int(limit):
+            wider = 2 * (self._window(now, 1.0) - 1)
+            self.extra_guard = min(max(wider, 0.01), GUARD_MAX) - self.limits.guard
+            self.extra_guard_at = now
+        elif load:
+            self.found = max(float(load), limit / 4)
+            self.hold = min(2 * self.hold, HOLD_MAX) if self.hold else HOLD
+            self.held_until = self.paused_until + self.hold
+
+    def _advance(self, now: float, step: float, slots: int) -> None:
+        credit = CATCH_UP if slots > 20 else TIMER
+        self.next_at = max(self.next_at, now - credit) + step
+
+    def _free_at(self, now: float, window: float, slots: int) -> float:
+        """Return when the window has room for one more."""
+        surplus = int(self._stamps + self._pending) - slots
+        if surplus < 0 and self._pending < PENDING:
+            return now
+        if 0 <= surplus < self._stamps:
+            return self._stamp(surplus) + window
+        return now + POLL
+
+    def _forget(self, now: float, window: float) -> None:
+        """Drop stamps that left the window, and permits whose holder must be dead."""
+        while self._stamps and self._stamp(0) <= now - window:
+            self._pop()
+        if self._pending and self.cells[self._PENDING_AT] < now - PENDING_LIMIT:
+            self._drop_pending(self.cells[self._PENDING_AT])
+
+    def _stamp(self, index: int) -> float:
+        return self.cells[self._RING_AT + int(self._head + index) % RING]
+
+    def _pop(self) -> None:
+        self._head = (self._head + 1) % RING
+        self._stamps -= 1
+
+    def _drop_pending(self, granted_at: float) -> None:
+        """Remove one permit, keeping the others oldest first."""
+        first, last = self._PENDING_AT, self._PENDING_AT + int(self._pending)
+        for index in range(first, last):
+            if self.cells[index] == granted_at:
+                self.cells[index : last - 1] = self.cells[index + 1 : last]
+                self._pending -= 1
+                return

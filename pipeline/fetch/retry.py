@@ -1,0 +1,96 @@
+"""Whether and when a request is tried again: tenacity's loop around decisions of ours. Pure but for that loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from anyio import current_time
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_random_exponential
+
+from pipeline.fetch.policy import RetryPolicy
+from pipeline.records import Answer, Outcome, Problem
+
+BUDGET_SHARE: Final = 0.1
+BUDGET_FLOOR: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One attempt's end; `own_wait` is how long this row alone must wait, None where everyone waits at the gate."""
+
+    answer: Answer
+    outcome: Outcome
+    own_wait: float | None = 0.0
+
+    @property
+    def again(self) -> bool:
+        """Tell whether another attempt may bring more."""
+        return isinstance(self.outcome, Problem) and self.outcome.kind in {"transient", "throttled"}
+
+
+class RetryBudget:
+    """Keeps a dying service from being asked ever more: retries for faults are at most a tenth of all sends."""
+
+    def __init__(self) -> None:
+        self._sends = 0
+        self._retries = 0
+
+    def sent(self) -> None:
+        """Count a send."""
+        self._sends += 1
+
+    def spend(self) -> bool:
+        """Take one retry from the budget, if it holds one."""
+        if self._retries >= BUDGET_FLOOR + BUDGET_SHARE * self._sends:
+            return False
+        self._retries += 1
+        return True
+
+
+class Retrying:
+    """Repeats one request's attempts within the policy and the run's budget.
+
+    An attempt refused because everyone was too fast costs the row none of its `attempts`: it has only waited. What
+    bounds it is `row_timeout`.
+    """
+
+    def __init__(self, policy: RetryPolicy, budget: RetryBudget, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._sleep = sleep
+        self._backoff = wait_random_exponential(multiplier=policy.first_wait, max=policy.max_wait)
+
+    async def run(self, attempt: Callable[[], Awaitable[Try]]) -> Try:
+        """Attempt until it succeeds, fails for good or nothing is left to try with; return the last attempt."""
+        started, faults = current_time(), 0
+
+        def wait(state: RetryCallState) -> float:
+            own = _result(state).own_wait
+            return 0.0 if own is None else max(own, self._backoff(state))
+
+        def stop(state: RetryCallState) -> bool:
+            nonlocal faults
+            if current_time() - started + state.upcoming_sleep > self._policy.row_timeout:
+                return True
+            if _result(state).own_wait is None:
+                return False
+            faults += 1
+            return faults >= self._policy.attempts or not self._budget.spend()
+
+        retrying = AsyncRetrying(
+            wait=wait,
+            stop=stop,
+            retry=retry_if_result(lambda result: result.again),
+            sleep=self._sleep,
+            retry_error_callback=_result,
+            reraise=True,
+        )
+        return await retrying(attempt)
+
+
+def _result(state: RetryCallState) -> Try:
+    assert state.outcome is not None
+    result: Try = state.outcome.result()
+    return result

@@ -1,0 +1,196 @@
+"""One send over aiohttp: the key goes in at the last moment, faults come back as Problems, bodies are capped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from io import BytesIO
+from types import SimpleNamespace, TracebackType
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
+from anyio import current_time
+from pydantic import SecretStr
+
+from pipeline.fetch.pace import Permit
+from pipeline.fetch.pacer import Pacer
+from pipeline.fetch.policy import FetchCounters, RetryPolicy
+from pipeline.records import Answer, Problem, ProblemKind, Request
+
+MAX_BODY: Final = 32 * 1024 * 1024  # decoded bytes
+CONNECT_TIMEOUT: Final = 10.0
+LARGE_BODY: Final = 1024 * 1024  # aiohttp asks for a file object from here on
+KEPT_HEADERS: Final = (
+    "date", "retry-after", "content-type", "bingapis-traceid", "bingapis-market",
+    "x-msedge-clientid", "x-msedge-ref", "apim-request-id", "location",
+)  # fmt: skip
+SESSION_HEADERS: Final = ("X-MSEdge-ClientID",)  # reference 004: one user, one id; kept from the first answer
+
+# The first that fits decides: a time-out is an OSError too, a certificate error a connection error.
+_FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = (
+    (aiohttp.ClientConnectorCertificateError, "misconfigured", "tls-certificate", "its certificate is not valid"),
+    (aiohttp.ClientSSLError, "transient", "tls-failed", "no encrypted connection could be made"),
+    (aiohttp.ConnectionTimeoutError, "transient", "connect-timed-out", "the service could not be reached in time"),
+    (TimeoutError, "transient", "timed-out", "the service did not answer in time"),
+    (aiohttp.ClientConnectorDNSError, "transient", "name-not-found", "the name of the service could not be looked up"),
+    (aiohttp.ClientConnectorError, "transient", "connect-failed", "no connection to the service could be made"),
+    (aiohttp.InvalidURL, "row", "bad-url", "the request makes no valid URL"),
+    (ContentEncodingError, "transient", "bad-encoding", "the body is not encoded as its header says"),
+    (aiohttp.ClientPayloadError, "transient", "truncated-body", "the body ended too early"),
+    (aiohttp.ClientResponseError, "transient", "bad-http", "what came back is not HTTP"),
+    (aiohttp.ClientError, "transient", "reset", "the connection broke off"),
+    (OSError, "transient", "reset", "the connection broke off"),
+)  # fmt: skip
+
+
+class _BrokenOffError(aiohttp.ClientError):
+    """A connection that broke off, in a form that aiohttp does not silently send again for."""
+
+
+async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a request by itself: every send needs its own permit and charge."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise _BrokenOffError(str(exc)) from exc
+
+
+class Transport:
+    """The connections to one service; sends requests one at a time each, at most `request_timeout` seconds long."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        key_header: tuple[str, str],
+        key: SecretStr | None,
+        retry: RetryPolicy,
+        *,
+        pacer: Pacer,
+        counters: FetchCounters,
+    ) -> None:
+        self._endpoint = endpoint
+        self._key_header = key_header
+        self._key = key
+        self._timeout = aiohttp.ClientTimeout(
+            total=retry.request_timeout, sock_connect=min(CONNECT_TIMEOUT, retry.request_timeout)
+        )
+        self._pacer = pacer
+        self._counters = counters
+        self._conversation: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(self._on_headers)
+        trace.on_request_chunk_sent.append(self._on_chunk)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            trace_configs=[trace],
+            middlewares=(_once,),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, request: Request, permit: Permit) -> Answer | Problem:
+        """Send once and read the whole answer; a fault of the network is a Problem, never an exception."""
+        asked_at, started = time.time(), current_time()
+        try:
+            async with self._session.request(
+                request.method,
+                self._endpoint + request.target,
+                data=_payload(request.body),
+                headers=self._headers(request),
+                allow_redirects=False,
+                trace_request_ctx=(permit, bool(request.body)),
+            ) as response:
+                body = await _read_capped(response)
+                headers = _kept(response.headers)
+                status = response.status
+        except (aiohttp.ClientError, OSError) as exc:
+            return _translate(exc)
+        self._remember(headers)
+        if body is None:
+            return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
+        if 300 <= status < 400:
+            return _problem("misconfigured", "redirected", _redirect_text(headers), status)
+        ms = (current_time() - started) * 1000
+        return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
+
+    def _headers(self, request: Request) -> dict[str, str]:
+        headers = {**self._conversation, **dict(request.headers)}
+        if self._key is not None:
+            name, form = self._key_header
+            headers[name] = form.format(self._key.get_secret_value())
+        return headers
+
+    def _remember(self, headers: Mapping[str, str]) -> None:
+        for name in SESSION_HEADERS:
+            if value := headers.get(name.lower()):
+                self._conversation.setdefault(name, value)
+
+    async def _on_headers(
+        self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        permit, has_body = context.trace_request_ctx
+        if not has_body:
+            await self._leaves(permit)
+
+    async def _on_chunk(
+        self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestChunkSentParams
+    ) -> None:
+        permit, _has_body = context.trace_request_ctx
+        await self._leaves(permit)
+
+    async def _leaves(self, permit: Permit) -> None:
+        """Note the instant at which the first byte is handed to the socket."""
+        if permit.sent_at is None:
+            await self._pacer.settle(permit, sent=True)
+            self._counters.calls += 1
+
+
+def _payload(body: bytes) -> bytes | BytesIO | None:
+    return (body if len(body) <= LARGE_BODY else BytesIO(body)) if body else None
+
+
+async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read the decoded body; None where it is larger than MAX_BODY, and the connection is given up."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_BODY:
+            response.close()
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """Keep what is worth keeping; bytes that are no ASCII would break every later encoding."""
+    return {
+        name: value.encode("ascii", "replace").decode("ascii") for name in KEPT_HEADERS if (value := headers.get(name))
+    }
+
+
+def _redirect_text(headers: Mapping[str, str]) -> str:
+    target = headers.get("location", "nowhere")
+    return f"the service redirects to {target[:200]}; set provider.endpoint to the address that answers itself"
+
+
+def _translate(exc: Exception) -> Problem:
+    """Turn a fault into a Problem by str() alone: the repr of aiohttp's errors holds the request's headers."""
+    inner = exc.__cause__ if isinstance(exc.__cause__, ContentEncodingError) else exc
+    _, kind, code, sentence = next(fault for fault in _FAULTS if isinstance(inner, fault[0]))
+    return _problem(kind, code, sentence, None)
+
+
+def _problem(kind: ProblemKind, code: str, message: str, status: int | None) -> Problem:
+    return Problem(kind=kind, code=code, message=message, http_status=status)
