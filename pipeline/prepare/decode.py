@@ -62,7 +62,7 @@ def three_eighths_work() -> bool:
             _set_three_eighths(image)
             image.load()
             middle = image.getpixel((48, 48))
-            return image.im.size == (96, 96) and isinstance(middle, int) and abs(middle - 128) < 8
+            return isinstance(middle, int) and abs(middle - 128) < 8
     except (AttributeError, TypeError, ValueError, OSError):
         return False
 

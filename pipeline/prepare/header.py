@@ -52,7 +52,7 @@ def read_header(data: bytes, rules: FitRules) -> Header:
     """Open a picture and apply the guards that need only its header; raises PrepareError."""
     if len(data) > rules.max_file_bytes:
         raise PrepareError(
-            "file-too-large",
+            "too-large",
             f"the file has {len(data):,} bytes; prepare.max_file_bytes allows {rules.max_file_bytes:,}",
         )
     image = open_image(data)

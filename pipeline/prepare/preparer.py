@@ -6,10 +6,11 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
+from anyio import BrokenWorkerProcess, CapacityLimiter, Semaphore, to_process, to_thread
 
 from pipeline.config import PrepareConfig
 from pipeline.errors import PrepareError
@@ -19,10 +20,11 @@ from pipeline.prepare.fit import fit, glance
 from pipeline.prepare.rules import FitRules, rules_from
 from pipeline.prepare.source import read_file
 from pipeline.providers.base import Limits
-from pipeline.records import Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
+from pipeline.records import LocalFile, Prepared, RemoteUrl, Row
 
 T = TypeVar("T")
-_READERS = 4  # files read at once: enough for a slow disk, few enough for memory
+_READERS = 4  # files read at once: enough for a slow disk
+_IN_HAND = 2  # local files in memory per worker: one in work, one waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ class Preparer:
         self._isolate = config.isolate
         self._workers = CapacityLimiter(config.workers or _cores())
         self._readers = CapacityLimiter(_READERS)
+        self._in_hand = Semaphore(_IN_HAND * int(self._workers.total_tokens))
         self._memory = Budget(config.max_decode_bytes)
         self._downloader = Downloader(
             max_bytes=config.max_file_bytes, timeout=config.download_timeout, allow_private=config.allow_private
@@ -67,17 +70,16 @@ class Preparer:
 
     async def prepare(self, row: Row) -> Prepared | None:
         """Return the row's picture within the limits, None where it is sent as a URL or a token; raises RowError."""
-        data = await self._load(row.image)
-        return None if data is None else await self._fit(data)
-
-    async def _load(self, image: Image) -> bytes | None:
-        match image:
-            case InsightsToken():
-                return None
+        match row.image:
             case LocalFile(path=path):
-                return await to_thread.run_sync(read_file, path, self._rules.max_file_bytes, limiter=self._readers)
-            case RemoteUrl(url=url):
-                return None if "url" in self._forms else await self._downloader.fetch(url)
+                async with self._in_hand:
+                    return await self._fit(await self._read(path))
+            case RemoteUrl(url=url) if "url" not in self._forms:
+                return await self._fit(await self._downloader.fetch(url))
+        return None
+
+    async def _read(self, path: Path) -> bytes:
+        return await to_thread.run_sync(read_file, path, self._rules.max_file_bytes, limiter=self._readers)
 
     async def _fit(self, data: bytes) -> Prepared:
         """Look at the header first: what passes is done, what is decoded waits for its share of the memory."""
