@@ -1,0 +1,237 @@
+"""Builds the index of a catalogue: in parallel, resumable after a kill, replaced in one step, one builder at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from pipeline.errors import ServiceError
+from pipeline.service.analysis import ALGORITHM, Analysis, analyse, read_file, write_facts
+from pipeline.service.catalogue import Entry, read_entries
+from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX
+from pipeline.service.findings import BadPicture, CatalogueConfig
+from pipeline.service.index import (
+    CURRENT,
+    DATABASE,
+    DESCRIPTORS,
+    HASHES,
+    KEYS,
+    SCHEMA,
+    THUMBS,
+    Index,
+    connect,
+    open_current,
+)
+from pipeline.service.staging import Staging
+
+Progress = Callable[[int, int], None]
+Stamp = tuple[str, int, int]
+# Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
+AHEAD = 8
+COMMIT_EVERY = 256
+STAGING = f"staging-{ALGORITHM}.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one row: its picture's `sha256`, a new `analysis` of it, or the `problem`."""
+
+    entry: Entry
+    stamp: Stamp | None = None
+    sha256: str | None = None
+    analysis: Analysis | None = None
+    problem: str | None = None
+
+
+def build_index(config: CatalogueConfig, index_dir: Path, progress: Progress | None = None) -> Index:
+    """Return the index of the catalogue as it is now; nothing is computed that an earlier build already knows.
+
+    `progress` is called with (rows done, rows in all). Raises ManifestError, and ServiceError where `index_dir` can't
+    be written.
+    """
+    try:
+        index_dir.mkdir(parents=True, exist_ok=True)
+        with _only_builder(index_dir):
+            total, fingerprint = _survey(config)
+            previous = open_current(index_dir)
+            if previous is not None and previous.meta["fingerprint"] == fingerprint:
+                return previous
+            return _rebuild(config, index_dir, previous, _Count(total, progress))
+    except (OSError, sqlite3.Error) as exc:
+        raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
+
+
+@contextmanager
+def _only_builder(index_dir: Path) -> Iterator[None]:
+    """Hold the folder's lock; a second builder waits, and then finds the work done. A dead holder never blocks."""
+    with (index_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+class _Count:
+    """Rows done, of how many, and whom to tell."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+
+    def step(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))
+
+
+def _stamp(entry: Entry) -> Stamp | None:
+    try:
+        found = entry.file.stat() if entry.file is not None else None
+    except OSError:
+        return None
+    return (str(entry.file), found.st_size, found.st_mtime_ns) if found is not None else None
+
+
+def _trace(entry: Entry, stamp: Stamp | None) -> bytes:
+    return orjson.dumps((entry.line, entry.fields, entry.problem, stamp)) + b"\n"
+
+
+def _survey(config: CatalogueConfig) -> tuple[int, str]:
+    """Count the rows, and digest them together with the sizes and times of their files."""
+    digest, count = sha256(ALGORITHM.encode()), 0
+    for entry in read_entries(config):
+        digest.update(_trace(entry, _stamp(entry)))
+        count += 1
+    return count, digest.hexdigest()
+
+
+def _rebuild(config: CatalogueConfig, index_dir: Path, previous: Index | None, count: _Count) -> Index:
+    for stale in index_dir.glob("building-*"):
+        shutil.rmtree(stale)
+    folder = index_dir / f"building-{os.getpid()}"
+    folder.mkdir()
+    staging = Staging(index_dir / STAGING, previous)
+    db = connect(folder / DATABASE)
+    try:
+        db.executescript(SCHEMA)
+        _write_rows(db, _outcomes(read_entries(config), staging), staging, count)
+        _write_arrays(db, folder, staging)
+        version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
+    finally:
+        db.close()
+        staging.close()
+    return _replace(index_dir, folder, version)
+
+
+def _outcomes(entries: Iterator[Entry], staging: Staging) -> Iterator[Outcome]:
+    """Yield every row's outcome in order, while the workers are at the next ones."""
+    workers = os.cpu_count() or 1
+    waiting: deque[Future[Outcome]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
+        for entry in entries:
+            waiting.append(pool.submit(_examine, entry, staging))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _examine(entry: Entry, staging: Staging) -> Outcome:
+    stamp = _stamp(entry)
+    if entry.file is None or entry.problem is not None:
+        return Outcome(entry=entry, problem=entry.problem)
+    if stamp is not None and (known := staging.known_file(stamp)) is not None:
+        return Outcome(entry=entry, stamp=stamp, sha256=known)
+    try:
+        data = read_file(entry.file)
+        digest = sha256(data).hexdigest()
+        analysis = None if staging.knows(digest) else analyse(data)
+    except BadPicture as exc:
+        return Outcome(entry=entry, stamp=stamp, problem=str(exc))
+    return Outcome(entry=entry, stamp=stamp, sha256=digest, analysis=analysis)
+
+
+def _write_rows(db: sqlite3.Connection, outcomes: Iterator[Outcome], staging: Staging, count: _Count) -> None:
+    version, fingerprint, number = sha256(ALGORITHM.encode()), sha256(ALGORITHM.encode()), 0
+    for done, outcome in enumerate(outcomes, start=1):
+        if outcome.sha256 is not None and outcome.stamp is not None:
+            staging.keep(outcome.stamp, outcome.sha256, outcome.analysis)
+        fingerprint.update(_trace(outcome.entry, outcome.stamp))
+        fields = orjson.dumps(outcome.entry.fields)
+        added = _insert(db, number, outcome, fields)
+        if added:
+            version.update(fields + (outcome.sha256 or "").encode() + b"\n")
+            number += 1
+        _note_problem(db, outcome.entry, outcome.problem if added else "another row has this id")
+        if done % COMMIT_EVERY == 0:
+            staging.commit()
+        count.step()
+    staging.commit()
+    _write_meta(db, version=version.hexdigest()[:32], fingerprint=fingerprint.hexdigest(), count=str(number))
+
+
+def _insert(db: sqlite3.Connection, number: int, outcome: Outcome, fields: bytes) -> bool:
+    """Add a row unless its id is taken; a row without a readable picture stays findable by its URLs."""
+    known, digest = outcome.entry.fields, outcome.sha256
+    token = None if digest is None else "own_" + sha256(f"{digest} {known['id']}".encode()).hexdigest()[:40]
+    links = (known["id"], known["image"], known.get("page_url"), known.get("content_url"))
+    row = (number, *links, token, digest, None, fields, *(outcome.stamp or (None, None, None)))
+    return db.execute("INSERT OR IGNORE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row).rowcount == 1
+
+
+def _note_problem(db: sqlite3.Connection, entry: Entry, problem: str | None) -> None:
+    if problem is not None:
+        row = (entry.line, entry.fields["id"], entry.fields["image"], problem)
+        db.execute("INSERT INTO skipped VALUES (?, ?, ?, ?)", row)
+
+
+def _write_meta(db: sqlite3.Connection, **meta: str) -> None:
+    db.executemany("INSERT INTO meta VALUES (?, ?)", {"algorithm": ALGORITHM, **meta}.items())
+
+
+def _write_arrays(db: sqlite3.Connection, folder: Path, staging: Staging) -> None:
+    """Give every distinct picture its slot, in the order of its first row, and write its features there."""
+    order = "SELECT sha256 FROM items WHERE sha256 IS NOT NULL GROUP BY sha256 ORDER BY min(number)"
+    digests = [digest for (digest,) in db.execute(order)]
+    shape = len(digests)
+    hashes = np.zeros((shape, HASH_WORDS), dtype=np.uint64)
+    descriptors = np.lib.format.open_memmap(folder / DESCRIPTORS, "w+", np.float32, (shape, DIMENSIONS))
+    thumbs = np.lib.format.open_memmap(folder / THUMBS, "w+", np.uint8, (shape, THUMB_PX, THUMB_PX, 3))
+    for slot, digest in enumerate(digests):
+        analysis = staging.analysis(digest)
+        hashes[slot], descriptors[slot] = analysis.features.phash, analysis.features.descriptor
+        thumbs[slot] = analysis.features.thumb
+        db.execute("INSERT INTO pictures VALUES (?, ?, ?)", (slot, digest, write_facts(analysis.facts)))
+    np.save(folder / HASHES, hashes)
+    descriptors.flush()
+    thumbs.flush()
+    db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
+    db.executescript(KEYS)
+    db.commit()
+
+
+def _replace(index_dir: Path, folder: Path, version: str) -> Index:
+    """Put the finished generation in its place, point to it, and remove what it replaces."""
+    target = index_dir / f"generation-{version}-{os.urandom(4).hex()}"
+    folder.rename(target)
+    pointer = index_dir / f"{CURRENT}.new"
+    with pointer.open("w", encoding="utf-8") as stream:
+        stream.write(target.name)
+        stream.flush()
+        os.fsync(stream.fileno())
+    pointer.replace(index_dir / CURRENT)
+    index = Index(target)
+    for old in index_dir.glob("generation-*"):
+        if old != target:
+            shutil.rmtree(old)
+    (index_dir / STAGING).unlink()
+    return index

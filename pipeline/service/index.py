@@ -1,0 +1,175 @@
+"""A finished index, opened for reading: arrays of features (npy) and the catalogue's rows (SQLite).
+
+An index folder holds generations, each complete and never changed, and the file `current` that names the one in use.
+A generation that is replaced while it is read stays readable: its files are mapped or open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from pipeline.errors import ServiceError
+from pipeline.service.analysis import ALGORITHM, read_facts
+from pipeline.service.color import Bytes, Floats
+from pipeline.service.descriptors import Features, Words
+from pipeline.service.findings import Item
+from pipeline.service.items import item_of
+
+CURRENT = "current"
+DATABASE = "catalogue.db"
+HASHES, DESCRIPTORS, THUMBS = "hashes.npy", "descriptors.npy", "thumbs.npy"
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE pictures (slot INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, facts BLOB NOT NULL);
+CREATE TABLE items (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, image TEXT NOT NULL, page_url TEXT, content_url TEXT,
+    token TEXT UNIQUE, sha256 TEXT, slot INTEGER, fields BLOB NOT NULL,
+    file TEXT, size INTEGER, mtime_ns INTEGER);
+CREATE TABLE skipped (line INTEGER NOT NULL, id TEXT NOT NULL, image TEXT NOT NULL, reason TEXT NOT NULL);
+"""
+KEYS = """
+CREATE INDEX items_slot ON items (slot);
+CREATE INDEX items_image ON items (image);
+CREATE INDEX items_page ON items (page_url);
+CREATE INDEX items_content ON items (content_url);
+CREATE INDEX items_file ON items (file);
+"""
+# Rows kept decoded: a page of look-alikes is asked for again and again.
+CACHED_SLOTS = 20_000
+BATCH = 500
+
+
+class Index:
+    """One generation; safe to share between threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            self._db = connect(folder / DATABASE, read_only=True)
+            self.meta = dict(self._db.execute("SELECT key, value FROM meta"))
+            self.hashes: Words = np.load(folder / HASHES)
+            self.descriptors: Floats = np.load(folder / DESCRIPTORS, mmap_mode="r")
+            self.thumbs: Bytes = np.load(folder / THUMBS, mmap_mode="r")
+        except (sqlite3.Error, OSError, ValueError) as exc:
+            raise ServiceError(f"{folder}: the index can't be read ({exc}); delete it, and it is made anew") from exc
+        self._lock = threading.Lock()
+        self._cache: dict[int, tuple[Item, ...]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.meta["count"])
+
+    def close(self) -> None:
+        """Close the database; the arrays go with the object."""
+        self._db.close()
+
+    def items(self, slot: int) -> tuple[Item, ...]:
+        """Return the rows that show the picture in `slot`, in the catalogue's order."""
+        if (found := self._cache.get(slot)) is not None:
+            return found
+        rows = tuple(self._items("i.slot = ?", (slot,)))
+        if len(self._cache) < CACHED_SLOTS:
+            self._cache[slot] = rows
+        return rows
+
+    def find(self, column: str, value: str) -> Item | None:
+        """Return the first row whose `column` (image, page_url, content_url, token) has this value."""
+        return next(iter(self._items(f"i.{column} = ?", (value,), limit=1)), None)
+
+    def rows(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
+        """Yield all rows in the catalogue's order, or those of `numbers` in their order; read in small batches."""
+        for first in range(0, self.count if numbers is None else len(numbers), BATCH):
+            wanted = range(first, first + BATCH) if numbers is None else numbers[first : first + BATCH]
+            marks = ", ".join("?" * len(wanted))
+            found = {item.number: item for item in self._items(f"i.number IN ({marks})", tuple(wanted))}
+            yield from (found[number] for number in wanted if number in found)
+
+    def slot_of(self, sha256: str) -> int | None:
+        """Return where the picture of this content stands."""
+        found = self._read("SELECT slot FROM pictures WHERE sha256 = ?", (sha256,))
+        return found[0][0] if found else None
+
+    def file_of(self, token: str) -> Path | None:
+        """Return the file of a row's picture."""
+        found = self._read("SELECT file FROM items WHERE token = ?", (token,))
+        return Path(found[0][0]) if found else None
+
+    def nearest(self, features: Sequence[Features], count: int) -> npt.NDArray[np.intp]:
+        """Return the slots of the `count` nearest hashes of each of the features."""
+        near = [_smallest(self._distance(each.phash), count) for each in features]
+        return np.concatenate(near) if near else np.zeros(0, dtype=np.intp)
+
+    def similarity(self, features: Iterable[Features]) -> Floats:
+        """Return the cosine of every picture to each of the features: (features, pictures)."""
+        return np.stack([self.descriptors @ each.descriptor for each in features])
+
+    def _distance(self, phash: Words) -> npt.NDArray[np.uint16]:
+        distance: npt.NDArray[np.uint16] = np.bitwise_count(self.hashes ^ phash).sum(axis=1, dtype=np.uint16)
+        return distance
+
+    def _items(self, where: str, values: tuple[object, ...], limit: int = -1) -> list[Item]:
+        rows = self._read(
+            "SELECT i.number, i.fields, i.sha256, i.token, p.facts FROM items i LEFT JOIN pictures p USING (slot)"  # noqa: S608 - `where` is ours
+            f" WHERE {where} ORDER BY i.number LIMIT ?",
+            (*values, limit),
+        )
+        return [_item(*row) for row in rows]
+
+    def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database; one that is read only never changes again, so nothing is locked."""
+    if read_only:
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    return sqlite3.connect(path, check_same_thread=False)
+
+
+def open_current(index_dir: Path) -> Index | None:
+    """Open the generation in use; None where there is none, or where an older algorithm made it."""
+    for _ in range(3):  # a builder may replace it between the two looks
+        try:
+            name = (index_dir / CURRENT).read_text(encoding="utf-8").strip()
+            index = Index(index_dir / name)
+        except FileNotFoundError:
+            return None
+        except ServiceError:
+            continue
+        return index if index.meta.get("algorithm") == ALGORITHM else None
+    return None
+
+
+def _item(number: int, fields: bytes, sha256: str | None, token: str | None, facts: bytes | None) -> Item:
+    item = item_of(number, orjson.loads(fields))
+    if facts is None:
+        return item
+    picture = read_facts(facts)
+    return replace(
+        item,
+        sha256=sha256,
+        token=token,
+        width=picture.width,
+        height=picture.height,
+        bytes=picture.bytes,
+        format=picture.format,
+        accent_color=picture.accent_color,
+        dominant_colors=picture.dominant_colors,
+    )
+
+
+def _smallest(values: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.intp]:
+    if len(values) <= count:
+        return np.arange(len(values))
+    return np.argpartition(values, count)[:count]
