@@ -138,8 +138,10 @@ class ProviderSettings(Section):
 class LimitsConfig(Section):
     """[limits]: how fast, how much, how long; 0 means no limit of ours."""
 
-    qps: float = Field(default=3.0, ge=0, allow_inf_nan=False)
+    qps: float = Field(default=3.0, ge=0, le=10_000, allow_inf_nan=False)
     concurrency: int = Field(default=0, ge=0, le=1000)
+    guard: float = Field(default=0.01, ge=0, le=0.25)
+    pacer: str = Field(default="file", pattern=r"^(file|process|rediss?://\S+)$")
     calls_per_run: int = Field(default=0, ge=0)
     calls_per_day: int = Field(default=0, ge=0)
     calls_per_month: int = Field(default=0, ge=0)

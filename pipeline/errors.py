@@ -13,6 +13,7 @@ PipelineError
 │   ├── TooManyFailures      exit 3
 │   ├── OutputError          exit 3: disk full, output or ledger not writable
 │   ├── Stalled              exit 3: nothing moved for too long
+│   ├── PacerLost            exit 3: the pacer shared with other machines can't be reached
 │   ├── KeyRefused           exit 4
 │   ├── QuotaUsedUp          exit 5
 │   ├── DeadlineReached      exit 6
@@ -115,6 +116,12 @@ class Stalled(StopRun):
     """Nothing moved for longer than the stall watch allows."""
 
     reason = "stalled"
+
+
+class PacerLost(StopRun):
+    """The pacer that several machines share can't be reached any more, so nothing may be sent."""
+
+    reason = "pacer-lost"
 
 
 class KeyRefused(StopRun):
