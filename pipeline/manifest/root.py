@@ -44,15 +44,17 @@ class Root:
         Raises LineError "outside-root" where a link on the way leads out of the root.
         """
         parent, _, base = name.rpartition("/")
-        path = f"{self._real_directory(parent)}/{base}"
+        folder, prefix = self._real_directory(parent)
         try:
-            linked = S_ISLNK(os.lstat(path).st_mode)
+            linked = S_ISLNK(os.lstat(prefix + base).st_mode)
         except OSError:
             linked = False
-        return LocalFile(path=Path(self._check_real(path, name) if linked else path), name=name)
+        path = Path(self._check_real(prefix + base, name)) if linked else folder / base
+        return LocalFile(path=path, name=name)
 
-    def _find_real_directory(self, parent: str) -> str:
-        return self._check_real(f"{self._top}/{parent}", parent).rstrip("/")
+    def _find_real_directory(self, parent: str) -> tuple[Path, str]:
+        real = self._check_real(f"{self._top}/{parent}", parent)
+        return Path(real), real.rstrip("/") + "/"
 
     def _check_real(self, path: str, name: str) -> str:
         real = os.path.realpath(path)

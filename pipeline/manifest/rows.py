@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -25,6 +24,9 @@ _SIDES = ("left", "top", "right", "bottom")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # A scheme with two slashes, or one of those that go without; "photo:1.jpg" is the name of a file.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?|data|file|blob|cid|urn|javascript):", re.IGNORECASE)
+_URL = re.compile(
+    r"https?://(?:[^/?#@\s]*@)?(?:[^/?#@:\s\[\]]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
+)
 
 
 def rows_of_entries(entries: Iterable[Entry], rules: RowRules) -> Iterator[Row | Failure]:
@@ -71,13 +73,15 @@ class RowRules:
             return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
     def _id(self, fields: Mapping[str, Any]) -> str:
-        """Return the row's id; a manifest without that column names its rows by their images."""
+        """Return the row's id; a row without that column is named by its image."""
         name = self.columns.id
-        value = fields[name] if name in fields else fields.get(self.columns.image)
+        if name not in fields:
+            return _checked_id(self._image_text(fields))
+        value = fields[name]
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        text = _text(value, name) or ""
-        if name in fields and not text:
+        text = _text(value, name)
+        if text is None:
             raise LineError("empty-id", f"{name!r} is empty; every row needs an id of its own")
         return _checked_id(text)
 
@@ -85,24 +89,28 @@ class RowRules:
         columns, get = self.columns, fields.get
         return Row(
             id=row_id,
-            image=self._image(get(columns.image)),
+            image=self._image(self._image_text(fields)),
             ordinal=ordinal,
             line=line,
-            crop=read_crop(crop) if (crop := get(columns.crop)) else None,
-            query=_text(query, columns.query) if (query := get(columns.query)) else None,
-            site=_text(site, columns.site) if (site := get(columns.site)) else None,
-            market=_text(market, columns.market) if (market := get(columns.market)) else None,
-            carry={name: fields[name] for name in self.carry if name in fields},
+            crop=None if (crop := get(columns.crop)) is None else read_crop(crop),
+            query=None if (query := get(columns.query)) is None else _text(query, columns.query),
+            site=None if (site := get(columns.site)) is None else _text(site, columns.site),
+            market=None if (market := get(columns.market)) is None else _text(market, columns.market),
+            carry={name: fields[name] for name in self.carry if name in fields} if self.carry else {},
         )
 
-    def _image(self, value: object) -> Image:
-        """Tell apart the forms of an image: a token, a URL, a path below the root."""
-        text = _text(value, self.columns.image)
+    def _image_text(self, fields: Mapping[str, Any]) -> str:
+        name = self.columns.image
+        text = _text(fields.get(name), name)
         if text is None:
-            raise LineError("missing-image", f"{self.columns.image!r} is empty; give a path, a URL or token:...")
+            raise LineError("missing-image", f"{name!r} is empty; give a path, a URL or token:...")
         _check_printable(text, "bad-image", "the image")
-        if ":" in text and (special := _remote(text)) is not None:
-            return special
+        return text
+
+    def _image(self, text: str) -> Image:
+        """Tell apart the forms of an image: a token, a URL, a path below the root."""
+        if ":" in text and (remote := _remote(text)) is not None:
+            return remote
         return self.root.locate(text)
 
 
@@ -121,35 +129,37 @@ def _failure(error: LineError, place: str, *, row_id: str | None, image: object,
 
 def _checked_id(text: str) -> str:
     if len(text) > MAX_ID_CHARS:
-        raise LineError("bad-id", f"the id has {len(text)} characters, at most {MAX_ID_CHARS} are allowed")
+        raise LineError("bad-id", f"the id has {len(text)} characters; give the row one of {MAX_ID_CHARS} at most")
     _check_printable(text, "bad-id", "the id")
     return text
 
 
-def read_crop(value: object) -> Crop:
+def read_crop(value: object) -> Crop | None:
     """Read "left,top,right,bottom", the same four in a list, or an object with these keys, all fractions 0..1.
 
-    Raises LineError "bad-crop" unless left < right and top < bottom within 0..1.
+    None for empty text. Raises LineError "bad-crop" unless left < right and top < bottom within 0..1.
     """
-    sides = [_fraction(part) for part in _four(value)]
-    left, top, right, bottom = sides
+    if isinstance(value, str):
+        if not (text := value.strip()):
+            return None
+        value = _split_crop(text)
+    if isinstance(value, dict) and value.keys() == set(_SIDES):
+        value = [value[side] for side in _SIDES]
+    if not isinstance(value, list) or len(value) != len(_SIDES):
+        raise LineError("bad-crop", 'crop must be four fractions: "left,top,right,bottom", such as "0.1,0.2,0.9,0.8"')
+    left, top, right, bottom = (_fraction(part) for part in value)
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise LineError("bad-crop", f"crop {sides} must keep 0 <= left < right <= 1 and 0 <= top < bottom <= 1")
+        raise LineError("bad-crop", f"crop {value} must keep 0 <= left < right <= 1 and 0 <= top < bottom <= 1")
     return Crop(left=left, top=top, right=right, bottom=bottom)
 
 
-def _four(value: object) -> Sequence[object]:
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            value = orjson.loads(text) if text[:1] in ("{", "[") else text.split(",")
-        except orjson.JSONDecodeError:
-            value = None
-    if isinstance(value, dict) and value.keys() == set(_SIDES):
-        return [value[side] for side in _SIDES]
-    if isinstance(value, list) and len(value) == len(_SIDES):
-        return value
-    raise LineError("bad-crop", 'crop must be four fractions: "left,top,right,bottom", such as "0.1,0.2,0.9,0.8"')
+def _split_crop(text: str) -> object:
+    if text[0] not in "{[":
+        return text.split(",")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _fraction(part: object) -> float:
@@ -164,6 +174,8 @@ def _fraction(part: object) -> float:
 
 def _remote(text: str) -> Image | None:
     """Read a token or a URL; None for a path that merely has a colon in it."""
+    if text.startswith(("http://", "https://")):
+        return RemoteUrl(url=_url(text))
     if text.startswith(_TOKEN):
         return InsightsToken(token=_token(text.removeprefix(_TOKEN).strip()))
     match = _SCHEME.match(text)
@@ -182,12 +194,7 @@ def _token(token: str) -> str:
 
 
 def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        whole = False
-    if not whole or " " in text:
+    if _URL.fullmatch(text) is None:
         raise LineError("bad-url", f"{_shown(text)!r} is no complete URL (blanks are written %20)")
     return text
 

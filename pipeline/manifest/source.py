@@ -79,10 +79,10 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
     Raises ManifestError where it can't be read, its format is unknown, its root is no folder, or a column is missing.
     """
     form = _format(config)
+    if form in {"txt", "folder"} and (config.carry or config.columns.model_fields_set):
+        raise ManifestError(f"manifest.columns, manifest.carry: a {form} manifest has no columns; leave them out")
     root = Root(_root(config, form))
     rules = RowRules(columns=config.columns, root=root, carry=config.carry)
-    if form in {"txt", "folder"}:
-        _check_plain(config, form)
     if form == "folder":
         return Manifest(rows_of_files(folder_files(root, Path(config.path)), rules))
     with ExitStack() as opened:
@@ -92,18 +92,26 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
 
 def _format(config: ManifestConfig) -> Format:
     """Return the format that the config names, or the path's own."""
+    path = Path(config.path)
+    if config.path == _STDIN:
+        return _stdin_format(config.format)
+    if not path.exists():
+        raise ManifestError(f"manifest.path: {path} doesn't exist")
     if config.format != "auto":
         return config.format
-    if config.path == _STDIN:
-        return "txt"
-    path = Path(config.path)
     if path.is_dir():
         return "folder"
     plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     found = _SUFFIXES.get(plain.suffix.lower())
-    if found is None and path.exists():
+    if found is None:
         raise ManifestError(f"manifest.path: {path} has no known format; give {_SUPPORTED}, or set manifest.format")
-    return found or "txt"
+    return found
+
+
+def _stdin_format(form: Format | Literal["auto"]) -> Format:
+    if form == "folder":
+        raise ManifestError('manifest.format: stdin is no folder; give "csv", "tsv", "jsonl" or "txt"')
+    return "txt" if form == "auto" else form
 
 
 def _root(config: ManifestConfig, form: Format) -> Path:
@@ -134,35 +142,30 @@ def _entries(lines: Iterator[str], form: Format, config: ManifestConfig) -> Iter
     if form == "jsonl":
         return _checked_objects(json_lines(lines), config)
     header, entries = table(lines, "\t" if form == "tsv" else ",", config.path)
-    explicit = {getattr(columns, field) for field in columns.model_fields_set}
-    _check_columns(header, [columns.image, *sorted(explicit - {columns.image}), *config.carry], config.path)
+    _check_columns(header, config, {getattr(columns, field) for field in columns.model_fields_set})
     return entries
 
 
 def _checked_objects(entries: Iterator[Entry], config: ManifestConfig) -> Iterator[Entry]:
-    """Check the first objects for the image's key: the others may be absent, and no later line can be known."""
+    """Check the first objects for the image's key; other keys may be absent from any line."""
     first = list(islice(entries, _JSON_LOOK_AHEAD))
-    keys = [key for _, fields in first if isinstance(fields, Mapping) for key in fields]
+    keys = dict.fromkeys(key for _, fields in first if isinstance(fields, Mapping) for key in fields)
     if keys:
-        _check_columns(tuple(dict.fromkeys(keys)), [config.columns.image], config.path)
+        _check_columns(list(keys), config.model_copy(update={"carry": ()}), set())
     return chain(first, entries)
 
 
-def _check_columns(header: Sequence[str], wanted: Sequence[str], place: str) -> None:
-    """Raise ManifestError for every wanted column that is missing from the header, or stands in it twice."""
-    problems = [f"there is no column {name!r}{_suggestion(name, header)}" for name in wanted if name not in header] + [
-        f"the column {name!r} stands in the header twice" for name in wanted if header.count(name) > 1
-    ]
+def _check_columns(header: Sequence[str], config: ManifestConfig, named: set[str]) -> None:
+    """Raise ManifestError where the image, a named or a carried column is missing, or one that is read stands twice."""
+    wanted = list(dict.fromkeys([config.columns.image, *sorted(named), *config.carry]))
+    read = dict.fromkeys([*wanted, *config.columns.model_dump().values()])
+    problems = [f"there is no column {name!r}{_suggestion(name, header)}" for name in wanted if name not in header]
+    problems += [f"the column {name!r} stands in the header twice" for name in read if header.count(name) > 1]
     if problems:
-        raise ManifestError(f"{place}: {'; '.join(problems)} (see manifest.columns and manifest.carry)")
+        raise ManifestError(f"{config.path}: {'; '.join(problems)} (see manifest.columns and manifest.carry)")
 
 
 def _suggestion(name: str, header: Sequence[str]) -> str:
     close = get_close_matches(name, header, n=1)
     shown = ", ".join(repr(column) for column in header[:_COLUMNS_SHOWN])
     return f", did you mean {close[0]!r}?" if close else f", only {shown}"
-
-
-def _check_plain(config: ManifestConfig, form: Format) -> None:
-    if config.carry or config.columns.model_fields_set:
-        raise ManifestError(f"manifest.columns, manifest.carry: a {form} manifest has no columns; leave them out")
