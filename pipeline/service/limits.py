@@ -1,4 +1,4 @@
-"""Who may ask, and how much: API keys, queries per second, queries per month, pictures in work at once."""
+"""Who may ask, and how much: API keys, queries per second, queries per month, requests in work at once."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Doorman:
 
 
 class Workload:
-    """Counts the pictures in work; more than `most` at once are turned away with a 429."""
+    """Counts the requests in work; more than `most` at once are turned away with a 429 before their body is read."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -131,9 +131,9 @@ class Workload:
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Hold a place for one picture; raises Refused where all are taken."""
+        """Hold a place for one request; raises Refused where all are taken."""
         if self._now >= self._most:
-            raise too_fast(1, f"{self._now} pictures are in work, which is all this service takes at once.")
+            raise too_fast(1, f"{self._now} requests are in work, which is all this service takes at once.")
         self._now += 1
         try:
             yield

@@ -1,0 +1,154 @@
+"""Run the embedded service as a process: index, listen, say so, stop in good order when told to or when orphaned."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import orjson
+from aiohttp import web
+
+from pipeline.errors import ConfigError, PipelineError, ServiceError
+from pipeline.service.app import AppConfig, build_app
+from pipeline.service.engine import open_engine
+from pipeline.service.findings import CatalogueConfig, Engine
+
+MAX_LINE_BYTES = 64 * 1024
+GRACE = 10.0
+PROGRESS_EVERY = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeConfig:
+    """What is served, and where: loopback unless keys are set; port 0 takes a free one.
+
+    `announce` prints one JSON line on stdout when the service is ready. `with_parent` stops the service as soon as
+    stdin ends, which a parent's death does, however it died: the parent holds the other end of a pipe.
+    """
+
+    catalogue: CatalogueConfig
+    index_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    app: AppConfig = field(default_factory=AppConfig)
+    announce: bool = True
+    with_parent: bool = False
+    access_log: bool = False
+
+
+class _Stopping(Exception):
+    """The index build is cut short because the service is to stop."""
+
+
+async def serve(config: ServeConfig) -> None:
+    """Serve until SIGTERM, SIGINT, or the parent's death; returns after the requests in work are answered.
+
+    Raises ConfigError where the address needs a key, ManifestError where the catalogue can't be read, ServiceError
+    where the index can't be written or the address is taken.
+    """
+    check_place(config)
+    if config.access_log:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    failure: PipelineError | None = None
+    async with anyio.create_task_group() as tasks:
+        stop = anyio.Event()
+        tasks.start_soon(_wait_for_signal, stop)
+        if config.with_parent:
+            tasks.start_soon(_wait_for_orphanhood, stop)
+        try:
+            engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
+            await _listen(engine, config, stop)
+        except _Stopping:
+            pass
+        except PipelineError as exc:  # raised below, where no task group wraps it
+            failure = exc
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def check_place(config: ServeConfig) -> None:
+    """Refuse to be reachable from other machines without a key, and to watch a stdin that never ends."""
+    if config.with_parent and not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+        raise ConfigError("serve", ["--with-parent watches stdin, which must be a pipe from the parent"])
+    if not is_loopback(config.host) and not config.app.keys:
+        raise ConfigError("serve", [f"--host {config.host} can be reached by others; set a key (--key-env) first"])
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
+    def progress(done: int, total: int) -> None:
+        if stopping():
+            raise _Stopping
+        if done == total or done % PROGRESS_EVERY == 0:
+            print(f"index: {done} of {total} rows", file=sys.stderr, flush=True)  # noqa: T201 - the process's own log
+
+    return open_engine(config.catalogue, config.index_dir, progress=progress)
+
+
+async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> None:
+    app = build_app(engine, _with_base(config))
+    runner = web.AppRunner(
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE, max_line_size=MAX_LINE_BYTES
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, config.host, config.port)
+        try:
+            await site.start()
+        except OSError as exc:
+            raise ServiceError(
+                f"can't listen on {config.host}:{config.port} ({exc.strerror}); choose another --port"
+            ) from exc
+        if config.announce:
+            _announce(engine, runner.addresses[0][1])
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _with_base(config: ServeConfig) -> AppConfig:
+    """Give answers URLs of the service only where its port was chosen: a free port's URLs would die with this run."""
+    if config.app.base_url or not config.port:
+        return config.app
+    return replace(config.app, base_url=f"http://{config.host}:{config.port}")
+
+
+def _announce(engine: Engine, port: int) -> None:
+    line = {"ready": True, "port": port, "pictures": engine.count}
+    sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def _wait_for_signal(stop: anyio.Event) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            if stop.is_set():
+                os._exit(1)  # asked twice: at once, as the pipeline does
+            stop.set()
+
+
+async def _wait_for_orphanhood(stop: anyio.Event) -> None:
+    descriptor = sys.stdin.fileno()
+    while True:
+        await anyio.wait_readable(descriptor)
+        if not os.read(descriptor, 4096):
+            stop.set()
+            return
