@@ -55,6 +55,11 @@ class CatalogueEngine:
         return self.index.count
 
     @property
+    def skipped(self) -> int:
+        """How many rows have no picture that can be read, or a taken id."""
+        return self.index.skipped
+
+    @property
     def version(self) -> str:
         """A digest of the catalogue as indexed."""
         return str(self.index.meta["version"])

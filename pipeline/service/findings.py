@@ -170,6 +170,10 @@ class Engine(Protocol):
         """How many rows the index holds, those without pixels among them."""
 
     @property
+    def skipped(self) -> int:
+        """How many rows of the catalogue have no picture that can be read, or a taken id."""
+
+    @property
     def version(self) -> str:
         """A digest of the catalogue as indexed: equal versions give equal findings."""
 

@@ -69,6 +69,11 @@ class Index:
         """How many rows there are."""
         return int(self.meta["count"])
 
+    @property
+    def skipped(self) -> int:
+        """How many rows have no picture that can be read, or a taken id."""
+        return int(self._read("SELECT count(*) FROM skipped", ())[0][0])
+
     def close(self) -> None:
         """Close the database; the arrays go with the object."""
         self._db.close()

@@ -132,7 +132,7 @@ def _with_base(config: ServeConfig) -> AppConfig:
 
 
 def _announce(engine: Engine, port: int) -> None:
-    line = {"ready": True, "port": port, "pictures": engine.count}
+    line = {"ready": True, "port": port, "pictures": engine.count, "skipped": engine.skipped}
     sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     sys.stdout.buffer.flush()
 
