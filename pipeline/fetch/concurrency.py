@@ -13,6 +13,7 @@ UNPACED: Final = 32  # the most where no rate is given
 SLACK: Final = 1.5  # room for answers slower than the latency seen
 PATIENCE: Final = 8.0  # the latency, in seconds, up to which the rate can be kept up
 FORGET: Final = 0.05  # weight of one more answer
+AGE: Final = 1.0001  # what the best latency loses with each answer, as services change
 
 
 def max_workers(limits: RateLimit) -> int:
@@ -59,7 +60,7 @@ class Concurrency:
 
     def _feel(self, latency: float) -> None:
         """Grow while answers come as fast as they ever did, shrink while they queue (the gradient of the latency)."""
-        self._best = min(self._best * (1 + FORGET / 10), latency) if self._best else latency
+        self._best = min(self._best * AGE, latency) if self._best else latency
         gradient = max(0.5, min(1.0, 2 * self._best / latency)) if latency else 1.0
         wanted = self._unpaced * gradient + sqrt(self._unpaced)
         self._unpaced = min(max(self._unpaced + FORGET * (wanted - self._unpaced), FEWEST), self._most)

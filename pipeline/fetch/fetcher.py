@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,7 +21,7 @@ from pipeline.fetch.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
 from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.retry_after import retry_after, usable
-from pipeline.fetch.transport import Transport
+from pipeline.fetch.transport import Transport, WithheldError
 from pipeline.providers.base import Provider
 from pipeline.records import Answer, Outcome, Problem, Request
 
@@ -65,7 +66,13 @@ class Fetcher:
         self._budget = RetryBudget()
         self._retrying = Retrying(retry, self._budget, self._gate.sleep)
         self._transport = Transport(
-            provider.endpoint, provider.key_header, key, retry, pacer=pacer, counters=self.counters
+            provider.endpoint,
+            provider.key_header,
+            key,
+            retry,
+            pacer=pacer,
+            counters=self.counters,
+            paused=lambda: current_time() < self._paused_until,
         )
         self._refused = 0  # pauses for refusals since the last success
         self._faults = 0  # faults since the last success
@@ -96,11 +103,16 @@ class Fetcher:
         return replace(result.answer, attempts=call.sends), result.outcome
 
     async def _attempt(self, call: _Call) -> Try:
-        async with self._gate.permit() as permit:
-            if self._charge is not None:
-                await self._charge()
-            answer, outcome = await self._send(call, permit)
-            return Try(answer=answer, outcome=outcome, own_wait=await self._react(call, permit, answer, outcome))
+        charged = False
+        while True:
+            async with self._gate.permit() as permit:
+                if self._charge is not None and not charged:
+                    await self._charge()
+                charged = True
+                with suppress(WithheldError):
+                    answer, outcome = await self._send(call, permit)
+                    own_wait = await self._react(call, permit, answer, outcome)
+                    return Try(answer=answer, outcome=outcome, own_wait=own_wait)
 
     async def _send(self, call: _Call, permit: Permit) -> tuple[Answer, Outcome]:
         started, asked_at = current_time(), time.time()
@@ -113,11 +125,12 @@ class Fetcher:
         return answer, self._provider.read(call.request, answer)
 
     def _count(self, call: _Call, permit: Permit) -> None:
-        """Count what left; an attempt that never reached the wire was charged, but is no call."""
-        call.sends += permit.sent_at is not None
+        """Count what left: an attempt that never reached the wire was charged, but is no call."""
+        if permit.sent_at is None:
+            return
+        call.sends += 1
         self._budget.sent()
         self.counters.retries += call.sends > 1
-        self.counters.sent_while_paused += permit.sent_at is not None and permit.sent_at < self._paused_until
 
     async def _react(self, call: _Call, permit: Permit, answer: Answer, outcome: Outcome) -> float | None:
         """Stop or pause everyone where the outcome asks for it; return how long the row itself has to wait."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
@@ -44,6 +44,10 @@ _FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = 
 )  # fmt: skip
 
 
+class WithheldError(aiohttp.ClientError):
+    """A pause began between the permit and the first byte: nothing was sent."""
+
+
 class _BrokenOffError(aiohttp.ClientError):
     """A connection that broke off, in a form that aiohttp does not silently send again for."""
 
@@ -70,6 +74,7 @@ class Transport:
         *,
         pacer: Pacer,
         counters: FetchCounters,
+        paused: Callable[[], bool],
     ) -> None:
         self._endpoint = endpoint
         self._key_header = key_header
@@ -79,6 +84,7 @@ class Transport:
         )
         self._pacer = pacer
         self._counters = counters
+        self._paused = paused
         self._conversation: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -101,7 +107,10 @@ class Transport:
         await self._session.close()
 
     async def send(self, request: Request, permit: Permit) -> Answer | Problem:
-        """Send once and read the whole answer; a fault of the network is a Problem, never an exception."""
+        """Send once and read the whole answer; a fault of the network is a Problem, never an exception.
+
+        Raises WithheldError where a pause has begun before the first byte could leave.
+        """
         asked_at, started = time.time(), current_time()
         try:
             async with self._session.request(
@@ -115,6 +124,8 @@ class Transport:
                 body = await _read_capped(response)
                 headers = _kept(response.headers)
                 status = response.status
+        except WithheldError:
+            raise
         except (aiohttp.ClientError, OSError) as exc:
             return _translate(exc)
         self._remember(headers)
@@ -141,6 +152,8 @@ class Transport:
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
         permit, has_body = context.trace_request_ctx
+        if self._paused():
+            raise WithheldError
         if not has_body:
             await self._leaves(permit)
 
@@ -155,6 +168,7 @@ class Transport:
         if permit.sent_at is None:
             await self._pacer.settle(permit, sent=True)
             self._counters.calls += 1
+            self._counters.sent_while_paused += self._paused()
 
 
 def _payload(body: bytes) -> bytes | BytesIO | None:
