@@ -8,7 +8,8 @@ PipelineError
 ├── RowError                 one row fails; its stage turns it into a Failure, it never crosses a stage
 │   ├── LineError            a line of the manifest is no row
 │   ├── SourceError          the picture's bytes can't be had
-│   └── PrepareError         the bytes are no picture that can be sent
+│   ├── PrepareError         the bytes are no picture that can be sent
+│   └── RequestError         the row asks for what the service's documents forbid
 ├── StopRun                  the run drains, commits, and exits with the code of the leaf
 │   ├── TooManyFailures      exit 3
 │   ├── OutputError          exit 3: disk full, output or ledger not writable
@@ -88,6 +89,10 @@ class SourceError(RowError):
 
 class PrepareError(RowError):
     """The bytes are no picture that can be sent: truncated, a bomb, an unknown format."""
+
+
+class RequestError(RowError):
+    """The row breaks a documented rule of the service, so that nothing is sent: an unknown market, a crop out of order."""
 
 
 class StopRun(PipelineError):

@@ -145,11 +145,20 @@ class Recipe(TypedDict, total=False):
 
 
 @_closed
+class TriviaItem(TypedDict, total=False):
+    name: str
+    text: str
+    host_page_url: str
+    origin: Origin
+
+
+@_closed
 class ActionResults(TypedDict, total=False):
     images: Required[list[ImageRef]]
     offers: Required[list[Offer]]
     queries: Required[list[Query]]
     recipes: Required[list[Recipe]]
+    trivia: Required[list[TriviaItem]]
     next_offset: int
     total: int
 
@@ -172,7 +181,7 @@ class Tag(TypedDict, total=False):
     name: Required[str]
     box: Box
     display_box: Box
-    sources: list[str]
+    sources: Required[list[str]]
     confidence: float
     image_url: str
     actions: Required[list[Action]]
@@ -273,14 +282,6 @@ class Collection(TypedDict, total=False):
     creator: Person
     images: int
     followers: int
-    origin: Origin
-
-
-@_closed
-class TriviaItem(TypedDict, total=False):
-    name: str
-    text: str
-    host_page_url: str
     origin: Origin
 
 
