@@ -180,10 +180,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """An answer understood: its insights, and the next page's request where there is one worth asking for."""
+    """An answer understood: its insights, and the next page's request where there is one worth asking for.
+
+    `enough` is how many similar items a record needs, 0 for as many as the answer has (providers/merge.py).
+    """
 
     insights: Insights
     more: Request | None = None
+    enough: int = 0
 
 
 Outcome = Reading | Problem
