@@ -96,7 +96,7 @@ class RequestError(RowError):
 
 
 class StopRun(PipelineError):
-    """Ends the run: what is in flight is finished and committed, then the process exits with `exit_code`."""
+    """Ends the run: what is in flight is finished and committed; the process exits with `exit_code`."""
 
     reason: str = "aborted"
 

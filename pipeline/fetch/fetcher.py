@@ -92,6 +92,10 @@ class Fetcher:
         """Let nothing new be sent: who waits gets IntakeClosed, what has been sent is finished."""
         self._gate.close()
 
+    def waits(self) -> bool:
+        """Tell whether nothing moves on purpose, for whoever watches for a stall."""
+        return self._gate.waits
+
     async def ask(self, request: Request) -> tuple[Answer, Outcome]:
         """Return the answer and what it means; a Problem of kind transient or throttled was tried to the end.
 

@@ -58,6 +58,7 @@ class Gate:
         self._concurrency = concurrency
         self._head = anyio.Lock()
         self._in_flight = 0
+        self._asleep = 0
         self._closing = anyio.Event()
         self._freed = anyio.Event()
 
@@ -66,10 +67,19 @@ class Gate:
         self._closing.set()
         self._freed.set()
 
+    @property
+    def waits(self) -> bool:
+        """Tell whether someone waits on purpose: for a permit, a pause, a backoff."""
+        return self._asleep > 0
+
     async def sleep(self, seconds: float) -> None:
         """Sleep, but no longer than the gate is open."""
-        with anyio.move_on_after(seconds):
-            await self._closing.wait()
+        self._asleep += 1
+        try:
+            with anyio.move_on_after(seconds):
+                await self._closing.wait()
+        finally:
+            self._asleep -= 1
         self._refuse_if_closed()
 
     @asynccontextmanager

@@ -14,6 +14,7 @@ class Tally:
     """Counts of rows and bytes; `moved` grows with every step of any stage, so that a stall can be told."""
 
     seen: int = 0
+    begun: int = 0
     done_before: int = 0
     failed_before: Counter[str] = field(default_factory=Counter)
     ok: int = 0
@@ -44,6 +45,11 @@ class Tally:
         self.seen += rows
         self.done_before += done_before
         self.failed_before.update(failed_before)
+
+    def wrote(self, rows: int) -> None:
+        """Count rows whose lines are committed."""
+        self.moved += 1
+        self.written += rows
 
     def prepared(self, prepared: Prepared) -> None:
         """Count a picture that is within the limits now."""

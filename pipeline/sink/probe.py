@@ -11,9 +11,8 @@ from hashlib import blake2b
 import orjson
 
 from pipeline.records import Failure, LocalFile, Row
-from pipeline.sink.ledger import Entry, Known, Ledger, State
-from pipeline.sink.record import encode_failure, image_name
-from pipeline.sink.sink import Finished
+from pipeline.sink.ledger import Known, Ledger, State
+from pipeline.sink.record import image_name
 
 _STAMP = struct.Struct("<qq")
 
@@ -102,21 +101,6 @@ class Probe:
         if known.state is State.DONE and known.asked_at < self._not_before:
             return State.WAITING
         return known.state
-
-
-def fail(todo: Todo, failure: Failure, at: float, *, question: bytes = b"", prints: bytes = b"") -> Finished:
-    """Return the failed row for the sink; `at` is Unix time."""
-    entry = Entry(
-        key=todo.key,
-        state=State.RETRYABLE if failure.retryable else State.FAILED,
-        digest=todo.digest,
-        stamp=todo.stamp,
-        question=question,
-        asked_at=at,
-        code=failure.code,
-        prints=prints,
-    )
-    return Finished(entry=entry, line=encode_failure(failure, at))
 
 
 def row_key(row_id: str) -> bytes:

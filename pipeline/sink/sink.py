@@ -86,10 +86,9 @@ class Sink:
                 await anyio.to_thread.run_sync(write_batch, self._job, batch, limiter=self._thread)
             self._written(len(batch))
 
-    async def settle(self, *, finished: bool, prune: bool) -> None:
-        """End a run: where it went through the whole manifest, drop what left it, and compact what was superseded."""
-        if finished:
-            await anyio.to_thread.run_sync(settle, self._job, prune, limiter=self._thread)
+    async def settle(self, *, prune: bool) -> None:
+        """After a run through the whole manifest: drop what left it, and compact what was superseded."""
+        await anyio.to_thread.run_sync(settle, self._job, prune, limiter=self._thread)
 
 
 def write_batch(job: Job, batch: Sequence[Finished]) -> None:

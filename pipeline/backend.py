@@ -1,0 +1,86 @@
+"""The service a run asks: the configured endpoint, or the embedded service as a child on a free loopback port."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import anyio
+import orjson
+from anyio.abc import ByteReceiveStream, Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from pipeline.config import Config
+from pipeline.errors import ConfigError, ServiceError
+from pipeline.providers import PROVIDERS
+from pipeline.providers.base import Provider
+
+STOP_SECONDS = 10.0
+READY_LINE_BYTES = 65_536
+
+
+@asynccontextmanager
+async def open_provider(config: Config) -> AsyncGenerator[tuple[Provider, Process | None]]:
+    """Yield the configured provider, and the embedded service's process where it has been started for it."""
+    kind = PROVIDERS[config.provider.name]
+    if config.provider.name != "local":
+        yield kind.make(config.provider), None
+        return
+    log = Path(config.output.dir) / "service.log"
+    async with _service(_command(config), log) as (process, port):
+        yield kind.make(config.provider, f"http://127.0.0.1:{port}/v7.0"), process
+
+
+def _command(config: Config) -> list[str]:
+    """Return the command that serves the job's catalogue; its index is kept in the output folder."""
+    catalogue = getattr(config.provider, "catalogue", "") or config.manifest.path
+    if catalogue == "-":
+        raise ConfigError("provider.catalogue", ["is missing: a manifest from stdin can't be served, name a catalogue"])
+    columns = config.manifest.columns
+    command = [sys.executable, "-m", "pipeline", "serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
+    command += ["--index", str(Path(config.output.dir) / "index")]
+    command += [part for name in ("id", "image") for part in ("--column", f"{name}={getattr(columns, name)}")]
+    if config.manifest.root is not None and catalogue == config.manifest.path:
+        command += ["--root", config.manifest.root]
+    return command
+
+
+@asynccontextmanager
+async def _service(command: list[str], log: Path) -> AsyncGenerator[tuple[Process, int]]:
+    """Run the service until the block ends; it also ends by itself when this process dies (its stdin closes)."""
+    with log.open("wb") as errors:
+        process = await anyio.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
+    try:
+        yield process, await _ready(process, log)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _end(process)
+
+
+async def _ready(process: Process, log: Path) -> int:
+    """Wait for the line that says the port; building the index of a large catalogue may take its time."""
+    stdout = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
+    try:
+        return int(orjson.loads(await stdout.receive_until(b"\n", READY_LINE_BYTES))["port"])
+    except (anyio.IncompleteRead, anyio.DelimiterNotFound, orjson.JSONDecodeError, KeyError):
+        said = log.read_text(errors="replace").strip().splitlines()  # noqa: ASYNC240 - nothing else runs yet
+        why = said[-1] if said else "it said nothing"
+        raise ServiceError(f"the embedded service did not start: {why} (all it said is in {log})") from None
+
+
+async def _end(process: Process) -> None:
+    """Ask the service to stop, and end it where it doesn't."""
+    if process.returncode is None:
+        process.terminate()
+        with anyio.move_on_after(STOP_SECONDS) as waited:
+            await process.wait()
+        if waited.cancelled_caught:
+            process.kill()
+            await process.wait()
+    await process.aclose()

@@ -1,0 +1,29 @@
+"""Everything a job needs, looked at before the night: config, manifest, key, output folder; one call on request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+
+from pipeline.config import Config, read_key
+from pipeline.job import run
+from pipeline.manifest import open_manifest
+from pipeline.sink.job import open_job
+
+
+def check(config: Config, *, call: bool) -> Iterator[str]:
+    """Yield a line for each thing that is in order; raises what a run would. `call`: do the first row that is left."""
+    yield "config    valid"
+    with open_manifest(config.manifest):
+        yield f"manifest  {config.manifest.path} can be read"
+    key = read_key(config.provider)
+    yield "key       present" if key else "key       none needed"
+    with open_job(Path(config.output.dir)):
+        yield f"output    {config.output.dir} can be written"
+    if call:
+        report = anyio.run(lambda: run(config, limit=1))
+        if report.cause is not None:
+            raise report.cause
+        yield f"call      {report.summary()}"

@@ -1,0 +1,164 @@
+"""The commands: parse, call, print, exit code. No logic lives here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import orjson
+import typer
+
+from pipeline import check as checks
+from pipeline import serving
+from pipeline.config import Config
+from pipeline.config import load_config as load
+from pipeline.errors import ExitCode, PipelineError
+from pipeline.job import run as run_job
+from pipeline.plan import make_plan
+from pipeline.providers import settings_models
+from pipeline.renormalise import renormalise as renormalise_job
+from pipeline.report.progress import progress_for
+from pipeline.report.run_json import read_run_json
+from pipeline.report.status import job_status
+from pipeline.schema import json_schema
+from pipeline.sink.job import open_job
+
+app = typer.Typer(
+    name="image-insights",
+    help="Enrich an image catalogue with image insights: one JSON line per picture, exactly once, within the quota.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's TOML config.", show_default=False)]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the config; repeatable.")
+]
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    sets: Sets = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Do at most so many rows that are not done yet.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing on success.")] = False,
+) -> None:
+    """Do the job; it resumes by itself. The only command that cron needs."""
+    report = anyio.run(lambda: run_job(_load(config, sets), limit=limit, follow=progress_for(quiet=quiet)))
+    if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
+        typer.echo(report.summary(), err=True)
+    elif not quiet:
+        typer.echo(report.summary())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def plan(config: ConfigPath, sets: Sets = None) -> None:
+    """Tell what a run would do, without any call: rows, calls, cost, time at the quota, nights."""
+    typer.echo(make_plan(_load(config, sets)).text())
+
+
+@app.command()
+def status(config: ConfigPath, sets: Sets = None) -> None:
+    """Tell where the job stands: rows done and failed, answers stored, the last run."""
+    typer.echo(job_status(_load(config, sets)))
+
+
+@app.command()
+def report(config: ConfigPath, sets: Sets = None) -> None:
+    """Tell what the last run did (run.json)."""
+    typer.echo(orjson.dumps(read_run_json(_folder(_load(config, sets))), option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command()
+def retry(
+    config: ConfigPath,
+    sets: Sets = None,
+    code: Annotated[str | None, typer.Option(help="Only rows that failed with this code.")] = None,
+) -> None:
+    """Put failed rows back, so that the next run tries them again."""
+    with open_job(_folder(_load(config, sets))) as job:
+        count = job.ledger.reset(code)
+    typer.echo(f"{count} failed rows are put back; the next run tries them again")
+
+
+@app.command()
+def renormalise(config: ConfigPath, sets: Sets = None) -> None:
+    """Rebuild every record from the stored answers, without any call."""
+    typer.echo(renormalise_job(_load(config, sets)).text())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the record."""
+    typer.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command()
+def check(
+    config: ConfigPath,
+    sets: Sets = None,
+    call: Annotated[bool, typer.Option("--call", help="Make one canary call (it is charged).")] = False,
+) -> None:
+    """Check config, manifest header, key and output folder, without any call unless --call."""
+    for line in checks.check(_load(config, sets), call=call):
+        typer.echo(line)
+
+
+@app.command()
+def serve(
+    catalogue: Annotated[str, typer.Option(help="The catalogue: csv, tsv, jsonl, txt (each also .gz/.zst), a folder.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")
+    ] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that holds a field; repeatable.")
+    ] = None,
+    index: Annotated[Path, typer.Option(help="Where the index of the pictures is kept.")] = Path("out/index"),
+    host: Annotated[str, typer.Option(help="Address to listen on; another than loopback needs a key.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0 for a free one.")] = 8077,
+    qps: Annotated[float, typer.Option(min=0, help="Queries per second for each key, 0 for no limit.")] = 0,
+    monthly_quota: Annotated[int, typer.Option(min=0, help="Queries per month for each key, 0 for no limit.")] = 0,
+    key_env: Annotated[str, typer.Option(help="Environment variable that holds the key callers must send.")] = "",
+    journal: Annotated[Path | None, typer.Option(help="Write a JSON line per request to this file; no keys.")] = None,
+    faults: Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.")] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
+) -> None:
+    """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
+    config = serving.serve_config(
+        catalogue=catalogue,
+        root=root,
+        columns=column or [],
+        index=index,
+        host=host,
+        port=port,
+        qps=qps,
+        monthly_quota=monthly_quota,
+        key_env=key_env,
+        journal=journal,
+        faults=faults,
+        with_parent=with_parent,
+    )
+    anyio.run(serving.serve, config)
+
+
+def main() -> None:
+    """Run the command line; an error that a user can cause is one sentence on stderr and an exit code."""
+    try:
+        app()
+    except PipelineError as exc:
+        typer.echo(f"image-insights: {exc}", err=True)
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _load(path: Path, sets: list[str] | None) -> Config:
+    return load(path, sets or [], providers=settings_models())
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.output.dir)

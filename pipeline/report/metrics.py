@@ -1,0 +1,67 @@
+"""metrics.prom: the last run for Prometheus' textfile collector, and the time of the last success to alert on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.report.run_json import Report
+from pipeline.sink.output import write_atomically
+
+METRICS_FILE = "metrics.prom"
+_PREFIX = "image_insights_"
+_LAST_SUCCESS = _PREFIX + "last_success_timestamp_seconds"
+
+
+def write_metrics(folder: Path, report: Report) -> None:
+    """Replace metrics.prom atomically; the last success is kept from the file before where this run is none."""
+    path = folder / METRICS_FILE
+    success = report.ended.timestamp() if report.exit_code in {0, 1} else _last_success(path)
+    lines = [
+        line for name, kind, text, samples in _families(report, success) for line in _family(name, kind, text, samples)
+    ]
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+
+
+Samples = dict[str, float]
+
+
+def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, Samples]]:
+    tally, traffic = report.tally, report.traffic
+    rows: Samples = {
+        "ok": tally.ok,
+        "empty": tally.empty,
+        "failed": tally.failed.total(),
+        "done_before": tally.done_before,
+        "failed_before": tally.failed_before.total(),
+        "left": tally.seen - tally.judged,
+    }
+    yield "rows", "gauge", "Rows of the manifest by outcome.", {f'{{outcome="{k}"}}': v for k, v in rows.items()}
+    yield "calls", "gauge", "Calls sent by the last run, every attempt counted.", {"": traffic.sends}
+    yield "calls_throttled", "gauge", "Answers with status 429.", {"": traffic.throttled}
+    yield "calls_into_pause", "gauge", "Calls that went out while a pause was on.", {"": traffic.sent_into_pause}
+    yield "calls_month", "gauge", "Calls counted this month for this key.", {"": traffic.calls_this_month}
+    yield "paused_seconds", "gauge", "Seconds paused on the service's word.", {"": traffic.paused_seconds}
+    yield "rows_from_store", "gauge", "Records built without a call.", {"": tally.from_store}
+    sizes: Samples = {'{when="before"}': tally.bytes_before, '{when="after"}': tally.bytes_after}
+    yield "picture_bytes", "gauge", "Bytes of the pictures before and after they were prepared.", sizes
+    yield "cost", "gauge", "Cost of the last run's calls, in the unit of cost_per_1000_calls.", {"": traffic.cost}
+    yield "run_seconds", "gauge", "How long the last run took.", {"": report.seconds}
+    yield "exit_code", "gauge", "Exit code of the last run.", {"": report.exit_code}
+    yield "last_success_timestamp_seconds", "gauge", "When a run last ended with exit code 0 or 1.", {"": success}
+
+
+def _family(name: str, kind: str, text: str, samples: Samples) -> Iterator[str]:
+    yield f"# HELP {_PREFIX}{name} {text}"
+    yield f"# TYPE {_PREFIX}{name} {kind}"
+    for labels, value in samples.items():
+        yield f"{_PREFIX}{name}{labels} {value:.15g}"
+
+
+def _last_success(path: Path) -> float:
+    try:
+        found = re.search(rf"^{_LAST_SUCCESS} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        return 0.0
+    return float(found[1]) if found else 0.0

@@ -1,0 +1,135 @@
+"""run.json: what the last run did, why it ended, and when to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
+from pipeline.report.tally import Tally
+from pipeline.sink.output import write_atomically
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What the way to the service saw: sends, answers, refusals by rate, seconds paused, calls counted by the quota."""
+
+    sends: int = 0
+    throttled: int = 0
+    paused_seconds: float = 0.0
+    sent_into_pause: int = 0
+    calls_today: int = 0
+    calls_this_month: int = 0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One run, told whole; `started` and `ended` are aware times."""
+
+    provider: str
+    started: datetime
+    ended: datetime
+    tally: Tally = field(repr=False)
+    traffic: Traffic
+    cause: BaseException | None
+    limited: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """The code the command exits with."""
+        if isinstance(self.cause, PipelineError):
+            return self.cause.exit_code
+        if self.cause is not None:
+            return ExitCode.ABORTED
+        return ExitCode.SOME_FAILED if self.tally.failures else ExitCode.DONE
+
+    @property
+    def reason(self) -> str:
+        """Why the run ended, in a word."""
+        if self.cause is None:
+            return "limit" if self.limited else "finished"
+        return self.cause.reason if isinstance(self.cause, StopRun) else "error"
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return (self.ended - self.started).total_seconds()
+
+    def summary(self) -> str:
+        """Return the one line that is printed at the end."""
+        tally = self.tally
+        parts = [
+            f"{tally.ok + tally.empty} records written",
+            f"{tally.done_before} done before",
+            f"{tally.failures} failed",
+            f"{self.traffic.sends} calls",
+            f"{self.seconds:.1f} s",
+        ]
+        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}" if self.cause else "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the content of run.json."""
+        tally = self.tally
+        resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
+        return {
+            "schema": "1",
+            "provider": self.provider,
+            "started_at": _utc(self.started),
+            "ended_at": _utc(self.ended),
+            "seconds": round(self.seconds, 3),
+            "exit_code": int(self.exit_code),
+            "reason": self.reason,
+            "message": str(self.cause) if self.cause else None,
+            "resume_after": _utc(resume) if resume else None,
+            "rows": {
+                "seen": tally.seen,
+                "ok": tally.ok,
+                "empty": tally.empty,
+                "done_before": tally.done_before,
+                "failed": tally.failed.total(),
+                "failed_before": tally.failed_before.total(),
+                "left": tally.seen - tally.judged,
+            },
+            "failures": dict((tally.failed + tally.failed_before).most_common()),
+            "calls": {
+                "sent": self.traffic.sends,
+                "rows_from_store": tally.from_store,
+                "throttled": self.traffic.throttled,
+                "paused_seconds": round(self.traffic.paused_seconds, 3),
+                "sent_into_pause": self.traffic.sent_into_pause,
+                "today": self.traffic.calls_today,
+                "this_month": self.traffic.calls_this_month,
+                "cost": round(self.traffic.cost, 4),
+            },
+            "pictures": {
+                "passed": tally.passed,
+                "encoded": tally.encoded,
+                "bytes_before": tally.bytes_before,
+                "bytes_after": tally.bytes_after,
+            },
+        }
+
+
+def write_run_json(folder: Path, report: Report) -> None:
+    """Replace run.json atomically."""
+    write_atomically(folder / RUN_FILE, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def read_run_json(folder: Path) -> dict[str, Any]:
+    """Return what run.json says; raises UsageError where there is none."""
+    try:
+        content: dict[str, Any] = orjson.loads((folder / RUN_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as exc:
+        raise UsageError(f"{folder / RUN_FILE} can't be read; has the job been run?") from exc
+    return content
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,33 @@
+"""Where a job stands: rows by outcome, answers stored, the last run; readable while a run goes on."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.report.run_json import RUN_FILE, read_run_json
+from pipeline.sink.answers import AnswerStore
+from pipeline.sink.ledger import Ledger, State
+
+
+def job_status(config: Config) -> str:
+    """Return the status as lines for a reader; raises UsageError where the job never ran."""
+    folder = Path(config.output.dir)
+    path = folder / "state.db"
+    if not path.exists():
+        raise UsageError(f"{folder} holds no job yet; begin it with: image-insights run")
+    with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
+        counts = ledger.counts()
+        failed = counts.get(State.FAILED, 0) + counts.get(State.RETRYABLE, 0)
+        lines = [
+            f"records         {counts.get(State.DONE, 0)}",
+            f"failed          {failed}, of them {counts.get(State.RETRYABLE, 0)} tried again by the next run",
+            *(f"  {code:<24} {count}" for code, count in ledger.failures().items()),
+            f"stored answers  {answers.count()}",
+        ]
+    if (folder / RUN_FILE).exists():
+        last = read_run_json(folder)
+        lines.append(f"last run        ended {last['ended_at']}, {last['reason']}, exit code {last['exit_code']}")
+    return "\n".join(lines)

@@ -1,0 +1,203 @@
+"""Wires the four stages on one task group; the only place that starts tasks.
+
+manifest -> prepare -> fetch -> sink. A row that fails leaves its stage as a Failure, straight for the sink. A run that
+is asked to stop takes on nothing new, finishes what is in flight within the grace time, commits, and says why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from pipeline.errors import ManifestError, OutputError, RowError, StopRun, UsageError
+from pipeline.fetch.once import Once
+from pipeline.fetch.pacer import IntakeClosed
+from pipeline.fetch.row import Asked, ask_row
+from pipeline.manifest import Manifest, batches
+from pipeline.prepare.preparer import Preparer
+from pipeline.providers.base import Provider
+from pipeline.records import Failure, Prepared, Request, Row
+from pipeline.report.tally import Tally
+from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
+from pipeline.sink.probe import Probe, Sifted, Todo
+from pipeline.sink.record import build_record, image_name
+from pipeline.sink.sink import Finished, Paid, Sink
+from pipeline.watch import GRACE_SECONDS, Stop
+
+MOST_READY = 8  # pictures that wait for a permit, up to 1 MB each
+PREPARERS = 8  # rows in preparation; downloads wait for the network, decoding has a bound of its own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A row that can be asked: its picture is within the limits, its requests are built."""
+
+    todo: Todo
+    row: Row
+    prepared: Prepared | None = field(repr=False)
+    requests: Sequence[Request] = field(repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Runner:
+    """One run over one manifest.
+
+    `watchers` run beside the stages and end with them. `judge` looks at the tally after every failure, `askers` is how
+    many rows may be asked at once, `limit` the most rows to do. `complete` tells afterwards whether every line of the
+    manifest was looked at.
+    """
+
+    manifest: Manifest
+    provider: Provider
+    probe: Probe
+    preparer: Preparer
+    once: Once
+    sink: Sink
+    items: MemoryObjectSendStream[Paid | Finished]
+    tally: Tally
+    stop: Stop
+    judge: Callable[[], None]
+    askers: int
+    watchers: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    limit: int | None = None
+    complete: bool = False
+    _intake: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _stages: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    async def execute(self, written: MemoryObjectReceiveStream[Paid | Finished]) -> None:
+        """Run all stages; `written` is the receiving end of `items`. Returns when all that was begun is committed."""
+        async with anyio.create_task_group() as outer:
+            for watcher in (self._grace, *self.watchers):
+                outer.start_soon(watcher)
+            async with anyio.create_task_group() as writing:
+                writing.start_soon(self._write, written)
+                async with self.items:
+                    with self._stages:
+                        await self._run_stages()
+            outer.cancel_scope.cancel()
+
+    def drain(self) -> None:
+        """Take on nothing new; what is in flight goes on."""
+        self._intake.cancel()
+
+    def give_up(self) -> None:
+        """End the stages where they stand; what has reached the sink is still written."""
+        self._stages.cancel()
+
+    async def _run_stages(self) -> None:
+        todo_in, todo_out = anyio.create_memory_object_stream[Todo](PREPARERS)
+        ready_in, ready_out = anyio.create_memory_object_stream[Ready](min(MOST_READY, self.askers))
+        async with anyio.create_task_group() as stages:
+            stages.start_soon(self._produce, todo_in)
+            for _ in range(PREPARERS):
+                stages.start_soon(self._prepare, todo_out.clone(), ready_in.clone())
+            for _ in range(self.askers):
+                stages.start_soon(self._fetch, ready_out.clone())
+            for end in (todo_out, ready_in, ready_out):
+                end.close()
+
+    async def _produce(self, todos: MemoryObjectSendStream[Todo]) -> None:
+        """Stage 1: read the manifest, and send on what the ledger doesn't have."""
+        thread = anyio.CapacityLimiter(1)
+        with self._intake:
+            async with todos:
+                try:
+                    async for batch in batches(self.manifest):
+                        sifted = await anyio.to_thread.run_sync(self.probe.sift, batch, limiter=thread)
+                        if not await self._take_on(len(batch), sifted, todos):
+                            return
+                except (ManifestError, OutputError) as exc:
+                    self.stop.ask(exc if isinstance(exc, StopRun) else StopRun(str(exc)))
+                    return
+                self.complete = True
+
+    async def _take_on(self, rows: int, sifted: Sifted, todos: MemoryObjectSendStream[Todo]) -> bool:
+        """Send on one batch; return False where the limit of rows is reached."""
+        self.tally.sifted(rows, sifted.done_before, sifted.failed_before)
+        for todo in sifted.todo:
+            if self.limit is not None and self.tally.begun >= self.limit:
+                return False
+            self.tally.begun += 1
+            if isinstance(todo.item, Failure):
+                await self._fail(todo, todo.item)
+            else:
+                await todos.send(todo)
+        return True
+
+    async def _prepare(self, todos: MemoryObjectReceiveStream[Todo], readies: MemoryObjectSendStream[Ready]) -> None:
+        """Stage 2: bring each row's picture within the limits and build its requests."""
+        async with todos, readies:
+            async for todo in todos:
+                if self.stop.cause is None and isinstance(todo.item, Row):
+                    ready = await self._ready(todo, todo.item)
+                    if ready is not None:
+                        await readies.send(ready)
+
+    async def _ready(self, todo: Todo, row: Row) -> Ready | None:
+        try:
+            prepared = await self.preparer.prepare(row)
+            requests = self.provider.requests(row, prepared)
+        except RowError as exc:
+            await self._fail(todo, row_failure(row, exc))
+            return None
+        if prepared is not None:
+            self.tally.prepared(prepared)
+        return Ready(todo=todo, row=row, prepared=prepared, requests=requests)
+
+    async def _fetch(self, readies: MemoryObjectReceiveStream[Ready]) -> None:
+        """Stage 3: ask for each row, and hand its line to the sink."""
+        async with readies:
+            async for ready in readies:
+                if self.stop.cause is None:
+                    await self._ask(ready)
+
+    async def _ask(self, ready: Ready) -> None:
+        try:
+            asked = await ask_row(self.once, ready.requests)
+        except IntakeClosed:
+            return
+        except (StopRun, UsageError) as exc:
+            self.stop.ask(exc)
+            return
+        if asked.problem is not None:
+            await self._fail(ready.todo, problem_failure(ready.row, asked.problem, asked.answers), asked.prints)
+        else:
+            await self._record(ready, asked)
+
+    async def _record(self, ready: Ready, asked: Asked) -> None:
+        record = build_record(self.provider.name, ready.row, ready.prepared, asked.answers, asked.insights)
+        self.tally.recorded(record)
+        source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
+        question = self.probe.question(ready.todo, source)
+        asked_at = min(answer.asked_at for answer in asked.answers)
+        await send_item(self.items, record_row(ready.todo, record, asked_at, question, asked.prints))
+
+    async def _fail(self, todo: Todo, failure: Failure, prints: Sequence[bytes] = ()) -> None:
+        self.tally.failing(failure)
+        await send_item(self.items, failed_row(todo, failure, time.time(), prints))
+        self.judge()
+
+    async def _write(self, written: MemoryObjectReceiveStream[Paid | Finished]) -> None:
+        """Stage 4: write; where that fails nothing that is in flight could be kept, so it is not waited for."""
+        try:
+            await self.sink.consume(written)
+        except OutputError as exc:
+            self.stop.ask(exc)
+            self._stages.cancel()
+
+    async def _grace(self) -> None:
+        """Give what is in flight its time once the run is asked to stop."""
+        await self.stop.asked.wait()
+        await anyio.sleep(GRACE_SECONDS)
+        self._stages.cancel()
+
+
+async def send_item(items: MemoryObjectSendStream[Paid | Finished], item: Paid | Finished) -> None:
+    """Send to the sink; where it can't write any more it has said so, the run is ending and the row is done again."""
+    with suppress(anyio.BrokenResourceError):
+        await items.send(item)
