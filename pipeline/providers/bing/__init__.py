@@ -1,1 +1,1 @@
-"""Bing Visual Search and Image Search v7, and every endpoint that speaks it."""
+"""The Bing Visual Search v7 protocol: its requests, its answers, its errors."""

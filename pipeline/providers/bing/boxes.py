@@ -1,0 +1,51 @@
+"""Boxes of the answer as four corners in fractions of the original picture."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from pipeline.providers.bing.shapes import At, Context, Json
+from pipeline.records import Crop
+from pipeline.schema import Box, Point
+
+_CORNERS = ("topLeft", "topRight", "bottomRight", "bottomLeft")
+_EDGES = ("left", "top", "right", "bottom")
+
+
+def quadrilateral(value: Any, context: Context, at: At) -> Box | None:
+    """Read four named corners (reference 003), mapped back through the crop that was asked with."""
+    if type(value) is not dict or value.keys() - {"_type"} != set(_CORNERS):
+        return None
+    box = []
+    for name in _CORNERS:
+        corner = value[name]
+        if type(corner) is not dict or corner.keys() - {"_type"} != {"x", "y"} or not _are_numbers(corner, ("x", "y")):
+            return None
+        box.append(_point(corner["x"], corner["y"], context.crop))
+    return box
+
+
+def rectangle(value: Any, context: Context, at: At) -> Box | None:
+    """Read a NormalizedRectangle of /images/details.
+
+    Its edges refer to the original picture even where a crop was asked for: reference 001 shows the same region with
+    and without one.
+    """
+    if type(value) is not dict or value.keys() - {"_type"} != set(_EDGES) or not _are_numbers(value, _EDGES):
+        return None
+    left, top, right, bottom = (value[name] for name in _EDGES)
+    return [_point(x, y, None) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+
+
+def _are_numbers(source: Json, names: tuple[str, ...]) -> bool:
+    return all(type(source[name]) in (int, float) and isfinite(source[name]) for name in names)
+
+
+def _point(x: float, y: float, crop: Crop | None) -> Point:
+    """Clamp to the picture: real answers go slightly outside, such as -0.0038."""
+    x, y = min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+    if crop is not None:
+        x = crop.left + x * (crop.right - crop.left)
+        y = crop.top + y * (crop.bottom - crop.top)
+    return {"x": x, "y": y}

@@ -1,0 +1,132 @@
+"""Entities: people, places and things in the picture, with the licences of their texts (references 001-004)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.providers.bing.boxes import rectangle
+from pipeline.providers.bing.objects import one_image
+from pipeline.providers.bing.shapes import At, Context, Json, Shape, listed
+from pipeline.schema import Box
+
+_LICENSE = Shape({"name": ("license", str), "url": ("url", str)})
+
+
+def _license(value: Any, context: Context, at: At) -> Json | None:
+    return _LICENSE.read(value, context, at) if type(value) is dict else None
+
+
+_RULE = Shape(
+    {
+        "_type": ("rule", str),
+        "targetPropertyName": ("target", str),
+        "mustBeCloseToContent": ("must_be_close", bool),
+        "licenseNotice": ("notice", str),
+        "text": ("text", str),
+        "url": ("url", str),
+    },
+    {"license": ("license", _license)},
+)
+
+
+def _attribution(source: Json, context: Context, at: At) -> Json:
+    found = {"rule": "", **_RULE.read(source, context, at)}
+    found["rule"] = found["rule"].removeprefix("ContractualRules/")
+    return {**found, **found.pop("license", {})}
+
+
+attributions = listed(_attribution)
+_ENTITY = Shape(
+    {
+        "_type": ("type", str),
+        "name": ("name", str),
+        "alternateName": ("alternate_name", str),
+        "bingId": ("id", str),
+        "id": ("api_url", str),
+        "description": ("description", str),
+        "url": ("url", str),
+        "webSearchUrl": ("web_search_url", str),
+        "twitterProfile": ("twitter_url", str),
+        "readLink": ("read_link", str),
+        "jobTitle": ("job_title", str),
+    },
+    {"image": ("image", one_image), "contractualRules": ("attributions", attributions)},
+)
+
+
+def entity(source: Json, context: Context, at: At) -> Json:
+    """Read one entity; its attributions stay bound to it, each naming the property it governs."""
+    found = {"types": [], "attributions": [], **_ENTITY.read(source, context, at), "origin": context.origin}
+    if "type" in found:
+        found["types"].append(found.pop("type"))
+    return found
+
+
+def from_action(action: Json, box: Box | None, context: Context, at: At) -> Json:
+    """Read the entity of an Entity action: `data` where entity data was asked for, else the little it names."""
+    found: Json = {"types": [], "attributions": [], "origin": context.origin}
+    main = action.get("mainEntity")
+    if type(main) is dict:
+        found |= entity(main, Context(context.origin), None)  # what is left over stays in the action's extra
+    if type(action.get("data")) is dict:
+        found |= entity(action["data"], context, (at, "data"))
+    if type(action.get("displayName")) is str:
+        found.setdefault("name", action["displayName"])
+    if box is not None:
+        found["box"] = box
+    return found
+
+
+def recognized(value: Any, context: Context, at: At) -> list[Json] | None:
+    """Read recognizedEntityGroups: an entity for each match of each region of each group, best match first."""
+    if type(value) is not dict:
+        return None
+    found: list[Json] = []
+    groups = _objects(value, "value", context, at)
+    for group, group_at in groups:
+        name = group.get("name")
+        for region, region_at in _objects(group, "recognizedEntityRegions", context, group_at, "name"):
+            box = rectangle(region.get("region"), context, region_at)
+            if box is None:
+                context.keep((region_at, "region"), region.get("region"))
+            for match, match_at in _objects(region, "matchingEntities", context, region_at, "region"):
+                found.append(_match(match, box, name, context, match_at))
+    return found
+
+
+def _objects(source: Json, key: str, context: Context, at: At, *read_elsewhere: str) -> Iterable[tuple[Json, At]]:
+    """Return the objects in the list `key` with their places; what else `source` holds is kept."""
+    for name, value in source.items():
+        if name != key and name not in ("_type", *read_elsewhere):
+            context.keep((at, name), value)
+    value = source.get(key)
+    if type(value) is not list:
+        context.keep((at, key), value)
+        return []
+    found: list[tuple[Json, At]] = []
+    for index, item in enumerate(value):
+        place = ((at, key), index)
+        if type(item) is dict:
+            found.append((item, place))
+        else:
+            context.keep(place, item)
+    return found
+
+
+def _match(match: Json, box: Box | None, group: Any, context: Context, at: At) -> Json:
+    found = _MATCH.read(match, context, at)
+    named = found.pop("entity", {"types": [], "attributions": [], "origin": context.origin})
+    named.update(found)
+    if box is not None:
+        named["box"] = box
+    if type(group) is str:
+        named["group"] = group
+    return dict(named)
+
+
+def _one_entity(value: Any, context: Context, at: At) -> Json | None:
+    return entity(value, context, at) if type(value) is dict else None
+
+
+_MATCH = Shape({"matchConfidence": ("confidence", float)}, {"entity": ("entity", _one_entity)})

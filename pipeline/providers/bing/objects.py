@@ -1,0 +1,219 @@
+"""The objects that all endpoints share: Image, Query, Offer, Recipe, Person, ImageGallery (reference 004)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.providers.bing.scalars import color, day, moment, size_in_bytes
+from pipeline.providers.bing.shapes import At, Context, Json, Shape, listed, nested, scalar
+
+RATING = Shape(
+    {
+        "ratingValue": ("value", float),
+        "bestRating": ("best", float),
+        "reviewCount": ("count", int),
+        "ratingCount": ("rating_count", int),
+        "text": ("text", str),
+    }
+)
+_URL_ONLY = Shape({key: (key, str) for key in ("url", "thumbnailUrl", "contentUrl")})
+
+
+def image_url(value: Any, context: Context, at: At) -> str | None:
+    """Read an Image or Thumbnail that is there for its URL alone, under whichever name it comes."""
+    if type(value) is not dict:
+        return None
+    found = list(_URL_ONLY.read(value, context, at).items())
+    if not found:
+        return None
+    for key, url in found[1:]:
+        context.keep((at, key), url)
+    return str(found[0][1])
+
+
+_QUERY = Shape(
+    {
+        "text": ("text", str),
+        "displayText": ("display_text", str),
+        "webSearchUrl": ("web_search_url", str),
+        "searchLink": ("search_url", str),
+    },
+    {"thumbnail": ("thumbnail_url", image_url)},
+)
+
+
+def query(source: Json, context: Context, at: At) -> Json:
+    """Read a Query: a term to go on searching with."""
+    found = _QUERY.read(source, context, at)
+    found["origin"] = context.origin
+    return found
+
+
+queries = listed(query)
+
+
+def one_query(value: Any, context: Context, at: At) -> Json | None:
+    """Read a single Query where the documents say so, such as bestRepresentativeQuery."""
+    return query(value, context, at) if type(value) is dict else None
+
+
+def queries_or_one(value: Any, context: Context, at: At) -> list[Any] | None:
+    """Read relatedSearches of a caption: a Query in the table of reference 004, a list in the published contract."""
+    found: list[Any] | None = queries([value] if type(value) is dict else value, context, at)
+    return found
+
+
+_SELLER = Shape({"name": ("name", str)}, {"image": ("image_url", image_url)})
+_OFFER_PLAIN = {
+    "name": ("name", str),
+    "url": ("url", str),
+    "description": ("description", str),
+    "price": ("price", float),
+    "lowPrice": ("low_price", float),
+    "priceCurrency": ("currency", str),
+    "offerCount": ("count", int),
+    "availability": ("availability", str),
+}
+_OFFER_CONVERTED = {
+    "seller": ("seller", nested(_SELLER)),
+    "aggregateRating": ("rating", nested(RATING)),
+    "lastUpdated": ("updated", scalar(day)),
+}
+_OFFER = Shape(_OFFER_PLAIN, _OFFER_CONVERTED)
+
+
+def offer(source: Json, context: Context, at: At) -> Json:
+    """Read an Offer of one merchant."""
+    found = _OFFER.read(source, context, at)
+    found["origin"] = context.origin
+    return found
+
+
+offers = listed(offer)
+_AGGREGATE_OFFER = Shape(_OFFER_PLAIN, {**_OFFER_CONVERTED, "offers": ("offers", offers)})
+
+
+def aggregate_offer(value: Any, context: Context, at: At) -> Json | None:
+    """Read an AggregateOffer: a summary, a list of offers, or both."""
+    if type(value) is not dict:
+        return None
+    return {"offers": [], **_AGGREGATE_OFFER.read(value, context, at), "origin": context.origin}
+
+
+_THUMBNAIL = Shape({"width": ("width", int), "height": ("height", int), "url": ("url", str)})
+_METADATA = Shape(
+    {
+        "pagesIncludingCount": ("pages", int),
+        "availableSizesCount": ("sizes", int),
+        "shoppingSourcesCount": ("shopping", int),
+        "recipeSourcesCount": ("recipes", int),
+    },
+    {
+        "aggregateOffer": ("offer", aggregate_offer),
+        "bestRepresentativeQuery": ("best_query", one_query),
+    },
+)
+_IMAGE = Shape(
+    {
+        "name": ("name", str),
+        "webSearchUrl": ("web_search_url", str),
+        "thumbnailUrl": ("thumbnail_url", str),
+        "contentUrl": ("content_url", str),
+        "hostPageUrl": ("host_page_url", str),
+        "hostPageDisplayUrl": ("host_page_display_url", str),
+        "hostPageFavIconUrl": ("host_page_favicon_url", str),
+        "hostPageDomainFriendlyName": ("host_page_domain", str),
+        "proxyContentUrl": ("proxy_content_url", str),
+        "creativeCommons": ("creative_commons", str),
+        "encodingFormat": ("format", str),
+        "width": ("width", int),
+        "height": ("height", int),
+        "sourceWidth": ("source_width", int),
+        "sourceHeight": ("source_height", int),
+        "imageInsightsToken": ("insights_token", str),
+        "imageId": ("image_id", str),
+        "isFamilyFriendly": ("family_friendly", bool),
+        "visualWords": ("visual_words", str),
+    },
+    {
+        "thumbnail": ("thumbnail", nested(_THUMBNAIL)),
+        "insightsMetadata": ("counts", nested(_METADATA)),
+        "datePublished": ("published", scalar(moment)),
+        "contentSize": ("bytes", scalar(size_in_bytes)),
+        "accentColor": ("accent_color", scalar(color)),
+    },
+)
+
+
+def image(source: Json, context: Context, at: At) -> Json:
+    """Read an Image: a page that shows it, a look-alike, or the picture itself."""
+    found = _IMAGE.read(source, context, at)
+    found["origin"] = context.origin
+    if "thumbnail_url" in found:
+        found.setdefault("thumbnail", {})["url"] = found.pop("thumbnail_url")
+    counts = found.get("counts")
+    if counts is not None:
+        for name in ("offer", "best_query"):
+            if name in counts:
+                found[name] = counts.pop(name)
+    return found
+
+
+images = listed(image)
+
+
+def one_image(value: Any, context: Context, at: At) -> Json | None:
+    """Read a value that is one Image."""
+    return image(value, context, at) if type(value) is dict else None
+
+
+PERSON = Shape(
+    {
+        "name": ("name", str),
+        "url": ("url", str),
+        "description": ("description", str),
+        "jobTitle": ("job_title", str),
+        "twitterProfile": ("twitter_url", str),
+        "webSearchUrl": ("web_search_url", str),
+    },
+    {"image": ("image_url", image_url)},
+)
+_RECIPE = Shape(
+    {
+        "name": ("name", str),
+        "url": ("url", str),
+        "thumbnailUrl": ("thumbnail_url", str),
+        "cookTime": ("cook_time", str),
+        "prepTime": ("prep_time", str),
+        "totalTime": ("total_time", str),
+    },
+    {"creator": ("creator", nested(PERSON)), "aggregateRating": ("rating", nested(RATING))},
+)
+_GALLERY = Shape(
+    {
+        "name": ("name", str),
+        "url": ("url", str),
+        "description": ("description", str),
+        "source": ("source", str),
+        "thumbnailUrl": ("thumbnail_url", str),
+        "imagesCount": ("images", int),
+        "followersCount": ("followers", int),
+    },
+    {"creator": ("creator", nested(PERSON))},
+)
+_TRIVIA = Shape({"name": ("name", str), "text": ("text", str), "hostPageUrl": ("host_page_url", str)})
+
+
+def recipe(source: Json, context: Context, at: At) -> Json:
+    """Read a Recipe."""
+    return {**_RECIPE.read(source, context, at), "origin": context.origin}
+
+
+def gallery(source: Json, context: Context, at: At) -> Json:
+    """Read an ImageGallery: a page with related pictures."""
+    return {**_GALLERY.read(source, context, at), "origin": context.origin}
+
+
+def trivia(source: Json, context: Context, at: At) -> Json:
+    """Read one fact of a Trivia action."""
+    return {**_TRIVIA.read(source, context, at), "origin": context.origin}

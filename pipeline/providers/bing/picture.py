@@ -1,0 +1,49 @@
+"""Which picture a request is about: bytes that were prepared, a URL the service loads itself, or a token it knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from pipeline.errors import RequestError
+from pipeline.providers.bing.errors import MAX_URL_CHARS
+from pipeline.records import Form, InsightsToken, Prepared, RemoteUrl, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture in the one form it is sent in; `text` is the URL or the token."""
+
+    form: Form
+    text: str = ""
+    data: bytes = b""
+    media_type: str = ""
+
+
+def picture_of(row: Row, prepared: Prepared | None) -> Picture:
+    """Return the row's picture; raises RequestError where it can't be sent in any form."""
+    if prepared is not None:
+        return Picture("bytes", data=prepared.data, media_type=prepared.media_type)
+    if isinstance(row.image, RemoteUrl):
+        return Picture("url", text=_checked_url(row.image.url))
+    if isinstance(row.image, InsightsToken):
+        return Picture("token", text=_checked_token(row.image.token))
+    raise RequestError("not-prepared", f"the file {row.image.name} must be prepared before it can be sent")
+
+
+def _checked_url(url: str) -> str:
+    if len(url) > MAX_URL_CHARS:
+        raise RequestError("url-too-long", f"the picture's URL has {len(url)} characters, but may have {MAX_URL_CHARS}")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise RequestError("bad-url", f"{url!r} is no http or https URL")
+    return url
+
+
+def _checked_token(token: str) -> str:
+    if not token or not token.isprintable() or " " in token:
+        raise RequestError("bad-token", "the insights token is empty, or holds spaces or control characters")
+    return token

@@ -1,0 +1,143 @@
+"""The provider for services that speak the Bing v7 protocol: Microsoft's own kind, and the embedded service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from pipeline.config import ProviderSettings
+from pipeline.providers.base import Limits
+from pipeline.providers.bing.details import PATH as DETAILS
+from pipeline.providers.bing.details import details
+from pipeline.providers.bing.picture import picture_of
+from pipeline.providers.bing.question import Pairs, check_crop, headers
+from pipeline.providers.bing.read import read_answer
+from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
+from pipeline.providers.bing.visual import next_page, visual_search
+from pipeline.records import Answer, Form, Outcome, Prepared, Problem, Reading, Request, Row
+from pipeline.schema import Insights, Origin, SimilarImages, Unavailable
+
+MAX_BYTES = 1_000_000  # "1 MB" in references 000-002 and 004, read the strict way
+MAX_SIDE_PX = 1_500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bing:
+    """One service that speaks the protocol (a Provider).
+
+    `origin` says where its facts come from, `pages_by_token` whether it remembers an uploaded picture by the token it
+    answers with, `unavailable` what it can never know.
+    """
+
+    name: str
+    identity: str
+    endpoint: str
+    settings: QuerySettings
+    forms: frozenset[Form]
+    origin: Origin
+    pages_by_token: bool
+    headers: Pairs
+    unavailable: tuple[Unavailable, ...] = ()
+
+    @property
+    def key_header(self) -> tuple[str, str]:
+        """The header that carries the key (reference 004, Headers)."""
+        return ("Ocp-Apim-Subscription-Key", "{}")
+
+    @property
+    def limits(self) -> Limits:
+        """What a picture may be (reference 000, Local image example)."""
+        return Limits(max_bytes=MAX_BYTES, max_side_px=MAX_SIDE_PX, forms=self.forms)
+
+    def requests(self, row: Row, prepared: Prepared | None) -> Sequence[Request]:
+        """Build the calls of one row: one, or two where RecognizedEntities is asked for among other modules."""
+        if row.crop is not None:
+            check_crop(row.crop)
+        picture = picture_of(row, prepared)
+        if self.settings.ask == "details":
+            return details(row, picture, self.settings, self.headers, self.endpoint)
+        return (visual_search(row, picture, self.settings, self.headers, self.endpoint),)
+
+    def read(self, request: Request, answer: Answer) -> Outcome:
+        """Understand one answer; never raises, whatever the bytes are."""
+        insights = read_answer(
+            answer,
+            origin=self.origin,
+            crop=request.crop,
+            is_from_row=lambda parameter: parameter == "mkt" and self._market(request) != self.settings.market,
+            url_chars=len(self.endpoint) + len(request.target),
+        )
+        if isinstance(insights, Problem):
+            return insights
+        insights["unavailable"] += self._unavailable(request)
+        return Reading(insights=insights, more=self._more(request, insights), enough=self.settings.max_similar)
+
+    def _market(self, request: Request) -> str:
+        return parse_qs(request.target.partition("?")[2]).get("mkt", [""])[0]
+
+    def _more(self, request: Request, insights: Insights) -> Request | None:
+        """Return the request for the next page where more is wanted and the answer says that there is more."""
+        similar = self._paged(insights)
+        if self.settings.ask == "details" or not similar["items"] or "next_offset" not in similar:
+            return None
+        if len(similar["items"]) >= self.settings.max_similar:
+            return None
+        token = insights.get("insights_token") if self.pages_by_token else None
+        return next_page(request, self.settings, similar["next_offset"], token)
+
+    def _paged(self, insights: Insights) -> SimilarImages:
+        products = self.settings.skills == "SimilarProducts"
+        return insights["similar_products"] if products else insights["similar_images"]
+
+    def _unavailable(self, request: Request) -> list[Unavailable]:
+        """Name what this answer could not hold: what the service can't know, and what the question left out."""
+        found = list(self.unavailable)
+        if request.target.startswith(DETAILS):
+            asked = parse_qs(request.target.partition("?")[2])
+            modules = {"All", "RelatedSearches"}.intersection(asked.get("modules", [""])[0].split(","))
+            if modules and "q" not in asked:
+                found.append(
+                    {"kind": "related_searches", "reason": "the service needs the query that led to the image"}
+                )
+        return found
+
+
+def make_bing(settings: ProviderSettings, endpoint: str = "") -> Bing:
+    """Return the provider for the service at the settings' endpoint, or at another one that is given."""
+    assert isinstance(settings, BingSettings)
+    forms: set[Form] = {"bytes", "token"}
+    if settings.url_form == "url":
+        forms.add("url")
+    place = endpoint or settings.endpoint
+    return Bing(
+        name="bing",
+        identity=place,
+        endpoint=place,
+        settings=settings,
+        forms=frozenset(forms),
+        origin="web",
+        pages_by_token=True,
+        headers=headers(settings),
+    )
+
+
+def make_local(settings: ProviderSettings, endpoint: str = "") -> Bing:
+    """Return the provider for the embedded service, which is told its endpoint once it listens.
+
+    Its identity says nothing of the port: the next run's service is the same one.
+    """
+    assert isinstance(settings, LocalSettings)
+    return Bing(
+        name="local",
+        identity=f"local {settings.catalogue}".strip(),
+        endpoint=endpoint,
+        settings=settings,
+        forms=frozenset({"bytes", "token"}),
+        origin="catalogue",
+        pages_by_token=False,
+        headers=headers(settings),
+        unavailable=(
+            {"kind": "entities", "reason": "the embedded service has no knowledge of people, places and things"},
+        ),
+    )

@@ -1,0 +1,42 @@
+"""Single values of the protocol in the record's form; each function returns None for what it can't read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+_MAX_DIGITS = 18  # fits into 64 bits, the widest number JSON writers agree on
+_NO_FRACTION = frozenset({"", "Z", ".0000000", ".0000000Z", ".000Z"})
+
+
+def size_in_bytes(value: Any) -> int | None:
+    """Read "12345 B" (reference 004, contentSize)."""
+    if type(value) is str and value.endswith(" B"):
+        digits = value[:-2]
+        if digits.isdecimal() and len(digits) <= _MAX_DIGITS:
+            return int(digits)
+    return None
+
+
+def moment(value: Any) -> str | None:
+    """Read a date in any of its three shapes as 2018-04-02T22:50:00Z; midnight alone is a plain date's filler.
+
+    Reference 004 says datePublished is in UTC. Any other text is kept as it is.
+    """
+    if type(value) is not str:
+        return None
+    return value[:19] + "Z" if value[10:11] == "T" and value[19:] in _NO_FRACTION else value
+
+
+def day(value: Any) -> str | None:
+    """Read lastUpdated, documented as YYYY-MM-DD, also where a midnight follows it (reference 003)."""
+    if type(value) is not str:
+        return None
+    return value[:10] if value[10:19] == "T00:00:00" and value[19:] in _NO_FRACTION else value
+
+
+def color(value: Any) -> str | None:
+    """Read three hexadecimal bytes as #rrggbb."""
+    if type(value) is str and len(value) == 6 and _HEX.issuperset(value):
+        return "#" + value.lower()
+    return None

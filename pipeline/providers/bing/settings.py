@@ -1,0 +1,177 @@
+"""The [provider] table for services that speak the Bing v7 protocol; every rule of reference 004 is checked here."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from pipeline.config import ProviderSettings, Section
+from pipeline.providers.bing import markets
+
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")
+_SITE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_MODULE_ALIASES = {"collection": "Collections"}  # reference 001 writes Collection
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def check_site(value: str) -> str:
+    """Return a domain such as www.contoso.com; raises ValueError for anything else (reference 000, filters.site)."""
+    if value and not _SITE.fullmatch(value):
+        raise ValueError("must be a domain such as www.contoso.com, without scheme and path")
+    return value
+
+
+def _module(value: str) -> str:
+    return markets.module(_MODULE_ALIASES.get(value.strip().lower(), value))
+
+
+def _header_text(value: str) -> str:
+    if value and not (value.isascii() and value.isprintable()):
+        raise ValueError("must be one line of printable ASCII")
+    return value
+
+
+class Location(Section):
+    """X-Search-Location: where the client is (reference 004, Headers); degrees, metres, metres per second."""
+
+    lat: Annotated[Number, Field(ge=-90, le=90)]
+    long: Annotated[Number, Field(ge=-180, le=180)]
+    re: Annotated[Number, Field(ge=0)]
+    ts: Annotated[int, Field(ge=0)] | None = None
+    sp: Annotated[Number, Field(ge=0)] | None = None
+    head: Annotated[Number, Field(ge=0, le=360)] | None = None
+    alt: Number | None = None
+    are: Annotated[Number, Field(ge=0)] | None = None
+
+    @field_validator("head")
+    @classmethod
+    def _moving(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and not info.data.get("sp"):
+            raise ValueError("needs sp that is not zero")
+        return value
+
+    @field_validator("are")
+    @classmethod
+    def _high(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("alt") is None:
+            raise ValueError("needs alt")
+        return value
+
+    def header(self) -> str:
+        """Return the header's value: key:value pairs, with semicolons between them."""
+        return ";".join(f"{key}:{_plain(value)}" for key, value in self if value is not None)
+
+
+def _plain(value: float) -> str:
+    return repr(value).removesuffix(".0")
+
+
+class QuerySettings(ProviderSettings):
+    """How pictures are asked about; shared by every service that speaks the protocol."""
+
+    ask: Literal["visualsearch", "details"] = "visualsearch"
+    market: Annotated[str, AfterValidator(markets.market)] = ""
+    cc: Annotated[str, AfterValidator(markets.country)] = ""
+    accept_language: tuple[str, ...] = ()
+    set_lang: Annotated[str, Field(pattern=r"^([A-Za-z]{2})?$")] = ""
+    safe_search: Annotated[str, AfterValidator(markets.safe_search)] = ""
+    accept: Literal["application/json", "application/ld+json"] = "application/json"
+    no_cache: bool = False
+    user_agent: Annotated[str, AfterValidator(_header_text)] = "image-insights-pipeline"
+    client_ip: str = ""
+    location: Location | None = None
+    site: Annotated[str, AfterValidator(check_site)] = ""
+    entity_data: bool = False
+    skills: Annotated[str, AfterValidator(markets.skill)] = ""
+    offset: int = Field(default=0, ge=0)
+    count: int = Field(default=0, ge=0, le=150)
+    max_similar: int = Field(default=0, ge=0)
+    modules: tuple[Annotated[str, AfterValidator(_module)], ...] = ()
+    query: str = ""
+
+    @field_validator("cc")
+    @classmethod
+    def _cc(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("market"):
+            raise ValueError("excludes market; give one of them")
+        return value
+
+    @field_validator("accept_language")
+    @classmethod
+    def _accept_language(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if bool(value) != bool(info.data.get("cc")):
+            raise ValueError("and cc need each other; give both, or market and set_lang instead")
+        for language in value:
+            if not _LANGUAGE.fullmatch(language):
+                raise ValueError(f'holds {language!r}; write languages as "en-US" or "fr;q=0.5"')
+        return value
+
+    @field_validator("set_lang")
+    @classmethod
+    def _set_lang(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("accept_language"):
+            raise ValueError("excludes accept_language; give one of them")
+        return value
+
+    @field_validator("client_ip")
+    @classmethod
+    def _client_ip(cls, value: str) -> str:
+        if value:
+            try:
+                ip_address(value)
+            except ValueError:
+                raise ValueError("must be an IPv4 or IPv6 address") from None
+        return value
+
+    @field_validator("site", "entity_data", "skills", "offset", "count", "max_similar")
+    @classmethod
+    def _visual_search_only(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("ask") == "details":
+            raise ValueError('belongs to ask = "visualsearch"')
+        return value
+
+    @field_validator("modules", "query")
+    @classmethod
+    def _details_only(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("ask") == "visualsearch":
+            raise ValueError('belongs to ask = "details"')
+        return value
+
+    @field_validator("offset")
+    @classmethod
+    def _offset(cls, value: int, info: ValidationInfo) -> int:
+        if value and not info.data.get("skills"):
+            raise ValueError("needs skills, whose results it skips")
+        return value
+
+    @field_validator("max_similar")
+    @classmethod
+    def _count(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("count") and not (value or info.data.get("skills")):
+            raise ValueError("or skills is needed with count, the size of their pages")
+        return value
+
+
+class BingSettings(QuerySettings):
+    """The Bing service, or any endpoint that speaks its v7 protocol."""
+
+    endpoint: str = "https://api.bing.microsoft.com/v7.0"
+    key_env: str = "BING_SEARCH_KEY"
+    url_form: Literal["upload", "url"] = "upload"
+
+
+class LocalSettings(QuerySettings):
+    """The embedded service over a catalogue: by default the job's own manifest."""
+
+    catalogue: str = ""
+
+    @field_validator("endpoint", "key_env", "key_file")
+    @classmethod
+    def _embedded(cls, value: str) -> str:
+        if value:
+            raise ValueError("must not be given: the embedded service runs inside the job and asks for no key")
+        return value
