@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
 
-from pipeline.service.answers import Known, image_insights, image_knowledge, quality_hint
-from pipeline.service.details import read_details
-from pipeline.service.envelope import Call, Envelope, json_response, speak_of_errors
+from pipeline.service import refusals
+from pipeline.service.endpoints import Endpoints
+from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors
 from pipeline.service.faults import FaultScript
 from pipeline.service.findings import Engine
 from pipeline.service.journal import Journal
 from pipeline.service.limits import Allowance, ApiKey, Doorman, Workload
-from pipeline.service.lookup import Found, Lookup
-from pipeline.service.objects import Json, Links
-from pipeline.service.rules import DETAILS_ONLY, SEARCH_ONLY, exclude
-from pipeline.service.visualsearch import read_visual_search
-from pipeline.service.wire import Upload
+from pipeline.service.lookup import Lookup
+from pipeline.service.objects import Links
+from pipeline.service.querylog import QueryLog
 
 PREFIXES = ("/v7.0", "/bing/v7.0")
 SEEN_KEPT = 100_000
@@ -41,55 +40,23 @@ class AppConfig:
     most_in_work: int = 256
     base_url: str | None = None
     journal: Path | None = None
+    query_log: Path | None = None
     https_only: bool = False
     faults: bool = False
 
 
 JOURNAL = web.AppKey("journal", Journal)
+QUERIES = web.AppKey("queries", QueryLog)
 FAULTS = web.AppKey("faults", FaultScript)
-
-
-class Endpoints:
-    """The protocol's endpoints over one engine."""
-
-    def __init__(self, engine: Engine, config: AppConfig) -> None:
-        self._lookup = Lookup(engine, config.workers or os.cpu_count() or 1)
-        self._links = Links(base=config.base_url)
-
-    async def visual_search(self, call: Call) -> Json:
-        """POST /images/visualsearch."""
-        exclude(call.request.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
-        asked = read_visual_search(call.request.headers.get("Content-Type", ""), call.body)
-        await self._measure(call, asked.source)
-        found = await self._lookup.find(asked.source, asked.crop, asked.site)
-        if not isinstance(found, Found):
-            return quality_hint("ImageKnowledge", found)
-        return image_knowledge(self._known(found), asked)
-
-    async def details(self, call: Call) -> Json:
-        """GET and POST /images/details."""
-        content_type = call.request.headers.get("Content-Type", "")
-        asked = read_details(call.request.query, content_type, call.body)
-        await self._measure(call, asked.source)
-        found = await self._lookup.find(asked.source, asked.crop, None)
-        if not isinstance(found, Found):
-            return quality_hint("ImageInsights", found)
-        return image_insights(self._known(found), asked)
-
-    async def _measure(self, call: Call, source: object) -> None:
-        if isinstance(source, Upload):
-            call.picture = await self._lookup.measure(source.data)
-
-    def _known(self, found: Found) -> Known:
-        return Known(findings=found.findings, token=found.token, bytes=found.bytes, links=self._links)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
     """Return the application; `app[JOURNAL].seen` holds what arrived when faults are allowed."""
     app = web.Application(middlewares=[speak_of_errors], client_max_size=0)
     app[JOURNAL] = Journal(config.journal, keep=SEEN_KEPT if config.faults else 0)
+    app[QUERIES] = QueryLog(config.query_log)
     app[FAULTS] = FaultScript()
-    app.cleanup_ctx.append(_keep_journal)
+    app.cleanup_ctx.append(_keep_open)
     envelope = Envelope(
         doorman=Doorman(config.keys, config.allowance, clock=time.monotonic),
         workload=Workload(config.most_in_work),
@@ -97,8 +64,10 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,
     )
-    _add_endpoints(app, Endpoints(engine, config), envelope)
-    _add_health(app, engine)
+    lookup = Lookup(engine, config.workers or os.cpu_count() or 1)
+    endpoints = Endpoints(lookup, app[QUERIES], Links(base=config.base_url))
+    _add_endpoints(app, endpoints, envelope)
+    _add_plain(app, engine, endpoints)
     if config.faults:
         _add_controls(app)
     return app
@@ -109,6 +78,8 @@ def _add_endpoints(app: web.Application, endpoints: Endpoints, envelope: Envelop
         ("POST", "visualsearch", endpoints.visual_search),
         ("GET", "details", endpoints.details),
         ("POST", "details", endpoints.details),
+        ("GET", "search", endpoints.search),
+        ("GET", "trending", endpoints.trending),
     )
     for prefix in PREFIXES:
         for slash in ("", "/"):
@@ -116,11 +87,20 @@ def _add_endpoints(app: web.Application, endpoints: Endpoints, envelope: Envelop
                 app.router.add_route(method, f"{prefix}/images/{name}{slash}", envelope.wrap(endpoint))
 
 
-def _add_health(app: web.Application, engine: Engine) -> None:
+def _add_plain(app: web.Application, engine: Engine, endpoints: Endpoints) -> None:
+    """Add what needs no key: the health check, and thumbnails, whose URLs nobody can guess without the picture."""
+
     async def health(request: web.Request) -> web.Response:
         return json_response({"status": "ok", "pictures": engine.count, "version": engine.version})
 
+    async def thumbnail(request: web.Request) -> web.Response:
+        body = await endpoints.thumbnail(request.match_info["token"])
+        if body is None:
+            return refuse(refusals.not_found(request.path).refusal)
+        return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "max-age=86400"})
+
     app.router.add_get("/healthz", health)
+    app.router.add_get("/thumbnails/{token}", thumbnail)
 
 
 def _add_controls(app: web.Application) -> None:
@@ -137,6 +117,6 @@ def _add_controls(app: web.Application) -> None:
     app.router.add_get("/_seen", seen)
 
 
-async def _keep_journal(app: web.Application) -> AsyncIterator[None]:
-    with app[JOURNAL]:
+async def _keep_open(app: web.Application) -> AsyncIterator[None]:
+    with app[JOURNAL], closing(app[QUERIES]):
         yield

@@ -60,7 +60,7 @@ class Lookup:
     def __init__(self, engine: Engine, workers: int) -> None:
         self.engine = engine
         self._uploads = Uploads()
-        self._limiter = anyio.CapacityLimiter(workers)
+        self.limiter = anyio.CapacityLimiter(workers)
 
     async def find(self, source: Source, crop: Crop | None, site: str | None) -> Found | Hint:
         """Return what is known, or the quality hint that says why there is nothing; raises Refused."""
@@ -72,11 +72,11 @@ class Lookup:
 
     async def measure(self, data: bytes) -> PictureSeen:
         """Describe an upload from its header."""
-        return await anyio.to_thread.run_sync(measure, data, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(measure, data, limiter=self.limiter)
 
     async def _look(self, data: bytes, crop: Crop | None, site: str | None) -> Found | Hint:
         found = await anyio.to_thread.run_sync(
-            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self._limiter
+            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self.limiter
         )
         if isinstance(found, str):
             return found
@@ -86,14 +86,14 @@ class Lookup:
         if (kept := self._uploads.get(source.token)) is not None:
             return await self._look(kept, crop, site)
         ask = partial(self.engine.look_up, source.token, crop=crop, site=site)
-        found = await anyio.to_thread.run_sync(ask, limiter=self._limiter)
+        found = await anyio.to_thread.run_sync(ask, limiter=self.limiter)
         if found is None:
             raise invalid("imageInsightsToken", source.token, "no picture of the catalogue has this token")
         return Found(findings=found, token=source.token)
 
     async def _find_url(self, source: ByUrl, crop: Crop | None, site: str | None) -> Found | Hint:
         """Find the catalogue's picture behind a URL; the service itself downloads nothing."""
-        item = await anyio.to_thread.run_sync(self.engine.find_url, source.url, limiter=self._limiter)
+        item = await anyio.to_thread.run_sync(self.engine.find_url, source.url, limiter=self.limiter)
         if item is None or item.token is None:
             return "ImageDownloadFailed"
         return await self._look_up(ByToken(token=item.token), crop, site)

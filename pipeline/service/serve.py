@@ -25,6 +25,7 @@ from pipeline.service.findings import CatalogueConfig, Engine
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
+QUERY_LOG = "queries.db"
 PROGRESS_EVERY = 500
 
 
@@ -104,7 +105,7 @@ def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
 
 
 async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> None:
-    app = build_app(engine, _with_base(config))
+    app = build_app(engine, _settle(config))
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE, max_line_size=MAX_LINE_BYTES
     )
@@ -124,11 +125,14 @@ async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> Non
         await runner.cleanup()
 
 
-def _with_base(config: ServeConfig) -> AppConfig:
-    """Give answers URLs of the service only where its port was chosen: a free port's URLs would die with this run."""
-    if config.app.base_url or not config.port:
-        return config.app
-    return replace(config.app, base_url=f"http://{config.host}:{config.port}")
+def _settle(config: ServeConfig) -> AppConfig:
+    """Fill in what follows from the place: the query log beside the index, and the service's own URL.
+
+    Answers hold URLs of the service only where its port was chosen: a free port's URLs would die with this run.
+    """
+    base = f"http://{config.host}:{config.port}" if config.port else None
+    log = config.app.query_log or config.index_dir / QUERY_LOG
+    return replace(config.app, base_url=config.app.base_url or base, query_log=log)
 
 
 def _announce(engine: Engine, port: int) -> None:
