@@ -11,7 +11,6 @@ import orjson
 import typer
 
 from pipeline import check as checks
-from pipeline import serving
 from pipeline.config import Config
 from pipeline.config import load_config as load
 from pipeline.errors import ExitCode, PipelineError
@@ -128,6 +127,8 @@ def serve(
     with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
 ) -> None:
     """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
+    from pipeline import serving  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
+
     config = serving.serve_config(
         catalogue=catalogue,
         root=root,

@@ -92,7 +92,7 @@ class PrepareError(RowError):
 
 
 class RequestError(RowError):
-    """The row breaks a documented rule of the service, so that nothing is sent: an unknown market, a crop out of order."""
+    """The row breaks a documented rule of the service and is not sent: an unknown market, a crop out of order."""
 
 
 class StopRun(PipelineError):

@@ -11,9 +11,9 @@ import orjson
 from pipeline.config import Config
 from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
-from pipeline.providers.merge import merge
+from pipeline.providers.merge import join
 from pipeline.records import Crop, Reading, Request
-from pipeline.schema import Insights, Record, no_insights
+from pipeline.schema import Insights, Record
 from pipeline.sink.compact import rewrite
 from pipeline.sink.job import INSIGHTS, STATES, Job, open_job
 from pipeline.sink.record import encode, says_something
@@ -56,15 +56,14 @@ def renormalise(config: Config) -> Renormalised:
 
 def _read_again(record: Record, job: Job, key: bytes, provider: Provider) -> Insights | None:
     """Read a record's stored answers, None where one is missing or is no success."""
-    insights = no_insights()
-    prints = job.ledger.prints(key)
-    for fingerprint in prints:
+    reading: Reading | None = None
+    for fingerprint in job.ledger.prints(key):
         answer = job.answers.get(fingerprint)
         outcome = provider.read(_request(record), answer) if answer else None
         if not isinstance(outcome, Reading):
             return None
-        insights = merge(insights, outcome.insights)
-    return insights if prints else None
+        reading = join(reading, outcome)
+    return reading.insights if reading else None
 
 
 def _request(record: Record) -> Request:

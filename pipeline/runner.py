@@ -23,6 +23,7 @@ from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, Prepared, Request, Row
 from pipeline.report.tally import Tally
+from pipeline.schema import Insights
 from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
 from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import build_record, image_name
@@ -166,11 +167,11 @@ class Runner:
             return
         if asked.problem is not None:
             await self._fail(ready.todo, problem_failure(ready.row, asked.problem, asked.answers), asked.prints)
-        else:
-            await self._record(ready, asked)
+        elif asked.reading is not None:
+            await self._record(ready, asked, asked.reading.insights)
 
-    async def _record(self, ready: Ready, asked: Asked) -> None:
-        record = build_record(self.provider.name, ready.row, ready.prepared, asked.answers, asked.insights)
+    async def _record(self, ready: Ready, asked: Asked, insights: Insights) -> None:
+        record = build_record(self.provider.name, ready.row, ready.prepared, asked.answers, insights)
         self.tally.recorded(record)
         source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
         question = self.probe.question(ready.todo, source)

@@ -1,29 +1,28 @@
-"""All that one row asks: its calls one after another, and the pages that follow, joined into one set of insights."""
+"""All that one row asks: its calls one after another, and the pages that follow, joined into one reading."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.fetch.once import Once
-from pipeline.providers.merge import merge
-from pipeline.records import Answer, Problem, Request
-from pipeline.schema import Insights, no_insights
+from pipeline.providers.merge import join
+from pipeline.records import Answer, Problem, Reading, Request
 
 
 @dataclass(slots=True)
 class Asked:
-    """What a row's calls brought: insights, or the problem that ended them; `prints` are the answers' fingerprints."""
+    """What a row's calls brought: a reading, or the problem that ended them; `prints` are the answers' fingerprints."""
 
-    insights: Insights
-    answers: list[Answer]
-    prints: list[bytes]
+    reading: Reading | None = None
     problem: Problem | None = None
+    answers: list[Answer] = field(default_factory=list)
+    prints: list[bytes] = field(default_factory=list)
 
 
 async def ask_row(once: Once, requests: Sequence[Request]) -> Asked:
-    """Ask every request and the pages that follow it, until one fails or a page brings nothing new."""
-    asked = Asked(insights=no_insights(), answers=[], prints=[])
+    """Ask every request and the pages that follow it, until one fails."""
+    asked = Asked()
     for first in requests:
         request: Request | None = first
         while request is not None and asked.problem is None:
@@ -39,6 +38,5 @@ async def _ask(once: Once, request: Request, asked: Asked) -> Request | None:
     if isinstance(outcome, Problem):
         asked.problem = outcome
         return None
-    before = asked.insights
-    asked.insights = merge(before, outcome.insights)
-    return outcome.more if asked.insights != before else None
+    asked.reading = join(asked.reading, outcome)
+    return asked.reading.more

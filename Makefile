@@ -1,0 +1,64 @@
+# Every target sets up what it needs: a virtual environment in .venv and the packages of requirements.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= configs/sample.toml
+CATALOGUE ?= data/catalogue.csv
+PORT ?= 8077
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SOURCES := pipeline tests data
+
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine crash lock clean
+
+run: .venv/runtime
+	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
+
+test: .venv/test
+	@$(BIN)/python -m pytest -q
+
+lint: .venv/test
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+
+types: .venv/test
+	@$(BIN)/mypy
+
+format: .venv/test
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+check: format lint types test
+
+serve: .venv/runtime
+	@$(BIN)/image-insights serve --catalogue $(CATALOGUE) --port $(PORT)
+
+bench: bench-prepare bench-fetch bench-engine
+
+bench-prepare: .venv/bench
+	@$(BIN)/python tests/benchmarks/prepare.py
+
+bench-fetch: .venv/bench
+	@$(BIN)/python tests/benchmarks/fetch.py
+
+bench-engine: .venv/bench
+	@$(BIN)/python tests/benchmarks/engine.py
+
+crash: .venv/test
+	@$(BIN)/python -m pytest -q tests/test_crash.py --long
+
+clean:
+	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+.venv/bin/python:
+	@$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python requirements.lock pyproject.toml
+	@$(PIP) install --constraint requirements.lock --editable ".[service]"
+	@touch $@
+
+.venv/test: .venv/runtime
+	@$(PIP) install --constraint requirements.lock --editable ".[service,test]"
+	@touch $@
+
+.venv/bench: .venv/test
+	@$(PIP) install --constraint requirements.lock --editable ".[service,test,bench]"
+	@touch $@
