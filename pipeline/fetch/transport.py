@@ -121,6 +121,7 @@ class Transport:
                 allow_redirects=False,
                 trace_request_ctx=(permit, bool(request.body)),
             ) as response:
+                await self._leaves(permit)  # an answer proves it, whatever the trace has seen
                 body = await _read_capped(response)
                 headers = _kept(response.headers)
                 status = response.status

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, Protocol, Self
 
 import aioresponses.core
+import anyio
+import anyio.abc
 import pytest
 from aiohttp import ClientResponse
+from anyio.abc import SocketStream
+from pydantic import SecretStr
+
+from pipeline.fetch.fetcher import Fetcher
+from pipeline.fetch.pacer import ProcessPacer
+from pipeline.fetch.policy import RateLimit, RetryPolicy
+from pipeline.providers.base import Limits
+from pipeline.records import Answer, Outcome, Prepared, Problem, ProblemKind, Reading, Request, Row
+from pipeline.schema import no_insights
 
 
 class _JumpingSelector(selectors.SelectSelector):
@@ -55,3 +68,119 @@ class _Response(ClientResponse):
 @pytest.fixture(autouse=True)
 def _patched_aioresponses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aioresponses.core, "ClientResponse", _Response)
+
+
+KEY = "key-that-must-not-show-0123456789"
+
+
+class Small:
+    """A provider of a few lines: 200 with a JSON object is a reading, every status means one kind of problem."""
+
+    name = "small"
+    identity = "small"
+    key_header = ("X-Key", "Key {}")
+    limits = Limits(max_bytes=1_000_000, max_side_px=1500, forms=frozenset({"bytes"}))
+    kinds: ClassVar[dict[int, ProblemKind]] = {
+        400: "row",
+        401: "refused",
+        403: "quota",
+        404: "misconfigured",
+        429: "throttled",
+    }
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    def requests(self, row: Row, prepared: Prepared | None) -> list[Request]:
+        """Not asked for here."""
+        raise NotImplementedError
+
+    def read(self, request: Request, answer: Answer) -> Outcome:
+        """Classify by status; a 200 that is no JSON object is transient."""
+        if answer.status == 200 and answer.body.startswith(b"{"):
+            return Reading(insights=no_insights())
+        kind = self.kinds.get(answer.status, "transient")
+        return Problem(
+            kind=kind, code=f"http-{answer.status}", message="the service said no", http_status=answer.status
+        )
+
+
+@pytest.fixture
+def small() -> type[Small]:
+    """Return the small provider's class."""
+    return Small
+
+
+@pytest.fixture
+def key() -> SecretStr:
+    """Return a key whose text no message may show."""
+    return SecretStr(KEY)
+
+
+class Fetching(Protocol):
+    """Opens a Fetcher with small waits; `qps` 0 unless said."""
+
+    def __call__(self, endpoint: str, *, limits: RateLimit = ..., **policy: float) -> Fetcher:
+        """Return a Fetcher to enter."""
+
+
+@pytest.fixture
+def fetching() -> Fetching:
+    """Return a maker of Fetchers for the small provider, with waits of milliseconds."""
+
+    def make(endpoint: str, *, limits: RateLimit = RateLimit(qps=0), **policy: float) -> Fetcher:  # noqa: B008 - frozen
+        waits = {"first_wait": 0.01, "max_wait": 0.05, "request_timeout": 1.0, "row_timeout": 20.0, **policy}
+        retry = RetryPolicy(**waits)  # type: ignore[arg-type]  # attempts may be given as a float
+        return Fetcher(Small(endpoint), SecretStr(KEY), limits, retry, pacer=ProcessPacer(limits))
+
+    return make
+
+
+Step = Callable[[SocketStream], Awaitable[None]]
+
+
+class ScriptedServer:
+    """A service over raw sockets: reads each request whole, then does its next step (the last one for ever)."""
+
+    def __init__(self, *steps: Step) -> None:
+        self.steps = list(steps)
+        self.requests: list[bytes] = []
+        self.endpoint = ""
+
+    async def _serve(self, stream: SocketStream) -> None:
+        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+            async with stream:
+                while request := await self._receive(stream):
+                    self.requests.append(request)
+                    await (self.steps.pop(0) if len(self.steps) > 1 else self.steps[0])(stream)
+
+    async def _receive(self, stream: SocketStream) -> bytes:
+        """Return one request's head and body, or nothing where the client has gone."""
+        data = b""
+        with suppress(anyio.EndOfStream):
+            while b"\r\n\r\n" not in data:
+                data += await stream.receive()
+            head, _, body = data.partition(b"\r\n\r\n")
+            length = int(re.search(rb"(?i)content-length: (\d+)", head)[1]) if b"ontent-" in head else 0  # type: ignore[index]  # one is there
+            while len(body) < length:
+                body += await stream.receive()
+            return head + b"\r\n\r\n" + body
+        return b""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Listen on a free loopback port."""
+        async with (
+            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+            anyio.create_task_group() as tasks,
+        ):
+            self.endpoint = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/v1"
+            tasks.start_soon(listener.serve, self._serve)
+            yield self
+            tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedServer]:
+    """Return the scripted server's class."""
+    return ScriptedServer

@@ -1,0 +1,262 @@
+"""What a network can do to a request, over real sockets: every fault is classified, in bounded time."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp.connector
+import anyio
+import pytest
+import trustme
+from anyio.abc import SocketStream
+from anyio.streams.tls import TLSListener
+
+from pipeline.errors import Misconfigured
+from pipeline.fetch import transport
+from pipeline.records import Problem, Reading, Request
+
+if TYPE_CHECKING:
+    from tests.fetch.conftest import Fetching, ScriptedServer
+
+Step = Callable[[SocketStream], Awaitable[None]]
+POST = Request(method="POST", target="/ask?q=1", form="bytes", body=b"picture" * 1000)
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def say(*parts: bytes, pause: float = 0.0) -> Step:
+    """Send the parts, `pause` seconds apart."""
+
+    async def step(stream: SocketStream) -> None:
+        for part in parts:
+            await stream.send(part)
+            await anyio.sleep(pause)
+
+    return step
+
+
+def then_close(*parts: bytes) -> Step:
+    """Send the parts and close the connection."""
+
+    async def step(stream: SocketStream) -> None:
+        await say(*parts)(stream)
+        await stream.aclose()
+
+    return step
+
+
+def then_reset(*parts: bytes) -> Step:
+    """Send the parts and reset the connection."""
+
+    async def step(stream: SocketStream) -> None:
+        await say(*parts, pause=0.01)(stream)
+        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+
+    return step
+
+
+async def half_close(stream: SocketStream) -> None:
+    """Say nothing more, but go on listening."""
+    await stream.send_eof()
+    await anyio.sleep(30)
+
+
+async def never(_: SocketStream) -> None:
+    """Neither answer nor close."""
+    await anyio.sleep(30)
+
+
+def head(length: int, *extra: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: %d" % length, *extra, b"", b""])
+
+
+BOMB = gzip.compress(bytes(6_000_000))
+FAULTS: dict[str, tuple[Step, str]] = {
+    "reset before the answer": (then_reset(), "reset"),
+    "closed before the answer": (then_close(), "reset"),
+    "half-closed": (half_close, "reset"),
+    "reset in the head": (then_reset(b"HTTP/1.1 200 OK\r\nContent-"), "reset"),
+    "reset in the body": (then_reset(head(1000), b"{"), "truncated-body"),
+    "closed in the body": (then_close(head(1000), b"{"), "truncated-body"),
+    "closed in a chunk": (then_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"), "truncated-body"),
+    "no answer": (never, "timed-out"),
+    "slow head": (say(*[bytes([byte]) for byte in GOOD], pause=0.05), "timed-out"),
+    "slow body": (say(head(1000), *[b" "] * 1000, pause=0.05), "timed-out"),
+    "garbage": (say(b"\x00\xff\xfe what is this?\r\n\r\n"), "bad-http"),
+    "endless head": (say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), "bad-http"),
+    "another protocol": (say(b"SSH-2.0-OpenSSH_9.2\r\n"), "bad-http"),
+    "not gzip": (say(head(2, b"Content-Encoding: gzip"), b"{}"), "bad-encoding"),
+    "empty": (say(head(0)), "http-200"),
+    "html": (say(head(6, b"Content-Type: text/html"), b"<html>"), "http-200"),
+    "500": (say(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"), "http-500"),
+}
+
+
+@pytest.mark.parametrize(("step", "code"), FAULTS.values(), ids=FAULTS.keys())
+async def test_a_fault_is_tried_again_and_then_classified(
+    step: Step, code: str, scripted: type[ScriptedServer], fetching: Fetching
+) -> None:
+    """Each fault costs one attempt, the next one may succeed, and a fault that stays has a stable code."""
+    async with (
+        scripted(step, step, step, say(GOOD)).running() as server,
+        fetching(server.endpoint, attempts=2, request_timeout=0.15) as fetcher,
+    ):
+        with anyio.fail_after(5):
+            answer, outcome = await fetcher.ask(POST)
+            assert isinstance(outcome, Problem)
+            assert (outcome.kind, outcome.code) == ("transient", code)
+            assert answer.attempts == 2
+            answer, outcome = await fetcher.ask(POST)
+        assert isinstance(outcome, Reading)
+        assert (answer.status, answer.body, answer.attempts) == (200, b"{}", 2)
+        assert len(server.requests) == fetcher.counters.calls == 4
+        assert {request.partition(b"\r\n\r\n")[2] for request in server.requests} == {POST.body}
+
+
+async def test_a_gzip_bomb_fails_its_row_alone(
+    scripted: type[ScriptedServer], fetching: Fetching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body beyond the cap is given up while it is read; asking again would bring it again."""
+    monkeypatch.setattr(transport, "MAX_BODY", 1_000_000)
+    bomb = say(head(len(BOMB), b"Content-Encoding: gzip"), BOMB)
+    async with scripted(bomb, say(GOOD)).running() as server, fetching(server.endpoint) as fetcher:
+        answer, outcome = await fetcher.ask(POST)
+        assert isinstance(outcome, Problem)
+        assert (outcome.kind, outcome.code, outcome.http_status) == ("row", "body-too-large", 200)
+        assert answer.attempts == 1
+        assert isinstance((await fetcher.ask(POST))[1], Reading)
+
+
+async def test_a_body_up_to_the_cap_is_read(scripted: type[ScriptedServer], fetching: Fetching) -> None:
+    """Six decoded megabytes are no bomb."""
+    big = gzip.compress(b"{" + bytes(6_000_000) + b"}")
+    step = say(head(len(big), b"Content-Encoding: gzip"), big)
+    async with scripted(step).running() as server, fetching(server.endpoint) as fetcher:
+        answer, _ = await fetcher.ask(POST)
+    assert len(answer.body) == 6_000_002
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_refused(status: int, scripted: type[ScriptedServer], fetching: Fetching) -> None:
+    """The key never follows a redirect: the run stops and names the target."""
+    async with scripted(say(GOOD)).running() as target:
+        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {target.endpoint}\r\nContent-Length: 0\r\n\r\n"
+        async with scripted(say(moved.encode())).running() as server, fetching(server.endpoint) as fetcher:
+            with pytest.raises(Misconfigured, match=r"redirects to http://127\.0\.0\.1.*provider\.endpoint"):
+                await fetcher.ask(POST)
+        assert target.requests == []
+
+
+async def test_nobody_listens(fetching: Fetching) -> None:
+    """A refused connection is transient, and no call."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with fetching(f"http://127.0.0.1:{taken.getsockname()[1]}", attempts=3) as fetcher:
+            answer, outcome = await fetcher.ask(POST)
+    assert isinstance(outcome, Problem)
+    assert (outcome.code, answer.status, answer.attempts) == ("connect-failed", 0, 0)
+    assert fetcher.counters.calls == 0
+
+
+async def test_a_dropped_idle_connection_is_not_sent_over_again_in_secret(
+    scripted: type[ScriptedServer], fetching: Fetching
+) -> None:
+    """A GET whose kept connection has died is an attempt of its own, with its own permit and charge."""
+    get = Request(method="GET", target="/ask", form="token")
+    async with (
+        scripted(say(GOOD), then_close(), say(GOOD)).running() as server,
+        fetching(server.endpoint) as fetcher,
+    ):
+        await fetcher.ask(get)
+        answer, outcome = await fetcher.ask(get)
+        assert isinstance(outcome, Reading)
+        assert answer.attempts == 2
+        assert len(server.requests) == fetcher.counters.calls == 3
+
+
+@asynccontextmanager
+async def tls_server(authority: trustme.CA, name: str) -> AsyncIterator[str]:
+    """Serve the good answer over TLS, with a certificate for `name`; yield the endpoint."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+
+    async def answer(stream: anyio.abc.ByteStream) -> None:
+        async with stream:
+            await stream.receive()
+            await stream.send(GOOD)
+
+    plain = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    listener = TLSListener(plain, context, standard_compatible=False)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, answer)
+        yield f"https://localhost:{plain.extra(anyio.abc.SocketAttribute.local_port)}"
+        tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """Return an authority that clients trust during the test, as if it stood in the system's store."""
+    authority = trustme.CA()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)
+    return authority
+
+
+@pytest.mark.parametrize("wrong", ["authority", "name"])
+async def test_a_wrong_certificate_stops_the_run(wrong: str, trusted: trustme.CA, fetching: Fetching) -> None:
+    """No key is sent to a server that can't prove who it is, and no other row would fare better."""
+    authority = trusted if wrong == "name" else trustme.CA()
+    async with tls_server(authority, "localhost" if wrong == "authority" else "elsewhere.example") as endpoint:
+        async with fetching(endpoint) as fetcher:
+            with pytest.raises(Misconfigured, match="certificate") as stopped:
+                await fetcher.ask(POST)
+        assert stopped.value.__cause__ is stopped.value.__context__ is None
+        assert fetcher.counters.calls == 0
+
+
+async def test_a_right_certificate_is_accepted(trusted: trustme.CA, fetching: Fetching) -> None:
+    """With a certificate of a trusted authority for the right name the request goes through."""
+    async with tls_server(trusted, "localhost") as endpoint, fetching(endpoint) as fetcher:
+        assert isinstance((await fetcher.ask(POST))[1], Reading)
+
+
+async def test_no_tls_where_tls_is_expected(scripted: type[ScriptedServer], fetching: Fetching) -> None:
+    """A plain server behind an https:// endpoint is a classified fault."""
+    async with scripted(say(GOOD)).running() as server:
+        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
+        async with fetching(endpoint, attempts=2, request_timeout=0.3) as fetcher:
+            _, outcome = await fetcher.ask(POST)
+    assert isinstance(outcome, Problem)
+    assert outcome.code in {"tls-failed", "timed-out", "connect-timed-out"}
+    assert fetcher.counters.calls == 0
+
+
+@pytest.mark.parametrize(("step", "code"), FAULTS.values(), ids=FAULTS.keys())
+async def test_no_fault_shows_the_key(
+    step: Step,
+    code: str,
+    scripted: type[ScriptedServer],
+    fetching: Fetching,
+    key: object,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Neither what comes back nor what is logged at the finest level holds the key."""
+    caplog.set_level(logging.DEBUG)
+    async with (
+        scripted(step).running() as server,
+        fetching(server.endpoint, attempts=1, request_timeout=0.1) as fetcher,
+    ):
+        answer, outcome = await fetcher.ask(POST)
+        shown = f"{answer!r} {outcome!r} {fetcher!r} {vars(fetcher)!r} {caplog.text}"
+    secret = key.get_secret_value()  # type: ignore[attr-defined]  # a SecretStr
+    assert secret.encode() in server.requests[0]
+    assert secret not in shown
