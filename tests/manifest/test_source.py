@@ -1,0 +1,214 @@
+"""A manifest is opened once its form is sure, and read lazily, in a thread, from files and from stdin."""
+
+from __future__ import annotations
+
+import os
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import aclosing
+from itertools import islice
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline.config import ManifestConfig
+from pipeline.errors import ExitCode, ManifestError
+from pipeline.manifest import Manifest, batches, open_manifest
+from pipeline.records import Failure, LocalFile, RemoteUrl, Row
+
+
+def _config(path: Path | str, **more: object) -> ManifestConfig:
+    return ManifestConfig.model_validate({"path": str(path), **more})
+
+
+UNREADABLE: dict[str, tuple[str, bytes, dict[str, object], str]] = {
+    "empty table": ("m.csv", b"", {}, "is empty"),
+    "no image column": ("m.csv", b"id,imgae\n", {}, "did you mean 'imgae'"),
+    "nothing like it": ("m.csv", b"sku;file\n", {}, "only 'sku;file'"),
+    "no such id column": ("m.csv", b"id,image\n", {"columns": {"id": "sku"}}, "no column 'sku'"),
+    "no such carried column": ("m.csv", b"id,image,title\n", {"carry": ["titel"]}, "did you mean 'title'"),
+    "a column that stands twice": ("m.csv", b"id,image,id\n", {}, "'id' stands in the header twice"),
+    "broken header": ("m.csv", b'"id"x,image\n', {}, "the header can't be read"),
+    "Latin-1 header": ("m.csv", b"id,image,gr\xf6\xdfe\n", {}, "not UTF-8"),
+    "UTF-16": ("m.csv", "id,image\n".encode("utf-16"), {}, "is UTF-16"),
+    "objects without the image": ("m.jsonl", b'{"file": "a.jpg"}\n', {}, "no column 'image'"),
+    "carry from text": ("m.txt", b"a.jpg\n", {"carry": ["title"]}, "has no columns"),
+    "parquet": ("m.parquet", b"PAR1", {}, "no known format"),
+    "no suffix": ("manifest", b"a.jpg\n", {}, "no known format"),
+    "a file as a folder": ("m.csv", b"id,image\n", {"format": "folder"}, "is no folder"),
+    "no such root": ("m.csv", b"id,image\n", {"root": "no/such/root"}, "manifest.root: no/such/root is no folder"),
+}
+
+
+@pytest.mark.parametrize(("name", "data", "more", "message"), UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_a_manifest_that_cannot_be_read_is_refused_before_any_row(
+    tmp_path: Path, name: str, data: bytes, more: dict[str, object], message: str
+) -> None:
+    """Opening says what is wrong with the whole manifest, in one sentence, with exit code 2."""
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ManifestError) as raised:
+        open_manifest(_config(tmp_path / name, **more))
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_code == ExitCode.USAGE
+
+
+def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A path with a typing mistake is named."""
+    with pytest.raises(ManifestError, match="doesn't exist"):
+        open_manifest(_config(tmp_path / "nowhere" / "m.csv"))
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    """A format that doesn't fit what lies at the path is refused with the system's own reason."""
+    with pytest.raises(ManifestError, match="Is a directory"):
+        open_manifest(_config(tmp_path, format="csv"))
+
+
+def test_every_missing_column_is_named_at_once(tmp_path: Path) -> None:
+    """One look at the message is enough to mend the config."""
+    (tmp_path / "m.csv").write_text("sku,file\n")
+    with pytest.raises(ManifestError) as raised:
+        open_manifest(_config(tmp_path / "m.csv", columns={"query": "words"}, carry=["title"]))
+    assert all(f"'{name}'" in str(raised.value) for name in ("image", "words", "title"))
+
+
+def test_the_format_may_be_given(tmp_path: Path) -> None:
+    """manifest.format decides over the suffix."""
+    (tmp_path / "export.dat").write_text("id\timage\n1\ta.jpg\n")
+    with open_manifest(_config(tmp_path / "export.dat", format="tsv")) as manifest:
+        assert [row.id for row in manifest.rows()] == ["1"]
+
+
+def test_pictures_lie_beside_the_manifest_or_below_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths resolve in the manifest's own folder, or in manifest.root, which is relative to the working directory."""
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "lists" / "m.txt").write_text("a.jpg\n")
+    monkeypatch.chdir(tmp_path)
+    for root, folder in ((None, "lists"), ("pictures", "pictures")):
+        with open_manifest(_config("lists/m.txt", root=root)) as manifest:
+            (row,) = manifest.rows()
+        assert isinstance(row, Row)
+        assert isinstance(row.image, LocalFile)
+        assert row.image.path == tmp_path.resolve() / folder / "a.jpg"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Make a pipe: what is written to the second end is read from the first."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        try:
+            os.close(end)
+        except OSError:
+            continue
+
+
+def test_stdin_is_read_as_it_comes(pipe: tuple[int, int]) -> None:
+    """A row from stdin is there as soon as its line is; nothing waits for the end."""
+    source, sink = pipe
+    with open_manifest(_config("-"), stdin=source) as manifest:
+        rows = manifest.rows()
+        os.write(sink, b"https://example.org/a.jpg\n")
+        assert next(rows).id == "https://example.org/a.jpg"
+        os.write(sink, b"token:x\n")
+        assert next(rows).id == "token:x"
+        os.close(sink)
+        assert list(rows) == []
+
+
+def test_stdin_has_the_format_it_is_given(pipe: tuple[int, int]) -> None:
+    """A table may come through stdin too."""
+    source, sink = pipe
+    os.write(sink, b"id,image\n1,a.jpg\n")
+    os.close(sink)
+    with open_manifest(_config("-", format="csv"), stdin=source) as manifest:
+        assert [row.id for row in manifest.rows()] == ["1"]
+
+
+def test_stdin_is_no_folder() -> None:
+    """A format that stdin can't have is refused."""
+    with pytest.raises(ManifestError, match="stdin is no folder"):
+        open_manifest(_config("-", format="folder"))
+
+
+async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
+    """A run that stops isn't held by a producer that says nothing: the wait is left, and its thread ends."""
+    opened, ended = open_manifest(_config("-"), stdin=pipe[0]), threading.Event()
+
+    def rows() -> Iterator[Row | Failure]:
+        yield from opened.rows()
+        ended.set()
+
+    with anyio.move_on_after(0.01) as scope:
+        async with aclosing(batches(Manifest(rows(), opened.close))) as source:
+            await anext(source)
+    assert scope.cancelled_caught
+    assert not ended.is_set()
+    opened.close()
+    assert await anyio.to_thread.run_sync(ended.wait, 10)
+
+
+async def test_batches_read_nothing_ahead() -> None:
+    """Rows are taken only when a batch is asked for, off the loop's thread, and in order."""
+    taken: list[int] = []
+    loop_thread = threading.get_ident()
+
+    def rows() -> Iterator[Row]:
+        for number in range(1_001):
+            assert threading.get_ident() != loop_thread
+            taken.append(number)
+            url = f"https://example.org/{number}"
+            yield Row(id=url, image=RemoteUrl(url=url), ordinal=number, line=number + 1)
+
+    sizes = []
+    async with aclosing(batches(Manifest(rows()))) as source:
+        async for batch in source:
+            sizes.append(len(batch))
+            assert len(taken) == sum(sizes)
+    assert sizes == [500, 500, 1]
+
+
+async def test_an_error_on_the_way_ends_the_batches(tmp_path: Path) -> None:
+    """A manifest that breaks in the middle raises where its batches are awaited."""
+    (tmp_path / "m.txt.gz").write_bytes(b"no gzip")
+    with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(ManifestError):
+        async with aclosing(batches(manifest)) as source:
+            await anext(source)
+
+
+def _peak_bytes(path: Path) -> int:
+    with open_manifest(_config(path, carry=["title"])) as manifest:
+        tracemalloc.start()
+        try:
+            count = sum(1 for _ in manifest.rows())
+            return tracemalloc.get_traced_memory()[1] if count else 0
+        finally:
+            tracemalloc.stop()
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    """Ten times the lines take no more memory."""
+    peaks = []
+    for lines in (500, 4_000):
+        path = tmp_path / f"{lines}.csv"
+        body = "".join(f"sku-{n},img/{n % 7}/{n}.jpg,Title {n}\n" for n in range(lines))
+        path.write_text("id,image,title\n" + body)
+        peaks.append(_peak_bytes(path))
+    assert peaks[1] < peaks[0] * 1.2
+
+
+def test_rows_are_read_lazily(tmp_path: Path) -> None:
+    """The first rows are there although a later part of the file can't be read."""
+    path = tmp_path / "m.csv"
+    path.write_bytes(b"id,image\n" + b"".join(b"%d,a.jpg\n" % n for n in range(10)) + b"\xff\xfe\n")
+    with open_manifest(_config(path)) as manifest:
+        first = list(islice(manifest.rows(), 3))
+        rest = list(manifest.rows())
+    assert [row.id for row in first] == ["0", "1", "2"]
+    assert len(rest) == 8
+    assert isinstance(rest[-1], Failure)
