@@ -1,0 +1,113 @@
+"""Calls are counted before they are sent, by key and endpoint, over days, months, processes and restarts."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import OutputError, QuotaUsedUp
+from pipeline.fetch.quota import Quota, QuotaLimits, account
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def spend(quota: Quota) -> int:
+    """Charge until the quota is used up, and return how often that went well."""
+    for count in range(100):
+        try:
+            quota.charge()
+        except QuotaUsedUp:
+            return count
+    return 100
+
+
+def test_the_day_is_capped_and_the_next_one_is_free_again(tmp_path: Path, clock: Clock) -> None:
+    """The cap names the start of the next UTC day as the time to go on."""
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_day=3), clock=clock)) as quota:
+        assert spend(quota) == 3
+        with pytest.raises(QuotaUsedUp, match="calls_per_day") as caught:
+            quota.charge()
+        assert caught.value.resume_after == datetime(2026, 2, 1, tzinfo=UTC)
+        clock.now += timedelta(hours=12)
+        assert spend(quota) == 3
+
+
+def test_the_month_is_the_sum_of_its_days(tmp_path: Path, clock: Clock) -> None:
+    """Restarts don't reset it, the first of the next month does."""
+    limits = QuotaLimits(per_month=5)
+    clock.now = datetime(2026, 12, 30, 23, 30, tzinfo=UTC)
+    with closing(Quota(tmp_path / "calls.db", "a", limits, clock=clock)) as quota:
+        quota.charge()
+        clock.now += timedelta(days=1)
+        quota.charge()
+        assert quota.used() == (1, 2)
+    with closing(Quota(tmp_path / "calls.db", "a", limits, clock=clock)) as quota:
+        assert spend(quota) == 3
+        with pytest.raises(QuotaUsedUp) as caught:
+            quota.charge()
+        assert caught.value.resume_after == datetime(2027, 1, 1, tzinfo=UTC)
+        clock.now += timedelta(hours=1)
+        assert spend(quota) == 5
+
+
+def test_days_are_utc_days(tmp_path: Path, clock: Clock) -> None:
+    """Late evening in New York is the next day of the service."""
+    clock.now = datetime(2026, 5, 1, 22, tzinfo=timezone(timedelta(hours=-4)))
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(), clock=clock)) as quota:
+        quota.charge()
+        clock.now = datetime(2026, 5, 2, 1, tzinfo=UTC)
+        assert quota.used()[0] == 1
+
+
+def test_two_processes_share_one_cap_and_two_keys_do_not(tmp_path: Path, clock: Clock) -> None:
+    """What one of them spent the other one can't; another key has its own count."""
+    path, limits = tmp_path / "calls.db", QuotaLimits(per_day=5)
+    with closing(Quota(path, "a", limits, clock=clock)) as one, closing(Quota(path, "a", limits, clock=clock)) as two:
+        one.charge()
+        two.charge()
+        assert spend(one) == 3
+        assert spend(two) == 0
+        with closing(Quota(path, "b", limits, clock=clock)) as other:
+            assert spend(other) == 5
+
+
+def test_a_run_is_capped_for_itself(tmp_path: Path, clock: Clock) -> None:
+    """calls_per_run counts from zero in every run."""
+    for _ in range(2):
+        with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_run=4), clock=clock)) as quota:
+            assert spend(quota) == 4
+
+
+def test_a_count_that_can_not_be_kept_lets_no_call_out(tmp_path: Path, clock: Clock) -> None:
+    """Calls that can't be counted are not made."""
+    path = tmp_path / "calls.db"
+    with closing(Quota(path, "a", QuotaLimits(), clock=clock)) as quota:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP TABLE calls")
+        with pytest.raises(OutputError, match="no call is made"):
+            quota.charge()
+        assert quota.calls == 0
+
+
+def test_the_key_can_not_be_told_from_the_account() -> None:
+    """The name of the account is a hash, different for each key and endpoint."""
+    names = {account(key, place) for key in ("secret-1", "secret-2") for place in ("https://a", "https://b")}
+    assert len(names) == 4
+    assert not any("secret" in name for name in names)
