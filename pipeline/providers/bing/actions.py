@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.providers.bing.objects import images, offers, one_image, queries, recipe, trivia
-from pipeline.providers.bing.shapes import At, Context, Convert, Json, Shape, listed
+from pipeline.providers.bing.objects import image, offer, query, recipe, trivia
+from pipeline.providers.bing.shapes import EMPTY, At, Context, Json, Read, Shape
 
 
-def _module(key: str, items: Convert, plain: Mapping[str, tuple[str, type]] | None = None) -> Shape:
+def _module(key: str, read: Read, plain: Mapping[str, tuple[str, type]] = EMPTY) -> Shape:
     """Return the shape of `data`; currentOffset only repeats what was asked for."""
-    return Shape(plain or {}, {key: ("items", items)}, dropped=("currentOffset",))
+    return Shape(plain, lists={key: ("items", read)}, dropped=("currentOffset",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Module:
     result: str
 
 
-_IMAGES = _module("value", images)
-_PAGED = _module("value", images, {"nextOffset": ("next_offset", int), "totalEstimatedMatches": ("total", int)})
-_QUERIES = _module("value", queries)
+_IMAGES = _module("value", image)
+_PAGED = _module("value", image, {"nextOffset": ("next_offset", int), "totalEstimatedMatches": ("total", int)})
+_QUERIES = _module("value", query)
 MODULES = {
     "PagesIncluding": Module(_IMAGES, "pages", "images"),
     "MoreSizes": Module(_IMAGES, "sizes", "images"),
@@ -37,11 +37,11 @@ MODULES = {
     "SimilarImages": Module(_PAGED, "similar_images", "images"),
     "ProductVisualSearch": Module(_PAGED, "similar_products", "images"),
     "SimilarProducts": Module(_PAGED, "similar_products", "images"),
-    "ShoppingSources": Module(_module("offers", offers), "offers", "offers"),
+    "ShoppingSources": Module(_module("offers", offer), "offers", "offers"),
     "RelatedSearches": Module(_QUERIES, "related_searches", "queries"),
     "DocumentLevelSuggestions": Module(_QUERIES, "suggestions", "queries"),
-    "Recipes": Module(_module("value", listed(recipe)), "recipes", "recipes"),
-    "Trivia": Module(_module("value", listed(trivia)), "trivia", "trivia"),
+    "Recipes": Module(_module("value", recipe), "recipes", "recipes"),
+    "Trivia": Module(_module("value", trivia), "trivia", "trivia"),
 }
 
 _ACTION = Shape(
@@ -53,7 +53,7 @@ _ACTION = Shape(
         "webSearchUrl": ("web_search_url", str),
         "serviceUrl": ("service_url", str),
     },
-    {"image": ("image", one_image)},
+    objects={"image": ("image", image)},
 )
 
 

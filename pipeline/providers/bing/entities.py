@@ -6,15 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.providers.bing.boxes import rectangle
-from pipeline.providers.bing.objects import one_image
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, listed
+from pipeline.providers.bing.objects import image
+from pipeline.providers.bing.shapes import At, Context, Json, Shape, read_list
 from pipeline.schema import Box
 
 _LICENSE = Shape({"name": ("license", str), "url": ("url", str)})
-
-
-def _license(value: Any, context: Context, at: At) -> Json | None:
-    return _LICENSE.read(value, context, at) if type(value) is dict else None
 
 
 _RULE = Shape(
@@ -26,17 +22,17 @@ _RULE = Shape(
         "text": ("text", str),
         "url": ("url", str),
     },
-    {"license": ("license", _license)},
+    objects={"license": ("license", _LICENSE.read)},
 )
 
 
-def _attribution(source: Json, context: Context, at: At) -> Json:
+def attribution(source: Json, context: Context, at: At) -> Json:
+    """Read one contractual rule: a licence or a link that must be shown with what it governs."""
     found = {"rule": "", **_RULE.read(source, context, at)}
     found["rule"] = found["rule"].removeprefix("ContractualRules/")
     return {**found, **found.pop("license", {})}
 
 
-attributions = listed(_attribution)
 _ENTITY = Shape(
     {
         "_type": ("type", str),
@@ -51,7 +47,8 @@ _ENTITY = Shape(
         "readLink": ("read_link", str),
         "jobTitle": ("job_title", str),
     },
-    {"image": ("image", one_image), "contractualRules": ("attributions", attributions)},
+    objects={"image": ("image", image)},
+    lists={"contractualRules": ("attributions", attribution)},
 )
 
 
@@ -78,12 +75,10 @@ def from_action(action: Json, box: Box | None, context: Context, at: At) -> Json
     return found
 
 
-def recognized(value: Any, context: Context, at: At) -> list[Json] | None:
+def recognized(source: Json, context: Context, at: At) -> list[Json]:
     """Read recognizedEntityGroups: an entity for each match of each region of each group, best match first."""
-    if type(value) is not dict:
-        return None
     found: list[Json] = []
-    groups = _objects(value, "value", context, at)
+    groups = _objects(source, "value", context, at)
     for group, group_at in groups:
         name = group.get("name")
         for region, region_at in _objects(group, "recognizedEntityRegions", context, group_at, "name"):
@@ -100,18 +95,7 @@ def _objects(source: Json, key: str, context: Context, at: At, *read_elsewhere: 
     for name, value in source.items():
         if name != key and name not in ("_type", *read_elsewhere):
             context.keep((at, name), value)
-    value = source.get(key)
-    if type(value) is not list:
-        context.keep((at, key), value)
-        return []
-    found: list[tuple[Json, At]] = []
-    for index, item in enumerate(value):
-        place = ((at, key), index)
-        if type(item) is dict:
-            found.append((item, place))
-        else:
-            context.keep(place, item)
-    return found
+    return read_list(source.get(key), lambda item, _context, place: (item, place), context, (at, key)) or []
 
 
 def _match(match: Json, box: Box | None, group: Any, context: Context, at: At) -> Json:
@@ -125,8 +109,4 @@ def _match(match: Json, box: Box | None, group: Any, context: Context, at: At) -
     return dict(named)
 
 
-def _one_entity(value: Any, context: Context, at: At) -> Json | None:
-    return entity(value, context, at) if type(value) is dict else None
-
-
-_MATCH = Shape({"matchConfidence": ("confidence", float)}, {"entity": ("entity", _one_entity)})
+_MATCH = Shape({"matchConfidence": ("confidence", float)}, objects={"entity": ("entity", entity)})

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 from pipeline.providers.bing import entities
 from pipeline.providers.bing.actions import MODULES, add_items
 from pipeline.providers.bing.knowledge import read_tags
-from pipeline.providers.bing.objects import gallery, one_image, one_query, queries_or_one, recipe
-from pipeline.providers.bing.shapes import At, Context, Convert, Json, Shape, listed, nested, path_text
+from pipeline.providers.bing.objects import gallery, image, queries_or_one, query
+from pipeline.providers.bing.shapes import At, Context, Json, Read, Shape, path_text, read_list
 from pipeline.schema import Insights, no_insights
 
 _TAG = Shape({"name": ("name", str)})
 _CAPTION = Shape(
     {"caption": ("text", str), "dataSourceUrl": ("source_url", str)},
-    {"relatedSearches": ("related_searches", queries_or_one)},
+    converted={"relatedSearches": ("related_searches", queries_or_one)},
 )
 _HINT = Shape({"category": ("category", str)})
 
@@ -24,44 +24,43 @@ def _tag(source: Json, context: Context, at: At) -> Json:
     return {"name": "", "sources": [], "actions": [], **_TAG.read(source, context, at), "origin": context.origin}
 
 
-def _caption(value: Any, context: Context, at: At) -> Json | None:
-    if type(value) is not dict:
-        return None
-    return {"related_searches": [], **_CAPTION.read(value, context, at), "origin": context.origin}
+def _caption(source: Json, context: Context, at: At) -> Json:
+    return {"related_searches": [], **_CAPTION.read(source, context, at), "origin": context.origin}
 
 
-def _values(items: Convert) -> Convert:
-    return nested(Shape({}, {"value": ("items", items)}))
+def _values(read: Read) -> Read:
+    return Shape(lists={"value": ("items", read)}).read
 
 
-_IMAGES = nested(MODULES["VisualSearch"].shape)
-_QUERIES = nested(MODULES["RelatedSearches"].shape)
-_LISTS = {
-    "pagesIncluding": ("pages", _IMAGES),
+_IMAGES = MODULES["VisualSearch"].shape.read
+_QUERIES = MODULES["RelatedSearches"].shape.read
+_MODULES = {
+    "pagesIncluding": ("pages", MODULES["PagesIncluding"].shape.read),
     "visuallySimilarImages": ("similar_images", _IMAGES),
     "visuallySimilarProducts": ("similar_products", _IMAGES),
     "relatedSearches": ("related_searches", _QUERIES),
     "imageBasedRelatedSearches": ("suggestions", _QUERIES),
-    "shoppingSources": ("offers", nested(MODULES["ShoppingSources"].shape)),
-    "recipes": ("recipes", _values(listed(recipe))),
-    "relatedCollections": ("collections", _values(listed(gallery))),
-    "imageTags": ("tags", _values(listed(_tag))),
+    "shoppingSources": ("offers", MODULES["ShoppingSources"].shape.read),
+    "recipes": ("recipes", MODULES["Recipes"].shape.read),
+    "relatedCollections": ("collections", _values(gallery)),
+    "imageTags": ("tags", _values(_tag)),
+    "bestRepresentativeQuery": ("best_query", query),
+    "imageCaption": ("caption", _caption),
+    "image": ("image", image),
     "recognizedEntityGroups": ("entities", entities.recognized),
-    "imageQualityHints": ("hints", listed(_HINT.read)),
-    "contractualRules": ("attributions", entities.attributions),
+}
+_LISTS = {
+    "imageQualityHints": ("hints", _HINT.read),
+    "contractualRules": ("attributions", entities.attribution),
 }
 _ANSWER = Shape(
     {"imageInsightsToken": ("insights_token", str)},
-    {
-        **_LISTS,
-        "bestRepresentativeQuery": ("best_query", one_query),
-        "imageCaption": ("caption", _caption),
-        "image": ("image", one_image),
-    },
+    objects=_MODULES,
+    lists=_LISTS,
     dropped=("tags", "instrumentation"),
 )
 # An answer that has none of these is none of this API's, whatever its type hint says.
-KNOWN_KEYS = frozenset({*_LISTS, "tags", "image", "imageInsightsToken", "bestRepresentativeQuery", "imageCaption"})
+KNOWN_KEYS = frozenset({*_MODULES, *_LISTS, "tags", "imageInsightsToken"})
 
 
 def read_insights(document: Json, context: Context) -> Insights:
@@ -85,15 +84,15 @@ def read_insights(document: Json, context: Context) -> Insights:
 
 def _settle_image(document: Json, insights: Json) -> None:
     """Take the token out of ImageKnowledge's image, which holds nothing else (reference 003)."""
-    image = insights.get("image", {})
-    if "imageInsightsToken" not in document and "insights_token" in image:
-        insights["insights_token"] = image.pop("insights_token")
-        if image.keys() == {"origin"}:
+    found = insights.get("image", {})
+    if "imageInsightsToken" not in document and "insights_token" in found:
+        insights["insights_token"] = found.pop("insights_token")
+        if found.keys() == {"origin"}:
             del insights["image"]
 
 
 def _attributions(context: Context) -> Iterator[Json]:
     """Bind the rules found anywhere but in an entity to the part of the answer that they stand in."""
     for at, rules in context.rules.copy():
-        for attribution in entities.attributions(rules, context, (at, "contractualRules")) or ():
+        for attribution in read_list(rules, entities.attribution, context, (at, "contractualRules")) or ():
             yield {**attribution, "about": path_text(at)}

@@ -9,11 +9,11 @@ from typing import Any
 from pipeline.providers.bing import entities, text
 from pipeline.providers.bing.actions import MODULES, action_type, add_items, read_action, read_results
 from pipeline.providers.bing.boxes import quadrilateral
-from pipeline.providers.bing.objects import image_url, one_image
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, nested
+from pipeline.providers.bing.objects import image, image_url
+from pipeline.providers.bing.shapes import At, Context, Json, Shape, read_list
 from pipeline.schema import Box
 
-_BOXES = Shape({}, {"queryRectangle": ("box", quadrilateral), "displayRectangle": ("display_box", quadrilateral)})
+_BOXES = Shape(converted={"queryRectangle": ("box", quadrilateral), "displayRectangle": ("display_box", quadrilateral)})
 
 
 def _strings(value: Any, context: Context, at: At) -> list[str] | None:
@@ -22,16 +22,21 @@ def _strings(value: Any, context: Context, at: At) -> list[str] | None:
 
 _TAG = Shape(
     {"displayName": ("name", str), "confidence": ("confidence", float), "score": ("confidence", float)},
-    {"boundingBox": ("boxes", nested(_BOXES)), "image": ("image_url", image_url), "sources": ("sources", _strings)},
+    objects={"boundingBox": ("boxes", _BOXES.read)},
+    converted={"image": ("image_url", image_url), "sources": ("sources", _strings)},
     dropped=("actions",),
 )
 # A ## tag must not be shown: its thumbnail, a search for its name, is left out (its hot spot likewise, see below).
 _TEXT_TAG = Shape(
     {"displayName": ("name", str)},
-    {"boundingBox": ("boxes", nested(_BOXES)), "sources": ("sources", _strings)},
+    objects={"boundingBox": ("boxes", _BOXES.read)},
+    converted={"sources": ("sources", _strings)},
     dropped=("actions", "image"),
 )
 _OWN_TAG = Shape({"displayName": ("name", str)}, dropped=("actions",))
+
+
+_TYPE_KEYS = frozenset({"_type", "actionType"})  # an action of which only these are left says nothing more
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,7 @@ class _Tag:
 def read_tags(tags: list[Any], insights: Json, context: Context, at: At) -> None:
     """Add everything the tags hold to `insights`."""
     gathered = _Gathered(insights, context)
-    for index, tag in enumerate(tags):
-        place = (at, index)
-        if type(tag) is not dict:
-            context.keep(place, tag)
-            continue
+    for tag, place in read_list(tags, lambda tag, _context, place: (tag, place), context, at) or ():
         name = tag.get("displayName", "")
         if type(name) is str and (not name or name.startswith("##")):
             _read_nameless_tag(tag, gathered, place)
@@ -71,18 +72,10 @@ def read_tags(tags: list[Any], insights: Json, context: Context, at: At) -> None
 
 
 def _actions(tag: Json, context: Context, at: At) -> list[tuple[Json, At]]:
-    actions = tag.get("actions")
-    if type(actions) is not list:
-        context.keep((at, "actions"), actions)
-        return []
-    found: list[tuple[Json, At]] = []
-    for index, action in enumerate(actions):
-        place = ((at, "actions"), index)
-        if type(action) is dict:
-            found.append((action, place))
-        else:
-            context.keep(place, action)
-    return found
+    """Return a tag's actions, each with its place."""
+    return (
+        read_list(tag.get("actions"), lambda action, _context, place: (action, place), context, (at, "actions")) or []
+    )
 
 
 def _read_named_tag(tag: Json, gathered: _Gathered, at: At) -> None:
@@ -118,9 +111,8 @@ def _read_nameless_tag(tag: Json, gathered: _Gathered, at: At) -> None:
     for action, place in _actions(tag, gathered.context, at):
         rest = dict(action)
         _TAKERS.get(action_type(action), _take_module)(rest, facts, gathered, place)
-        left = read_action(rest, gathered.context, place)
-        if left.keys() - {"type", "kind"}:
-            gathered.insights["actions"].append(left)
+        if not rest.keys() <= _TYPE_KEYS:
+            gathered.insights["actions"].append(read_action(rest, gathered.context, place))
 
 
 def _take_module(rest: Json, _tag: _Tag, gathered: _Gathered, at: At) -> None:
@@ -134,13 +126,13 @@ def _take_module(rest: Json, _tag: _Tag, gathered: _Gathered, at: At) -> None:
 def _take_sizes(rest: Json, tag: _Tag, gathered: _Gathered, at: At) -> None:
     """Take MoreSizes, which carries the picture itself with the number of its sizes, or a list of them."""
     if type(rest.get("image")) is dict:
-        gathered.insights["sizes"].append(one_image(rest.pop("image"), gathered.context, (at, "image")))
+        gathered.insights["sizes"].append(image(rest.pop("image"), gathered.context, (at, "image")))
     _take_module(rest, tag, gathered, at)
 
 
 def _take_image(rest: Json, _tag: _Tag, gathered: _Gathered, at: At) -> None:
     if type(rest.get("image")) is dict and "image" not in gathered.insights:
-        gathered.insights["image"] = one_image(rest.pop("image"), gathered.context, (at, "image"))
+        gathered.insights["image"] = image(rest.pop("image"), gathered.context, (at, "image"))
 
 
 def _take_best_query(rest: Json, _tag: _Tag, gathered: _Gathered, _at: At) -> None:

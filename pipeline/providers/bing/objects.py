@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.providers.bing.scalars import color, day, moment, size_in_bytes
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, listed, nested, scalar
+from pipeline.providers.bing.shapes import At, Context, Json, Shape, read_list
 
 RATING = Shape(
     {
@@ -38,7 +38,7 @@ _QUERY = Shape(
         "webSearchUrl": ("web_search_url", str),
         "searchLink": ("search_url", str),
     },
-    {"thumbnail": ("thumbnail_url", image_url)},
+    converted={"thumbnail": ("thumbnail_url", image_url)},
 )
 
 
@@ -49,21 +49,12 @@ def query(source: Json, context: Context, at: At) -> Json:
     return found
 
 
-queries = listed(query)
-
-
-def one_query(value: Any, context: Context, at: At) -> Json | None:
-    """Read a single Query where the documents say so, such as bestRepresentativeQuery."""
-    return query(value, context, at) if type(value) is dict else None
-
-
 def queries_or_one(value: Any, context: Context, at: At) -> list[Any] | None:
     """Read relatedSearches of a caption: a Query in the table of reference 004, a list in the published contract."""
-    found: list[Any] | None = queries([value] if type(value) is dict else value, context, at)
-    return found
+    return read_list([value] if type(value) is dict else value, query, context, at)
 
 
-_SELLER = Shape({"name": ("name", str)}, {"image": ("image_url", image_url)})
+_SELLER = Shape({"name": ("name", str)}, converted={"image": ("image_url", image_url)})
 _OFFER_PLAIN = {
     "name": ("name", str),
     "url": ("url", str),
@@ -74,12 +65,9 @@ _OFFER_PLAIN = {
     "offerCount": ("count", int),
     "availability": ("availability", str),
 }
-_OFFER_CONVERTED = {
-    "seller": ("seller", nested(_SELLER)),
-    "aggregateRating": ("rating", nested(RATING)),
-    "lastUpdated": ("updated", scalar(day)),
-}
-_OFFER = Shape(_OFFER_PLAIN, _OFFER_CONVERTED)
+_OFFER_OBJECTS = {"seller": ("seller", _SELLER.read), "aggregateRating": ("rating", RATING.read)}
+_OFFER_SCALARS = {"lastUpdated": ("updated", day)}
+_OFFER = Shape(_OFFER_PLAIN, scalars=_OFFER_SCALARS, objects=_OFFER_OBJECTS)
 
 
 def offer(source: Json, context: Context, at: At) -> Json:
@@ -89,15 +77,14 @@ def offer(source: Json, context: Context, at: At) -> Json:
     return found
 
 
-offers = listed(offer)
-_AGGREGATE_OFFER = Shape(_OFFER_PLAIN, {**_OFFER_CONVERTED, "offers": ("offers", offers)})
+_AGGREGATE_OFFER = Shape(
+    _OFFER_PLAIN, scalars=_OFFER_SCALARS, objects=_OFFER_OBJECTS, lists={"offers": ("offers", offer)}
+)
 
 
-def aggregate_offer(value: Any, context: Context, at: At) -> Json | None:
+def aggregate_offer(source: Json, context: Context, at: At) -> Json:
     """Read an AggregateOffer: a summary, a list of offers, or both."""
-    if type(value) is not dict:
-        return None
-    return {"offers": [], **_AGGREGATE_OFFER.read(value, context, at), "origin": context.origin}
+    return {"offers": [], **_AGGREGATE_OFFER.read(source, context, at), "origin": context.origin}
 
 
 _THUMBNAIL = Shape({"width": ("width", int), "height": ("height", int), "url": ("url", str)})
@@ -108,9 +95,9 @@ _METADATA = Shape(
         "shoppingSourcesCount": ("shopping", int),
         "recipeSourcesCount": ("recipes", int),
     },
-    {
+    objects={
         "aggregateOffer": ("offer", aggregate_offer),
-        "bestRepresentativeQuery": ("best_query", one_query),
+        "bestRepresentativeQuery": ("best_query", query),
     },
 )
 _IMAGE = Shape(
@@ -135,13 +122,12 @@ _IMAGE = Shape(
         "isFamilyFriendly": ("family_friendly", bool),
         "visualWords": ("visual_words", str),
     },
-    {
-        "thumbnail": ("thumbnail", nested(_THUMBNAIL)),
-        "insightsMetadata": ("counts", nested(_METADATA)),
-        "datePublished": ("published", scalar(moment)),
-        "contentSize": ("bytes", scalar(size_in_bytes)),
-        "accentColor": ("accent_color", scalar(color)),
+    scalars={
+        "datePublished": ("published", moment),
+        "contentSize": ("bytes", size_in_bytes),
+        "accentColor": ("accent_color", color),
     },
+    objects={"thumbnail": ("thumbnail", _THUMBNAIL.read), "insightsMetadata": ("counts", _METADATA.read)},
 )
 
 
@@ -159,14 +145,6 @@ def image(source: Json, context: Context, at: At) -> Json:
     return found
 
 
-images = listed(image)
-
-
-def one_image(value: Any, context: Context, at: At) -> Json | None:
-    """Read a value that is one Image."""
-    return image(value, context, at) if type(value) is dict else None
-
-
 PERSON = Shape(
     {
         "name": ("name", str),
@@ -176,7 +154,7 @@ PERSON = Shape(
         "twitterProfile": ("twitter_url", str),
         "webSearchUrl": ("web_search_url", str),
     },
-    {"image": ("image_url", image_url)},
+    converted={"image": ("image_url", image_url)},
 )
 _RECIPE = Shape(
     {
@@ -187,7 +165,7 @@ _RECIPE = Shape(
         "prepTime": ("prep_time", str),
         "totalTime": ("total_time", str),
     },
-    {"creator": ("creator", nested(PERSON)), "aggregateRating": ("rating", nested(RATING))},
+    objects={"creator": ("creator", PERSON.read), "aggregateRating": ("rating", RATING.read)},
 )
 _GALLERY = Shape(
     {
@@ -199,7 +177,7 @@ _GALLERY = Shape(
         "imagesCount": ("images", int),
         "followersCount": ("followers", int),
     },
-    {"creator": ("creator", nested(PERSON))},
+    objects={"creator": ("creator", PERSON.read)},
 )
 _TRIVIA = Shape({"name": ("name", str), "text": ("text", str), "hostPageUrl": ("host_page_url", str)})
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pipeline.records import Crop
 from pipeline.schema import Origin, Other
@@ -17,7 +18,9 @@ from pipeline.schema import Origin, Other
 # Where a value stands in the answer: the place of what holds it, and its own key or index; None is the answer itself.
 At = tuple[Any, str | int] | None
 Json = dict[str, Any]
+T = TypeVar("T")
 
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 _MAX_PLANS = 256  # forms of one shape that are remembered; recorded answers have up to four
 
 
@@ -41,8 +44,9 @@ class Context:
             self.other.append({"where": path_text(at), "value": value})
 
 
-# Reads one value; None means that it can't be read, and keeps it in `other`.
-Convert = Callable[[Any, Context, At], Any]
+# Reads one object. A Convert reads any value: None means that it can't be read, and keeps it in `other`.
+Read = Callable[[Json, "Context", At], Any]
+Convert = Callable[[Any, "Context", At], Any]
 
 
 def path_text(at: At) -> str:
@@ -55,6 +59,17 @@ def path_text(at: At) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """How the values are read that are not plain, each as key, name and reader; `unknown` keys are kept in `other`."""
+
+    scalars: tuple[tuple[str, str, Callable[[Any], Any]], ...]
+    objects: tuple[tuple[str, str, Read], ...]
+    lists: tuple[tuple[str, str, Read], ...]
+    converted: tuple[tuple[str, str, Convert], ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How objects with one set of keys are read: `types` is what the plain values must be, or each is looked at."""
 
@@ -62,26 +77,34 @@ class Plan:
     names: tuple[str, ...]
     types: tuple[type, ...]
     pick: Callable[[Json], tuple[Any, ...]]
-    converted: tuple[tuple[str, str, Convert], ...]
-    unknown: tuple[str, ...]
+    rest: Rest | None
 
 
 class Shape:
-    """One kind of JSON object: `plain` values are taken verbatim if they have the type, others are converted.
+    """One kind of JSON object, as tables from a key of the answer to its name in the record and how it is read.
 
-    Both tables map a key of the answer to its name in the record. `dropped` keys are left out on purpose, and so are
-    ping suffixes and type hints.
+    `plain` values are taken verbatim if they have the type, `scalars` need nothing but themselves, `objects` and
+    `lists` of objects have a reader for each object, `converted` may be anything. `dropped` keys are left out on
+    purpose, and so are ping suffixes and type hints. All other keys are kept in `other`, and so is every value that
+    can't be read.
     """
 
     def __init__(
         self,
-        plain: Mapping[str, tuple[str, type]],
-        converted: Mapping[str, tuple[str, Convert]] | None = None,
+        plain: Mapping[str, tuple[str, type]] = EMPTY,
+        *,
+        scalars: Mapping[str, tuple[str, Callable[[Any], Any]]] = EMPTY,
+        objects: Mapping[str, tuple[str, Read]] = EMPTY,
+        lists: Mapping[str, tuple[str, Read]] = EMPTY,
+        converted: Mapping[str, tuple[str, Convert]] = EMPTY,
         dropped: Iterable[str] = (),
     ) -> None:
         self._plain = plain
-        self._converted = converted or {}
-        self._dropped = frozenset({"_type", "@type", *dropped})
+        self._scalars = scalars
+        self._objects = objects
+        self._lists = lists
+        self._converted = converted
+        self._known = {*plain, *scalars, *objects, *lists, *converted, *dropped, "_type", "@type"}
         self._plans: dict[tuple[str, ...], Plan] = {}
 
     def read(self, source: Json, context: Context, at: At) -> Json:
@@ -90,38 +113,64 @@ class Shape:
         plan = self._plans.get(keys) or self._learn(keys)
         values = plan.pick(source)
         if tuple(map(type, values)) == plan.types:
-            found = dict(zip(plan.names, values, strict=True))
+            found = dict(zip(plan.names, values))  # noqa: B905 - both follow the plan's keys; strict takes time
         else:
             found = _look_at_each(plan, values, context, at)
-        for key, name, convert in plan.converted:
-            place = (at, key)
-            value = convert(source[key], context, place)
-            if value is None:
-                context.keep(place, source[key])
-            else:
-                found[name] = value
-        for key in plan.unknown:
-            context.keep((at, key), source[key])
+        if plan.rest is not None:
+            _read_rest(plan.rest, source, found, context, at)
         return found
 
     def _learn(self, keys: tuple[str, ...]) -> Plan:
         plain = [key for key in keys if key in self._plain]
-        rest = [key for key in keys if key not in self._plain and not self._is_dropped(key)]
+        rest = Rest(
+            scalars=_chosen(keys, self._scalars),
+            objects=_chosen(keys, self._objects),
+            lists=_chosen(keys, self._lists),
+            converted=_chosen(keys, self._converted),
+            unknown=tuple(key for key in keys if key not in self._known and not key.endswith("PingSuffix")),
+        )
         plan = Plan(
             keys=tuple(plain),
             names=tuple(self._plain[key][0] for key in plain),
             types=tuple(self._plain[key][1] for key in plain),
             pick=_picker(plain),
-            converted=tuple((key, *self._converted[key]) for key in rest if key in self._converted),
-            unknown=tuple(key for key in rest if key not in self._converted),
+            rest=rest if any((rest.scalars, rest.objects, rest.lists, rest.converted, rest.unknown)) else None,
         )
         if len(self._plans) >= _MAX_PLANS:
             self._plans.clear()
         self._plans[keys] = plan
         return plan
 
-    def _is_dropped(self, key: str) -> bool:
-        return key in self._dropped or key.endswith("PingSuffix")
+
+def _read_rest(rest: Rest, source: Json, found: Json, context: Context, at: At) -> None:
+    for key, name, read in rest.scalars:
+        value = read(source[key])
+        if value is None:
+            context.keep((at, key), source[key])
+        else:
+            found[name] = value
+    for key, name, read_one in rest.objects:
+        value = source[key]
+        if type(value) is dict:
+            found[name] = read_one(value, context, (at, key))
+        else:
+            context.keep((at, key), value)
+    for key, name, read_one in rest.lists:
+        items = read_list(source[key], read_one, context, (at, key))
+        if items is not None:
+            found[name] = items
+    for key, name, convert in rest.converted:
+        value = convert(source[key], context, (at, key))
+        if value is None:
+            context.keep((at, key), source[key])
+        else:
+            found[name] = value
+    for key in rest.unknown:
+        context.keep((at, key), source[key])
+
+
+def _chosen(keys: tuple[str, ...], table: Mapping[str, tuple[str, T]]) -> tuple[tuple[str, str, T], ...]:
+    return tuple((key, *table[key]) for key in keys if key in table)
 
 
 def _picker(keys: list[str]) -> Callable[[Json], tuple[Any, ...]]:
@@ -152,36 +201,15 @@ def _as(kind: type, value: Any) -> Any:
     return None
 
 
-def nested(shape: Shape) -> Convert:
-    """Read a value that is an object of `shape`."""
-
-    def convert(value: Any, context: Context, at: At) -> Json | None:
-        return shape.read(value, context, at) if type(value) is dict else None
-
-    return convert
-
-
-def listed(read: Callable[[Json, Context, At], Any]) -> Convert:
-    """Read a value that is a list of objects; whatever is no object is kept in `other`."""
-
-    def convert(value: Any, context: Context, at: At) -> list[Any] | None:
-        if type(value) is not list:
-            return None
-        found = []
-        for index, item in enumerate(value):
-            if type(item) is dict:
-                found.append(read(item, context, (at, index)))
-            else:
-                context.keep((at, index), item)
-        return found
-
-    return convert
-
-
-def scalar(read: Callable[[Any], Any]) -> Convert:
-    """Read a value that needs neither its place nor anything around it."""
-
-    def convert(value: Any, context: Context, at: At) -> Any:
-        return read(value)
-
-    return convert
+def read_list(value: Any, read: Read, context: Context, at: At) -> list[Any] | None:
+    """Read a list of objects; whatever is no list, or no object in it, is kept in `other`."""
+    if type(value) is not list:
+        context.keep(at, value)
+        return None
+    found = []
+    for index, item in enumerate(value):
+        if type(item) is dict:
+            found.append(read(item, context, (at, index)))
+        else:
+            context.keep((at, index), item)
+    return found

@@ -9,31 +9,35 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pipeline.providers.bing.boxes import quadrilateral
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, listed
+from pipeline.providers.bing.shapes import At, Context, Json, Shape
 from pipeline.schema import Box
 
-_WORD = Shape({"text": ("text", str)}, {"boundingBox": ("box", quadrilateral)})
+_WORD = Shape({"text": ("text", str)}, converted={"boundingBox": ("box", quadrilateral)})
 
 
 def _word(source: Json, context: Context, at: At) -> Json:
     return {"text": "", **_WORD.read(source, context, at)}
 
 
-_LINE = Shape({"text": ("text", str)}, {"boundingBox": ("box", quadrilateral), "words": ("words", listed(_word))})
+_LINE = Shape(
+    {"text": ("text", str)},
+    converted={"boundingBox": ("box", quadrilateral)},
+    lists={"words": ("words", _word)},
+)
 
 
 def _line(source: Json, context: Context, at: At) -> Json:
     return {"text": "", "words": [], **_LINE.read(source, context, at)}
 
 
-_REGION = Shape({}, {"boundingBox": ("box", quadrilateral), "lines": ("lines", listed(_line))})
+_REGION = Shape(converted={"boundingBox": ("box", quadrilateral)}, lists={"lines": ("lines", _line)})
 
 
 def _region(source: Json, context: Context, at: At) -> Json:
     return {"lines": [], **_REGION.read(source, context, at)}
 
 
-_MODULE = Shape({}, {"regions": ("regions", listed(_region))})
+_MODULE = Shape(lists={"regions": ("regions", _region)})
 
 
 @dataclass(frozen=True, slots=True)
