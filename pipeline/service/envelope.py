@@ -158,6 +158,8 @@ async def speak_of_errors(request: web.Request, handler: Handler) -> web.StreamR
     """Turn aiohttp's own 404 and 405 into ErrorResponse objects, so that a wrong path reads like any other error."""
     try:
         return await handler(request)
+    except Refused as exc:
+        return refuse(exc.refusal)
     except web.HTTPMethodNotAllowed as exc:
         allowed = ", ".join(sorted(exc.allowed_methods))
         return refuse(refusals.method_not_allowed(request.method, allowed).refusal)

@@ -93,7 +93,7 @@ def measure(data: bytes) -> PictureSeen:
 
 def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers without those that carry a secret."""
-    return {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
+    return {str(name): value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
 
 
 def public_query(query: str) -> str:

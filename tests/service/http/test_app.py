@@ -1,0 +1,355 @@
+"""What the service answers over its socket: headers, hints, and an ErrorResponse for every rule that is broken."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+
+from pipeline.errors import ServiceError
+from pipeline.service.envelope import MAX_BODY_BYTES
+from pipeline.service.limits import Allowance, ApiKey
+
+if TYPE_CHECKING:
+    from tests.service.http.conftest import PaperEngine, Served
+
+Start = Callable[..., "Served"]
+KEY = "0123456789abcdef"
+HEADER = "Ocp-Apim-Subscription-Key"
+
+
+def _actions(reply: Any) -> dict[str, Any]:
+    return {action["actionType"]: action for action in reply.json["tags"][0]["actions"]}
+
+
+def test_an_answer_carries_the_headers_of_the_protocol(served: Served, picture: bytes) -> None:
+    """A trace id each time, the market used, and a client id that is given once and echoed from then on."""
+    first = served.ask(None, picture, "?mkt=de-de")
+    assert first.headers["content-type"] == "application/json; charset=utf-8"
+    assert first.headers["bingapis-market"] == "de-DE"
+    client = first.headers["x-msedge-clientid"]
+    again = served.ask(None, picture, X_MSEdge_ClientID=client)
+    assert again.headers["x-msedge-clientid"] == client
+    assert again.headers["bingapis-traceid"] != first.headers["bingapis-traceid"]
+    assert again.headers["bingapis-market"] == "en-US"
+
+
+def test_json_ld_is_sent_to_those_who_ask(served: Served, picture: bytes) -> None:
+    """Accept: application/ld+json changes the media type (reference 004, Accept)."""
+    reply = served.ask(None, picture, Accept="application/ld+json")
+    assert reply.headers["content-type"] == "application/ld+json; charset=utf-8"
+    assert reply.json["_type"] == "ImageKnowledge"
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "status", "parameter"),
+    [
+        ("?mkt=english", {}, 400, "mkt"),
+        ("?mkt=en-US&cc=US", {"Accept-Language": "en"}, 400, "cc"),
+        ("?cc=US", {}, 400, "Accept-Language"),
+        ("?cc=USA", {"Accept-Language": "en"}, 400, "cc"),
+        ("", {"Accept-Language": "en,de"}, 400, "cc"),
+        ("?setLang=en", {"Accept-Language": "en"}, 400, "setLang"),
+        ("?setLang=english", {}, 400, "setLang"),
+        ("?safeSearch=Never", {}, 400, "safeSearch"),
+        ("?count=3", {}, 400, "count"),
+        ("?modules=All", {}, 400, "modules"),
+        ("", {"X-Search-Location": "lat:47.6;long:-122.3"}, 400, "X-Search-Location"),
+        ("", {"X-Search-Location": "lat:91;long:0;re:1"}, 400, "X-Search-Location"),
+        ("", {"X-Search-Location": "lat:1;long:x;re:1"}, 400, "X-Search-Location"),
+        ("", {"X-Search-Location": "lat:1;long:1;re:1;head:5"}, 400, "X-Search-Location"),
+        ("", {"X-Search-Location": "lat:1;long:1;re:1;are:5"}, 400, "X-Search-Location"),
+        ("", {"X-Search-Location": "lat:1;long:1;re:1;up:5"}, 400, "X-Search-Location"),
+        ("", {"X-MSEdge-ClientID": "x", "Cookie": "a=b"}, 400, "Cookie"),
+    ],
+    ids=[
+        "mkt",
+        "mkt-and-cc",
+        "cc-alone",
+        "cc-long",
+        "language-alone",
+        "setlang-and-language",
+        "setlang",
+        "safesearch",
+        "search-only",
+        "details-only",
+        "location-short",
+        "location-range",
+        "location-text",
+        "heading-alone",
+        "accuracy-alone",
+        "location-unknown",
+        "cookie",
+    ],
+)
+def test_every_shared_rule(
+    served: Served, picture: bytes, query: str, headers: dict[str, str], status: int, parameter: str
+) -> None:
+    """A broken rule of reference 004 is answered with its status and the parameter at fault."""
+    reply = served.ask(None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()})
+    assert (reply.status, reply.error["code"], reply.error["parameter"]) == (status, "InvalidRequest", parameter)
+    assert reply.headers["bingapis-traceid"]
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "market"),
+    [
+        ("?mkt=pt-br", {}, "pt-BR"),
+        ("?mkt=en-DE", {}, "de-DE"),
+        ("?mkt=fr-XX", {}, "fr-BE"),
+        ("?mkt=xx-XX", {}, "en-US"),
+        ("?cc=ch", {"Accept-Language": "it, de;q=0.5, fr;q=0.9"}, "fr-CH"),
+        ("?setLang=de&safeSearch=strict", {"Accept-Language": "*"}, "en-US"),
+        ("", {"X-Search-Location": "lat:47.6;long:-122.3;re:22;sp:3;head:90;alt:2;are:1;ts:1"}, "en-US"),
+    ],
+    ids=["listed", "country", "language", "neither", "first-supported", "any-language", "location"],
+)
+def test_the_market_used_is_the_best_fit(
+    served: Served, picture: bytes, query: str, headers: dict[str, str], market: str
+) -> None:
+    """What isn't listed gets the nearest market, as the reference says, and the answer names it."""
+    reply = served.ask(None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()})
+    assert (reply.status, reply.headers["bingapis-market"]) == (200, market)
+
+
+def test_a_url_over_2048_characters_is_not_found(served: Served, picture: bytes) -> None:
+    """The documented limit, to the character."""
+    path = f"{served.url}/v7.0/images/visualsearch?mkt=en-US&padding="
+    longest = "x" * (2048 - len(path))
+    assert served.ask(None, picture, f"?mkt=en-US&padding={longest}").status == 200
+    assert served.ask(None, picture, f"?mkt=en-US&padding={longest}x").status == 404
+
+
+def test_other_paths_and_methods_are_errors_of_the_protocol(served: Served) -> None:
+    """A wrong path or method reads like any other error."""
+    assert served.send("GET", "/v6.0/images/visualsearch").error["code"] == "InvalidRequest"
+    reply = served.send("GET", "/v7.0/images/visualsearch")
+    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert served.send("POST", "/v7.0/images/search").status == 405
+
+
+def test_a_body_that_is_no_form_is_refused(served: Served) -> None:
+    """JSON without a form, and forms without a boundary, are told what is wanted."""
+    for content_type in ("application/json", "multipart/form-data"):
+        reply = served.send("POST", "/v7.0/images/visualsearch", b"{}", Content_Type=content_type)
+        assert (reply.status, reply.error["parameter"]) == (400, "Content-Type")
+
+
+def test_a_body_beyond_all_measure_is_not_read(served: Served) -> None:
+    """Bodies are bounded: the service stops reading, and says so."""
+    reply = served.ask(None, bytes(MAX_BODY_BYTES))
+    assert (reply.status, reply.error["parameter"]) == (400, "body")
+
+
+def _png(side_px: int) -> bytes:
+    target = io.BytesIO()
+    Image.new("RGB", (side_px, 10)).save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "category"),
+    [
+        (_png(10) + bytes(1_000_000), "ImageByteSizeExceedsLimit"),
+        (_png(1501), "ImageDimensionsExceedLimit"),
+        (b"GIF, or not", "UnknownFormat"),
+    ],
+    ids=["bytes", "pixels", "format"],
+)
+@pytest.mark.parametrize("endpoint", ["visualsearch", "details"])
+def test_a_picture_that_can_not_be_taken_gets_a_hint(
+    served: Served, write_form: Callable[..., bytes], data: bytes, category: str, endpoint: str
+) -> None:
+    """A 200 that is no success: no insights, and a hint why (as recorded from the real service)."""
+    content_type = "multipart/form-data; boundary=frontier"
+    target = f"/bing/v7.0/images/{endpoint}"
+    reply = served.send("POST", target, write_form(None, data), Content_Type=content_type)
+    assert (reply.status, reply.json["imageQualityHints"]) == (200, [{"category": category}])
+    assert not reply.json.get("tags")
+
+
+def test_the_limits_themselves_are_allowed(served: Served) -> None:
+    """1,500 px and 1,000,000 bytes are inside."""
+    small = _png(1500)
+    assert "imageQualityHints" not in served.ask(None, small + bytes(1_000_000 - len(small))).json
+
+
+def test_a_url_is_found_in_the_catalogue_or_not_at_all(served: Served) -> None:
+    """The service downloads nothing: a URL the catalogue doesn't know gets a hint."""
+    known = served.ask({"imageInfo": {"url": "https://img.shop.example/3.jpg"}})
+    assert known.json["image"]["imageInsightsToken"] == f"own_{3:040x}"
+    unknown = served.ask({"imageInfo": {"url": "https://elsewhere.example/3.jpg"}})
+    assert unknown.json["imageQualityHints"] == [{"category": "ImageDownloadFailed"}]
+
+
+def test_the_token_of_an_upload_can_be_asked_about(served: Served, picture: bytes) -> None:
+    """An answer's token names the picture: also one that the catalogue doesn't have."""
+    token = served.ask(None, picture).json["image"]["imageInsightsToken"]
+    again = served.ask({"imageInfo": {"imageInsightsToken": token}})
+    assert again.json["image"]["imageInsightsToken"] == token
+    details = served.send("GET", f"/v7.0/images/details?insightsToken={token}&modules=Tags")
+    assert details.json["imageTags"] == {"value": [{"name": "mug"}]}
+    unknown = served.ask({"imageInfo": {"imageInsightsToken": "ccid_x"}})
+    assert (unknown.status, unknown.error["parameter"]) == (400, "imageInsightsToken")
+
+
+def test_paging_ends(served: Served, picture: bytes) -> None:
+    """NextOffset leads through all look-alikes once, and is absent at the end."""
+    seen: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        more = {"invokedSkills": ["SimilarImages"], "offset": offset, "count": 25}
+        reply = served.ask({"knowledgeRequest": more}, picture)
+        actions = _actions(reply)
+        assert list(actions) == ["VisualSearch"]
+        data = actions["VisualSearch"]["data"]
+        assert (data["totalEstimatedMatches"], data["currentOffset"]) == (58, offset)
+        seen += [image["imageId"] for image in data["value"]]
+        offset = data.get("nextOffset")
+    assert seen == [f"sku-{number}" for number in range(2, 60)]
+
+
+def test_a_site_filter_reaches_the_engine(served: Served, engine: PaperEngine, picture: bytes) -> None:
+    """Crop and site are the engine's to apply."""
+    area = {"left": 0.1, "top": 0.2, "right": 0.3, "bottom": 0.4}
+    served.ask({"imageInfo": {"cropArea": area}, "knowledgeRequest": {"filters": {"site": "other.example"}}}, picture)
+    assert engine.asked == [((0.1, 0.2, 0.3, 0.4), "other.example")]
+
+
+@pytest.fixture
+def guarded(engine: PaperEngine, start: Start) -> Served:
+    """Return a service with keys: a good, a disabled, an expired one, and one of two calls a month."""
+    small = Allowance(per_month=2)
+    keys = (
+        ApiKey(secret=SecretStr(KEY)),
+        ApiKey(secret=SecretStr("disabled"), state="disabled"),
+        ApiKey(secret=SecretStr("expired"), state="expired"),
+        ApiKey(secret=SecretStr("two-a-month"), allowance=small),
+    )
+    return start(engine, keys=keys)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code", "sub_code"),
+    [
+        ({}, 401, "InvalidAuthorization", "AuthorizationMissing"),
+        ({HEADER: "wrong"}, 401, "InvalidAuthorization", "AuthorizationMissing"),
+        (
+            {"Ocp-Apim-Subscription-Key": KEY, "Authorization": "x"},
+            401,
+            "InvalidAuthorization",
+            "AuthorizationRedundancy",
+        ),
+        ({HEADER: "disabled"}, 403, "InsufficientAuthorization", "AuthorizationDisabled"),
+        ({HEADER: "expired"}, 403, "InsufficientAuthorization", "AuthorizationExpired"),
+    ],
+    ids=["missing", "wrong", "redundant", "disabled", "expired"],
+)
+def test_keys_are_checked(guarded: Served, headers: dict[str, str], status: int, code: str, sub_code: str) -> None:
+    """Each way a key can be wrong has its status, code and sub-code (reference 004, Error codes)."""
+    reply = guarded.send_exactly("GET", "/v7.0/images/trending", b"", headers)
+    assert (reply.status, reply.error["code"], reply.error["subCode"]) == (status, code, sub_code)
+
+
+def test_a_good_key_is_let_in_and_health_needs_none(guarded: Served) -> None:
+    """The health check is open to whoever watches the service."""
+    assert guarded.send("GET", "/v7.0/images/trending", Ocp_Apim_Subscription_Key=KEY).status == 200
+    assert guarded.send("GET", "/healthz").json == {"status": "ok", "pictures": 60, "version": "paper"}
+
+
+def test_the_monthly_quota_is_a_403_that_says_when(guarded: Served) -> None:
+    """The third call of two a month is refused until the month ends."""
+    replies = [guarded.send("GET", "/v7.0/images/trending", Ocp_Apim_Subscription_Key="two-a-month") for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 403]
+    assert replies[2].error["code"] == "RateLimitExceeded"
+    assert 0 < int(replies[2].headers["retry-after"]) <= 31 * 86400
+
+
+def test_more_than_qps_is_a_429_with_retry_after(engine: PaperEngine, start: Start) -> None:
+    """Within one second no more than `qps` calls pass, and the refusal says when to come back."""
+    slow = start(engine, allowance=Allowance(qps=2))
+    replies = [slow.send("GET", "/v7.0/images/trending") for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert (replies[2].headers["retry-after"], replies[2].error["code"]) == ("1", "RateLimitExceeded")
+
+
+def test_too_much_work_at_once_is_a_429(engine: PaperEngine, start: Start, picture: bytes) -> None:
+    """While all places are taken, the next request is turned away; afterwards there is room again."""
+    busy, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        assert free.wait(20)
+
+    engine.before = hold
+    crowded = start(engine, most_in_work=1, workers=2)
+    first: list[int] = []
+    worker = threading.Thread(target=lambda: first.append(crowded.ask(None, picture).status))
+    worker.start()
+    assert busy.wait(20)
+    turned_away = crowded.ask(None, picture)
+    healthy = crowded.send("GET", "/healthz").status
+    free.set()
+    worker.join()
+    assert (turned_away.status, turned_away.headers["retry-after"], healthy, first) == (429, "1", 200, [200])
+    assert crowded.ask(None, picture).status == 200
+
+
+def test_plain_http_is_gone_when_told_so(engine: PaperEngine, start: Start) -> None:
+    """410 HttpNotAllowed, as the real service answered plain HTTP."""
+    reply = start(engine, https_only=True).send("GET", "/v7.0/images/trending")
+    assert (reply.status, reply.error["subCode"]) == (410, "HttpNotAllowed")
+
+
+def test_a_bug_is_a_500_with_a_trace_id(
+    engine: PaperEngine, start: Start, picture: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever breaks inside, the client gets an ErrorResponse, and the log the trace id."""
+
+    def break_down() -> None:
+        raise KeyError("secret detail")
+
+    engine.before = break_down
+    reply = start(engine).ask(None, picture)
+    assert (reply.status, reply.error["subCode"]) == (500, "UnexpectedError")
+    assert "secret detail" not in reply.body.decode()
+    assert reply.headers["bingapis-traceid"] in caplog.text
+
+
+def test_the_journal_is_a_file_of_lines(engine: PaperEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
+    """One JSON line for each request, in the order they were answered, without keys."""
+    served = start(engine, journal=tmp_path / "journal.jsonl", faults=False)
+    served.ask(None, picture, Ocp_Apim_Subscription_Key="secret-of-mine")
+    served.send("GET", "/v7.0/images/trending?subscription-key=secret-of-mine")
+    text = (tmp_path / "journal.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [line["path"] for line in lines] == ["/v7.0/images/visualsearch", "/v7.0/images/trending"]
+    assert lines[0]["picture"]["bytes"] == len(picture)
+    assert "secret-of-mine" not in text
+    assert served.send("POST", "/_faults", b"[]").status == 404
+
+
+def test_thumbnails_of_the_catalogue(engine: PaperEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
+    """An image of an answer has a small copy at its thumbnailUrl; other tokens have none."""
+    file = tmp_path / "mug.png"
+    file.write_bytes(picture)
+    token = f"own_{0:040x}"
+    engine.files[token] = file
+    served = start(engine)
+    reply = served.send("GET", f"/thumbnails/{token}")
+    assert reply.headers["content-type"] == "image/jpeg"
+    assert max(Image.open(io.BytesIO(reply.body)).size) <= 474
+    assert served.send("GET", "/thumbnails/own_x").status == 404
+
+
+def test_an_unwritable_journal_stops_the_start(engine: PaperEngine, start: Start, tmp_path: Path) -> None:
+    """A journal that can't be written is said at once, not when the first request is lost."""
+    with pytest.raises(ServiceError, match="can't be written"):
+        start(engine, journal=tmp_path / "nowhere" / "journal.jsonl")
