@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from pipeline.config import ProviderSettings
+from pipeline.errors import RequestError
 from pipeline.providers.base import Limits
 from pipeline.providers.bing.details import PATH as DETAILS
 from pipeline.providers.bing.details import details
+from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.question import Pairs, check_crop, headers
 from pipeline.providers.bing.read import read_answer
+from pipeline.providers.bing.search import FoundPage, read_found, search_request, trending_request
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
 from pipeline.providers.bing.visual import next_page, visual_search
 from pipeline.records import Answer, Form, Outcome, Prepared, Problem, Reading, Request, Row
@@ -72,6 +75,23 @@ class Bing:
             return insights
         insights["unavailable"] += self._unavailable(request)
         return Reading(insights=insights, more=self._more(request, insights), enough=self.settings.max_similar)
+
+    def search(self, search: ImageSearch, offset: int, have: int = 0) -> Request:
+        """Build the call for a search's images from `offset` on, `have` of them being there already."""
+        self._check_shopping(search)
+        return search_request(search, self.settings, self.endpoint, offset, have)
+
+    def trending(self) -> Request:
+        """Build the call for the images that are trending."""
+        return trending_request(self.settings, self.endpoint)
+
+    def read_found(self, request: Request, answer: Answer) -> FoundPage | Problem:
+        """Understand an answer to `search` or `trending`; never raises, whatever the bytes are."""
+        return read_found(answer, origin=self.origin, url_chars=len(self.endpoint) + len(request.target))
+
+    def _check_shopping(self, search: ImageSearch) -> None:
+        if search.image_type == "Shopping" and self.settings.market != "en-US":
+            raise RequestError("market-without-shopping", 'image_type "Shopping" is valid in the market en-US only')
 
     def _market(self, request: Request) -> str:
         return parse_qs(request.target.partition("?")[2]).get("mkt", [""])[0]
