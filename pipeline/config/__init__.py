@@ -1,0 +1,34 @@
+"""TOML to small frozen value objects; every problem is reported at once, with its key path and a way out."""
+
+from pipeline.config.key import read_key
+from pipeline.config.load import load_config
+from pipeline.config.models import (
+    Columns,
+    Config,
+    LimitsConfig,
+    ManifestConfig,
+    OutputConfig,
+    PrepareConfig,
+    ProviderSettings,
+    RetryConfig,
+    Section,
+    Share,
+)
+from pipeline.config.values import check_endpoint, is_loopback
+
+__all__ = [
+    "Columns",
+    "Config",
+    "LimitsConfig",
+    "ManifestConfig",
+    "OutputConfig",
+    "PrepareConfig",
+    "ProviderSettings",
+    "RetryConfig",
+    "Section",
+    "Share",
+    "check_endpoint",
+    "is_loopback",
+    "load_config",
+    "read_key",
+]

@@ -1,0 +1,56 @@
+"""Where the key comes from: the environment, or a file only its owner can read; no message ever shows it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from pipeline.config.models import ProviderSettings
+from pipeline.errors import ConfigError
+
+_MAX_KEY_CHARS = 4096
+_WRITTEN_LIKE_A_VARIABLE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
+
+
+def read_key(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> SecretStr | None:
+    """Return the key from the environment, else from the key file; None where the provider asks for none.
+
+    Raises ConfigError where the variable is not set, or the file can't be read or can be read by others.
+    """
+    if settings.key_env and (value := environ.get(settings.key_env, "").strip()):
+        return _checked(value, "provider.key_env")
+    if settings.key_file:
+        return _checked(_read(Path(settings.key_file).expanduser()), "provider.key_file")
+    if settings.key_env:
+        raise ConfigError("provider.key_env", [f"{_variable(settings.key_env)} is not set; export it with the key"])
+    return None
+
+
+def _variable(name: str) -> str:
+    """Name the variable, unless it looks as if the key had been written in its place."""
+    if _WRITTEN_LIKE_A_VARIABLE.fullmatch(name):
+        return f"the environment variable {name}"
+    return "the environment variable that it names"
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(_MAX_KEY_CHARS + 2)
+    except OSError as exc:
+        raise ConfigError("provider.key_file", [f"{path} can't be read: {exc.strerror}"]) from exc
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError("provider.key_file", [f"{path} can be read by others; run: chmod 600 {path}"])
+    return data.decode("utf-8", "replace").strip()
+
+
+def _checked(key: str, place: str) -> SecretStr:
+    if not 0 < len(key) <= _MAX_KEY_CHARS or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigError(place, ["leads to no usable key: it must be one word of printable ASCII"])
+    return SecretStr(key)

@@ -1,0 +1,107 @@
+"""Reads a config: the TOML file, what `--set` changes in it, and every problem of both."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config.explain import explain, no_such_provider
+from pipeline.config.models import Config, ProviderSettings
+from pipeline.errors import ConfigError
+
+_STAND_IN = ProviderSettings(name="-")
+
+Table = dict[str, Any]
+
+
+def load_config(
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    *,
+    providers: Mapping[str, type[ProviderSettings]],
+    forced: Mapping[str, object] | None = None,
+) -> Config:
+    """Read, override (`key.path=value`) and validate a config; raises ConfigError with every problem found.
+
+    `providers` maps a provider's name to the model of its table, so that a new provider brings its own keys;
+    `forced` are values, by key path, that stand whatever the file says.
+    """
+    table = _read(Path(path))
+    problems = [problem for override in overrides if (problem := _override(table, override))]
+    for key, value in (forced or {}).items():
+        _assign(table, key.split("."), value)
+    settings, found = _provider(table.get("provider", {}), providers)
+    problems += found
+    try:
+        config = Config.model_validate(_tuples({**table, "provider": settings or _STAND_IN}), strict=True)
+    except ValidationError as exc:
+        problems += explain(exc, Config, "")
+    if problems:
+        raise ConfigError(str(path), problems)
+    return config
+
+
+def _read(path: Path) -> Table:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as exc:
+        raise ConfigError(str(path), [f"can't be read ({exc.strerror}); give the path of a TOML config"]) from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(str(path), ["is not UTF-8; save it as UTF-8"]) from exc
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(str(path), [f"is not valid TOML: {exc}"]) from exc
+
+
+def _override(table: Table, text: str) -> str | None:
+    """Change one value; return the problem where that can't be done. The value is never shown: it may be a key."""
+    key, equals, raw = text.partition("=")
+    keys = [part.strip() for part in key.split(".")]
+    if not equals or not all(keys):
+        return "--set: write it as key.path=value, such as limits.qps=10"
+    if not _assign(table, keys, _value(raw.strip())):
+        return f"--set {key.strip()}: lies inside a value that is no table"
+    return None
+
+
+def _value(raw: str) -> object:
+    """Read a value as TOML does; what is no TOML is text without its quotes."""
+    try:
+        table = tomllib.loads(f"value = {raw}")
+    except tomllib.TOMLDecodeError:
+        return raw
+    return table["value"] if len(table) == 1 else raw
+
+
+def _assign(table: Table, keys: list[str], value: object) -> bool:
+    for key in keys[:-1]:
+        inner: object = table.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return False
+        table = inner
+    table[keys[-1]] = value
+    return True
+
+
+def _provider(
+    table: object, providers: Mapping[str, type[ProviderSettings]]
+) -> tuple[ProviderSettings | None, list[str]]:
+    """Validate the [provider] table by the model that its name asks for."""
+    name = table.get("name") if isinstance(table, dict) else None
+    if isinstance(table, dict) and name not in providers:
+        return None, [no_such_provider(name, providers)]
+    model = providers[name] if isinstance(name, str) else ProviderSettings
+    try:
+        return model.model_validate(_tuples(table), strict=True), []
+    except ValidationError as exc:
+        return None, explain(exc, model, "provider")
+
+
+def _tuples(value: object) -> object:
+    """Turn TOML's lists into tuples, the form that frozen values keep."""
+    if isinstance(value, dict):
+        return {key: _tuples(inner) for key, inner in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,167 @@
+"""The tables of the config as frozen values (docs/config.md says what each key means)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from pipeline.config.values import (
+    Age,
+    Duration,
+    Text,
+    TimeOfDay,
+    Wait,
+    check_colour,
+    check_endpoint,
+    check_pacer,
+    check_text,
+    check_variable,
+    parse_share,
+)
+
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Money = Annotated[float, Field(ge=0, le=1e9)]
+
+
+class Section(BaseModel):
+    """A table of the config: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class Share(Section):
+    """So many rows, or such a share of them."""
+
+    count: Count | None = None
+    share: float | None = Field(default=None, ge=0, le=1)
+
+    def exceeded(self, failed: int, total: int) -> bool:
+        """Tell whether `failed` of `total` rows are too many; a share is judged from 20 rows on (design 2)."""
+        if self.count is not None:
+            return failed > self.count
+        return self.share is not None and total >= 20 and failed > self.share * total
+
+
+def _share(value: object) -> object:
+    if isinstance(value, Share):
+        return value
+    count, share = parse_share(value)
+    return Share(count=count, share=share)
+
+
+class Columns(Section):
+    """Which columns of the manifest hold what."""
+
+    id: Text = "id"
+    image: Text = "image"
+    crop: Text = "crop"
+    query: Text = "query"
+    site: Text = "site"
+    market: Text = "market"
+
+
+class ManifestConfig(Section):
+    """[manifest]: where the rows come from."""
+
+    path: Text
+    format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
+    root: Text | None = None
+    columns: Columns = Columns()
+    carry: tuple[Text, ...] = Field(default=(), max_length=1000)
+
+
+class PrepareConfig(Section):
+    """[prepare]: how a picture is brought within the limits; 0 and absent mean the provider's own limit."""
+
+    max_side_px: int = Field(default=0, ge=0, le=65_500)
+    max_bytes: int = Field(default=0, ge=0, le=2**31)
+    workers: int = Field(default=0, ge=0, le=256)
+    min_quality: int = Field(default=50, ge=1, le=95)
+    max_quality: int = Field(default=95, ge=1, le=100)
+    background: Annotated[str, AfterValidator(check_colour)] = "#ffffff"
+    upright: bool = False
+    strip_metadata: bool = False
+    verify: bool = False
+    isolate: bool = False
+    max_decode_bytes: int = Field(default=512_000_000, ge=1_000_000, le=2**40)
+    max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1, le=2**31)
+    allow_private: bool = False
+    download_timeout: Wait = 60.0
+
+    @field_validator("max_quality")
+    @classmethod
+    def _order(cls, value: int, info: Any) -> int:
+        if value < info.data.get("min_quality", 1):
+            raise ValueError("must not be below min_quality")
+        return value
+
+
+class ProviderSettings(Section):
+    """[provider]: what every provider has; its own folder adds the rest."""
+
+    name: Text
+    endpoint: str = Field(default="", max_length=2048)
+    key_env: str = ""
+    key_file: str = Field(default="", max_length=4096)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _safe_endpoint(cls, value: str) -> str:
+        return check_endpoint(value) if value else value
+
+    @field_validator("key_env")
+    @classmethod
+    def _variable(cls, value: str) -> str:
+        return check_variable(value) if value else value
+
+    @field_validator("key_file")
+    @classmethod
+    def _file(cls, value: str) -> str:
+        return check_text(value) if value else value
+
+
+class LimitsConfig(Section):
+    """[limits]: how fast, how much, how long; 0 means no limit of ours."""
+
+    qps: float = Field(default=3.0, ge=0, le=10_000)
+    concurrency: int = Field(default=0, ge=0, le=1000)
+    guard: float = Field(default=0.01, ge=0, le=0.25)
+    pacer: Annotated[str, AfterValidator(check_pacer)] = "file"
+    calls_per_run: Count = 0
+    calls_per_day: Count = 0
+    calls_per_month: Count = 0
+    cost_per_1000_calls: Money = 0.0
+    max_cost: Money = 0.0
+    max_runtime: Duration = 0.0
+    stop_at: TimeOfDay = None
+
+
+class RetryConfig(Section):
+    """[retry]: how a transient fault is tried again."""
+
+    attempts: int = Field(default=5, ge=1, le=100)
+    first_wait: Wait = 0.5
+    max_wait: Wait = 60.0
+    request_timeout: Wait = 60.0
+    row_timeout: Wait = 600.0
+
+
+class OutputConfig(Section):
+    """[output]: where the records go, and how many failures are bearable."""
+
+    dir: Text
+    max_failed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.05)
+    refresh: Age = None
+    prune: bool = False
+
+
+class Config(Section):
+    """The whole config of one job."""
+
+    manifest: ManifestConfig
+    prepare: PrepareConfig = PrepareConfig()
+    provider: ProviderSettings
+    limits: LimitsConfig = LimitsConfig()
+    retry: RetryConfig = RetryConfig()
+    output: OutputConfig

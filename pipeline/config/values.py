@@ -1,0 +1,116 @@
+"""Values that TOML has no type for: durations, times of day, shares, endpoints. A ValueError says how to write one."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from ipaddress import ip_address
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*(ms|s|m|h|d)\s*", re.ASCII)
+_PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,12})?)\s*%\s*", re.ASCII)
+_YEAR = 366 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Turn "500ms", "90s", "8h", "30d" or a plain number of seconds into seconds."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write a duration such as "500ms", "90s", "15m", "8h" or "30d"')
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def parse_age(value: object) -> float | None:
+    """Turn a duration into seconds, and "never" into None."""
+    if value is None or value == "never":
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise ValueError('write "never", or a duration such as "30d"') from None
+
+
+def parse_time(value: object) -> time | None:
+    """Turn "06:00" into a local time of day."""
+    try:
+        parsed = time.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        parsed = ""
+    if parsed is not None and not (isinstance(parsed, time) and parsed.tzinfo is None):
+        raise ValueError('write a local time of day such as "06:00"')
+    return parsed
+
+
+def parse_share(value: object) -> tuple[int | None, float | None]:
+    """Turn 20 into the count 20, and "5%" into the share 0.05."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 10**12:
+        return value, None
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or float(match[1]) > 100:
+        raise ValueError('write a count such as 20, or a share up to 100% such as "5%"')
+    return None, float(match[1]) / 100
+
+
+def check_endpoint(url: str) -> str:
+    """Return `url` without a trailing slash; plain http is accepted for loopback addresses only."""
+    if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>^`{|}'):
+        raise ValueError("must hold only the characters of a URL")
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "%" in parts.netloc:
+        raise ValueError("must be a URL such as https://api.example.com/v7.0")
+    if set(url) & set("@?#"):
+        raise ValueError("must hold no user, password, query or fragment")
+    if not 0 < (parts.port or 443) < 65536:
+        raise ValueError("must have a port between 1 and 65535")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must begin with https://; http:// is for loopback addresses only, it would show the key")
+    return url.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine: localhost, 127.0.0.0/8 or ::1."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_variable(name: str) -> str:
+    """Return the name of an environment variable; a key that is put in its place is refused."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", name, re.ASCII) or re.fullmatch(r"[0-9a-fA-F]{32,}", name):
+        raise ValueError("must be the name of an environment variable that holds the key, never the key itself")
+    return name
+
+
+def check_text(text: str) -> str:
+    """Return text that is one line and not empty."""
+    if not text.strip() or any(ord(character) < 32 or ord(character) == 127 for character in text):
+        raise ValueError("must be one line of text that isn't empty")
+    return text
+
+
+def check_colour(text: str) -> str:
+    """Return a colour in hexadecimal."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise ValueError('must be a colour such as "#ffffff"')
+    return text
+
+
+def check_pacer(text: str) -> str:
+    """Return where the pace of a key is kept: a file, this process, or a Redis."""
+    if text not in {"file", "process"} and not re.fullmatch(r"rediss?://[^\s/]\S*", text):
+        raise ValueError('must be "file", "process" or a URL that begins with redis:// or rediss://')
+    return text
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=_YEAR)]
+Wait = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.001, le=86400.0)]
+Age = Annotated[Annotated[float, Field(ge=0, le=100 * _YEAR)] | None, BeforeValidator(parse_age)]
+TimeOfDay = Annotated[time | None, BeforeValidator(parse_time)]
+Text = Annotated[str, AfterValidator(check_text), Field(max_length=4096)]
