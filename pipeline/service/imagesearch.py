@@ -1,6 +1,7 @@
 """Read an Image Search request (reference 004, Query parameters and Filter query parameters).
 
-Filters that the catalogue can't decide honestly are refused by name: a filter that is silently ignored would lie.
+Filters that the catalogue can't decide honestly are refused by name: a filter that is silently ignored would lie. They
+are a 400, not the documented 500 NotImplemented, which clients take for a passing fault and try again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from pipeline.service.refusals import invalid, missing, not_implemented
+from pipeline.service.refusals import invalid, missing
 from pipeline.service.rules import DETAILS_ONLY, check_choice, check_whole, exclude
 from pipeline.service.wire import DEFAULT_COUNT, MAX_COUNT, Page
 
@@ -108,14 +109,14 @@ def _choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> st
 
 def _check_undecidable(query: Mapping[str, str]) -> None:
     if content := check_choice("imageContent", query.get("imageContent"), ("Face", "Portrait")):
-        raise not_implemented("imageContent", content, "this service doesn't know faces")
+        raise invalid("imageContent", content, "this service doesn't know faces")
     if licence := _choice(query, "license", LICENSES):
-        raise not_implemented("license", licence, "the catalogue doesn't say under which licence its images are")
+        raise invalid("license", licence, "the catalogue doesn't say under which licence its images are")
     kind = check_choice("imageType", query.get("imageType"), IMAGE_TYPES)
     if kind not in {None, "Shopping"}:
-        raise not_implemented("imageType", kind, "of the image types, this service can tell only Shopping")
+        raise invalid("imageType", kind, "of the image types, this service can tell only Shopping")
     if check_choice("size", query.get("size"), SIZES) == "Wallpaper":
-        raise not_implemented("size", "Wallpaper", "this service can't tell wallpapers from other large images")
+        raise invalid("size", "Wallpaper", "this service can't tell wallpapers from other large images")
 
 
 def _read_bounds(query: Mapping[str, str], side: str) -> Bounds:

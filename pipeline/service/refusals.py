@@ -167,21 +167,6 @@ def quota_used_up(retry_after: int) -> Refused:
     )
 
 
-def not_implemented(parameter: str, value: object, details: str) -> Refused:
-    """500 NotImplemented: a documented request that this service can't answer honestly; `details` says why."""
-    return Refused(
-        Refusal(
-            status=500,
-            code="ServerError",
-            sub_code="NotImplemented",
-            message="Not implemented by this service.",
-            parameter=parameter,
-            value=str(value)[:200],
-            more_details=details,
-        )
-    )
-
-
 def unexpected() -> Refused:
     """500: a bug of ours; the trace id finds its log line."""
     return Refused(
