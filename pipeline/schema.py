@@ -210,6 +210,7 @@ class Region(TypedDict, total=False):
 @_closed
 class Text(TypedDict, total=False):
     full: Required[str]
+    box: Box
     regions: Required[list[Region]]
     sources: Required[list[str]]
     origin: Origin

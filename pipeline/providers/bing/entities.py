@@ -83,10 +83,10 @@ def recognized(source: Json, context: Context, at: At) -> list[Json]:
         name = group.get("name")
         for region, region_at in _objects(group, "recognizedEntityRegions", context, group_at, "name"):
             box = rectangle(region.get("region"), context, region_at)
-            if box is None:
+            matches = list(_objects(region, "matchingEntities", context, region_at, "region"))
+            found += [_match(match, box, name, context, match_at) for match, match_at in matches]
+            if box is None or not matches:
                 context.keep((region_at, "region"), region.get("region"))
-            for match, match_at in _objects(region, "matchingEntities", context, region_at, "region"):
-                found.append(_match(match, box, name, context, match_at))
     return found
 
 

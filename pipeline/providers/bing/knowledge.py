@@ -150,7 +150,7 @@ def _take_entity(rest: Json, tag: _Tag, gathered: _Gathered, at: At) -> None:
 
 def _take_recognition(rest: Json, tag: _Tag, gathered: _Gathered, at: At) -> None:
     if type(rest.get("data")) is dict:
-        text.add_recognition(gathered.words, rest.pop("data"), gathered.context, (at, "data"))
+        text.add_recognition(gathered.words, rest.pop("data"), tag.box, gathered.context, (at, "data"))
         text.add_sources(gathered.words, tag.sources)
 
 

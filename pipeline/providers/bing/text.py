@@ -47,6 +47,7 @@ class Words:
     wholes: list[Json] = field(default_factory=list)
     regions: list[Json] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
 
     def text(self) -> Json | None:
         """Return the record's Text: the service's own whole text, or the lines one below the other.
@@ -56,11 +57,15 @@ class Words:
         if not self.wholes and not self.regions:
             return None
         full = "\n".join(line["text"] for region in self.wholes or self.regions for line in region["lines"])
-        return {"full": full, "regions": self.regions or self.wholes, "sources": self.sources, "origin": "pixels"}
+        regions = self.regions or self.wholes
+        found: Json = {"full": full, "regions": regions, "sources": self.sources, "origin": "pixels"}
+        return {**found, "box": self.boxes[0]} if self.boxes else found
 
 
-def add_recognition(words: Words, data: Json, context: Context, at: At) -> None:
-    """Add the regions of a TextRecognition action (reference 003)."""
+def add_recognition(words: Words, data: Json, box: Box | None, context: Context, at: At) -> None:
+    """Add the regions of a TextRecognition action, which has all text of the picture (reference 003)."""
+    if box is not None:
+        words.boxes.append(box)
     words.regions.extend(_MODULE.read(data, context, at).get("regions", ()))
 
 
