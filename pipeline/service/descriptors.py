@@ -1,6 +1,6 @@
 """What a picture looks like, in numbers: a 256-bit pHash, a 276-d appearance descriptor, and a small Lab thumbnail.
 
-All three come from one 64 x 64 px version (stretched, so that a crop's proportions don't matter here).
+All three come from one 192 x 192 px version (stretched, so that a crop's proportions don't matter here).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pipeline.service.color import Bytes, Floats, to_lab
 
 SIDE_PX = 64
 THUMB_PX = 48
+SQUARE_PX = 192
 HASH_WORDS = 4
 DIMENSIONS = 276
 # Shape says most about likeness; colour separates what has the same shape.
@@ -43,8 +44,9 @@ class Features:
 
 def describe(picture: Image.Image) -> tuple[Features, Features]:
     """Compute the features of an RGB picture, and those of its mirror image."""
-    small = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX, reducing_gap=3.0))
-    thumb = np.asarray(picture.resize((THUMB_PX, THUMB_PX), Image.Resampling.BOX, reducing_gap=3.0))
+    square = picture.resize((SQUARE_PX, SQUARE_PX), Image.Resampling.BOX)
+    small = np.asarray(square.reduce(SQUARE_PX // SIDE_PX))
+    thumb = np.asarray(square.reduce(SQUARE_PX // THUMB_PX))
     lab, thumb_lab = to_lab(small), pack_lab(to_lab(thumb))
     colors = _color_histogram(small)
     return (

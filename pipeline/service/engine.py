@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from pipeline.service import knowledge
 from pipeline.service.analysis import read_file
 from pipeline.service.build import Progress, build_index
-from pipeline.service.color import Floats, palette
-from pipeline.service.descriptors import THUMB_PX, Features, describe
+from pipeline.service.color import palette
+from pipeline.service.descriptors import describe
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match
 from pipeline.service.index import Index
 from pipeline.service.items import host_of
-from pipeline.service.match import Overlay, Probe, compare, is_like, is_same
+from pipeline.service.match import EDGE
 from pipeline.service.pictures import WHOLE, Opened, open_picture
-
-CANDIDATES, MOST_CANDIDATES = 8, 64
-COPIES_FROM = 0.97
-MOST_ALIKE = 500
-# Cosine of descriptors below which pictures have nothing in common that the eye would see.
-ALIKE_FROM = 0.62
-# A mirrored picture must be a little more alike than the upright one to count.
-MIRROR_MARGIN = 0.01
-
-Views = tuple[Features, Features]
-Flags = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Near:
-    """A picture of the index as the query sees it; `overlay` is there where it was verified."""
-
-    slot: int
-    score: float
-    mirrored: bool
-    overlay: Overlay | None = None
+from pipeline.service.search import MOST_ALIKE, Near, Neighbours, search
 
 
 class CatalogueEngine:
@@ -68,8 +44,7 @@ class CatalogueEngine:
         """Find what is known of a picture; raises BadPicture where the bytes are none."""
         opened = open_picture(picture, crop=crop or WHOLE)
         own = self.index.slot_of(opened.sha256) if crop is None else None
-        same, alike = self._near(describe(opened.pixels), own)
-        return self._findings(opened, same, alike, site, own)
+        return self._findings(opened, search(self.index, describe(opened.pixels), own), site, own)
 
     def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Find what is known of one of the catalogue's own pictures; None where none has this token any more."""
@@ -96,41 +71,10 @@ class CatalogueEngine:
         """Return the file of a picture of the catalogue; None where none has this token."""
         return self.index.file_of(token)
 
-    def _near(self, features: Views, own: int | None) -> tuple[list[_Near], list[_Near]]:
-        """Return the pictures that are the same, and those that look alike, each ranked from the best."""
-        if not len(self.index.hashes):
-            return [], []
-        upright, mirrored = self.index.similarity(features)
-        turned = mirrored - MIRROR_MARGIN > upright
-        scores = np.clip(np.where(turned, mirrored, upright), 0, 1)
-        same, like = [], {}
-        for near in self._verified(features, scores, turned):
-            assert near.overlay is not None
-            if near.slot == own or is_same(near.overlay):
-                same.append(near)
-            elif is_like(near.overlay):
-                like[near.slot] = near
-        if own is not None and all(near.slot != own for near in same):
-            same.append(_Near(slot=own, score=1.0, mirrored=False))
-        same.sort(key=lambda near: (near.slot != own, -near.score, near.slot))
-        return same, _ranked(scores, turned, like, {near.slot for near in same})
-
-    def _verified(self, features: Views, scores: Floats, turned: Flags) -> Iterator[_Near]:
-        """Lay the candidates (the nearest by hash and by descriptor) over the query."""
-        probes = [Probe(each.thumb) for each in features]
-        for slot in np.union1d(self.index.nearest(features, CANDIDATES), _promising(scores)):
-            mirrored = bool(turned[slot])
-            overlay = compare(probes[mirrored], self.index.thumbs[slot])
-            if overlay is not None:
-                score = max(float(scores[slot]), overlay.ncc * (1 - overlay.residual / 100))
-                yield _Near(slot=int(slot), score=min(score, 1.0), mirrored=mirrored, overlay=overlay)
-
-    def _findings(
-        self, opened: Opened, same: list[_Near], alike: list[_Near], site: str | None, own: int | None
-    ) -> Findings:
+    def _findings(self, opened: Opened, neighbours: Neighbours, site: str | None, own: int | None) -> Findings:
         colors = palette(opened.pixels)
-        copies, likes = self._matches(same), self._matches(alike)
-        tags = knowledge.guess_tags(copies, likes, _box(same))
+        copies, likes = self._matches(neighbours.same), self._matches(neighbours.alike)
+        tags = knowledge.guess_tags(copies, likes, _box(neighbours.same))
         query = knowledge.guess_query(copies, likes)
         shown = tuple(match for match in likes if on_site(match.item, site))[:MOST_ALIKE]
         return Findings(
@@ -152,7 +96,7 @@ class CatalogueEngine:
             unavailable=knowledge.name_unavailable(copies),
         )
 
-    def _matches(self, near: list[_Near]) -> tuple[Match, ...]:
+    def _matches(self, near: Sequence[Near]) -> tuple[Match, ...]:
         return tuple(
             Match(item=item, score=round(each.score, 4), mirrored=each.mirrored)
             for each in near
@@ -178,28 +122,10 @@ def on_site(item: Item, site: str | None) -> bool:
     return bool(wanted) and (host == wanted or host.endswith(f".{wanted}"))
 
 
-def _promising(scores: Floats) -> npt.NDArray[np.intp]:
-    """Choose whom to verify: the best by descriptor, and all that come very near, however many copies there are."""
-    near = int(np.count_nonzero(scores >= COPIES_FROM))
-    count = min(max(CANDIDATES, min(near, MOST_CANDIDATES)), len(scores))
-    return np.argpartition(-scores, count - 1)[:count]
-
-
-def _ranked(scores: Floats, turned: Flags, like: dict[int, _Near], taken: set[int]) -> list[_Near]:
-    """Rank what looks alike: verified look-alikes by their overlay, the others by their descriptor."""
-    order = np.argsort(-scores, kind="stable")[: 2 * MOST_ALIKE]
-    others = (
-        _Near(slot=int(slot), score=float(scores[slot]), mirrored=bool(turned[slot]))
-        for slot in order
-        if scores[slot] >= ALIKE_FROM and slot not in like and slot not in taken
-    )
-    return sorted([*like.values(), *others], key=lambda near: (-near.score, near.slot))
-
-
-def _box(same: list[_Near]) -> Crop:
+def _box(same: Sequence[Near]) -> Crop:
     """Return the part of the query that the same picture covers."""
     overlay = same[0].overlay if same else None
     if overlay is None or not overlay.within_query:
         return WHOLE
-    left, top, right, bottom = (edge / THUMB_PX for edge in overlay.window)
+    left, top, right, bottom = (edge / EDGE for edge in overlay.window)
     return (1 - right, top, 1 - left, bottom) if same[0].mirrored else (left, top, right, bottom)

@@ -46,6 +46,7 @@ CREATE INDEX items_file ON items (file);
 # Rows kept decoded: a page of look-alikes is asked for again and again.
 CACHED_SLOTS = 20_000
 BATCH = 500
+BLOCK = 1024
 
 
 class Index:
@@ -109,14 +110,22 @@ class Index:
         found = self._read("SELECT file FROM items WHERE token = ?", (token,))
         return Path(found[0][0]) if found else None
 
-    def nearest(self, features: Sequence[Features], count: int) -> npt.NDArray[np.intp]:
-        """Return the slots of the `count` nearest hashes of each of the features."""
-        near = [_smallest(self._distance(each.phash), count) for each in features]
-        return np.concatenate(near) if near else np.zeros(0, dtype=np.intp)
+    def nearest(self, features: Sequence[Features], count: int, most: int) -> npt.NDArray[np.intp]:
+        """Return the slots of the `count` nearest hashes of each of the features, no farther than `most` bits."""
+        near = [_smallest(self._distance(each.phash), count, most) for each in features]
+        return np.concatenate(near)
 
     def similarity(self, features: Iterable[Features]) -> Floats:
-        """Return the cosine of every picture to each of the features: (features, pictures)."""
-        return np.stack([self.descriptors @ each.descriptor for each in features])
+        """Return the cosine of every picture to each of the features: (features, pictures).
+
+        The descriptors pass through memory once, in blocks that fit a cache.
+        """
+        wanted = np.stack([each.descriptor for each in features], axis=1)
+        cosines = np.empty((len(self.descriptors), wanted.shape[1]), dtype=np.float32)
+        for first in range(0, len(cosines), BLOCK):
+            part = slice(first, first + BLOCK)
+            np.matmul(self.descriptors[part], wanted, out=cosines[part])
+        return np.ascontiguousarray(cosines.T)
 
     def _distance(self, phash: Words) -> npt.NDArray[np.uint16]:
         distance: npt.NDArray[np.uint16] = np.bitwise_count(self.hashes ^ phash).sum(axis=1, dtype=np.uint16)
@@ -174,7 +183,6 @@ def _item(number: int, fields: bytes, sha256: str | None, token: str | None, fac
     )
 
 
-def _smallest(values: npt.NDArray[np.uint16], count: int) -> npt.NDArray[np.intp]:
-    if len(values) <= count:
-        return np.arange(len(values))
-    return np.argpartition(values, count)[:count]
+def _smallest(values: npt.NDArray[np.uint16], count: int, most: int) -> npt.NDArray[np.intp]:
+    reach = np.flatnonzero(values <= most)
+    return reach if len(reach) <= count else reach[np.argpartition(values[reach], count)[:count]]
