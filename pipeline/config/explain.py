@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -72,21 +72,24 @@ def _unknown(keys: list[str], value: object, model: type[BaseModel]) -> str:
 
 def _elsewhere(keys: list[str], model: type[BaseModel]) -> str:
     """Name the tables that do have a key of that name."""
-    held = [name for name, field in model.model_fields.items() if keys[-1] in _inner(field.annotation)]
+    held = [name for name, field in model.model_fields.items() if keys[-1] in _fields(_table(field.annotation), [])]
     return f" (there is {_listed(f'{name}.{keys[-1]}' for name in held)})" if held else ""
 
 
-def _fields(model: type[BaseModel], keys: list[str]) -> Iterable[str]:
-    names: Iterable[str] = model.model_fields
+def _fields(model: type[BaseModel] | None, keys: list[str]) -> Iterable[str]:
+    """Return the keys of the table that lies at `keys` below a model; nothing where no table lies there."""
     for key in keys:
-        field = model.model_fields.get(key)
-        names = _inner(field.annotation) if field else ()
-    return names
+        field = model.model_fields.get(key) if model else None
+        model = _table(field.annotation) if field else None
+    return model.model_fields if model else ()
 
 
-def _inner(annotation: object) -> Iterable[str]:
-    """Return the keys of a table's model; nothing for other kinds of values."""
-    return annotation.model_fields if isinstance(annotation, type) and issubclass(annotation, BaseModel) else ()
+def _table(annotation: object) -> type[BaseModel] | None:
+    """Return the model of a value that is a table, or may be one."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _hint(word: str, known: Iterable[str]) -> str:

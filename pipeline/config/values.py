@@ -61,13 +61,14 @@ def check_endpoint(url: str) -> str:
     """Return `url` without a trailing slash; plain http is accepted for loopback addresses only."""
     if not url.isascii() or not url.isprintable() or set(url) & set(' \\"<>^`{|}'):
         raise ValueError("must hold only the characters of a URL")
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "%" in parts.netloc:
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port
+    except ValueError:
+        raise ValueError("must have a valid host and port") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "%" in parts.netloc or port == 0:
         raise ValueError("must be a URL such as https://api.example.com/v7.0")
     if set(url) & set("@?#"):
         raise ValueError("must hold no user, password, query or fragment")
-    if not 0 < (parts.port or 443) < 65536:
-        raise ValueError("must have a port between 1 and 65535")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise ValueError("must begin with https://; http:// is for loopback addresses only, it would show the key")
     return url.rstrip("/")
