@@ -26,6 +26,7 @@ from pipeline.service.findings import CatalogueConfig, Engine
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
 QUERY_LOG = "queries.db"
+STDIN = 0
 PROGRESS_EVERY = 500
 
 
@@ -80,7 +81,7 @@ async def serve(config: ServeConfig) -> None:
 
 def check_place(config: ServeConfig) -> None:
     """Refuse to be reachable from other machines without a key, and to watch a stdin that never ends."""
-    if config.with_parent and not stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
+    if config.with_parent and not stat.S_ISFIFO(os.fstat(STDIN).st_mode):
         raise ConfigError("serve", ["--with-parent watches stdin, which must be a pipe from the parent"])
     if not is_loopback(config.host) and not config.app.keys:
         raise ConfigError("serve", [f"--host {config.host} can be reached by others; set a key (--key-env) first"])
@@ -150,9 +151,8 @@ async def _wait_for_signal(stop: anyio.Event) -> None:
 
 
 async def _wait_for_orphanhood(stop: anyio.Event) -> None:
-    descriptor = sys.stdin.fileno()
     while True:
-        await anyio.wait_readable(descriptor)
-        if not os.read(descriptor, 4096):
+        await anyio.wait_readable(STDIN)
+        if not os.read(STDIN, 4096):
             stop.set()
             return

@@ -80,7 +80,7 @@ def test_words_and_filters(shelf: WordIndex, query: dict[str, str], found: list[
 def test_the_image_of_an_id_comes_first(shelf: WordIndex) -> None:
     """Reference 004, id: that image is the first of the list, whatever its rank."""
     hits = shelf.search(read_search({"q": "sign poster", "id": "sku-3"}))
-    assert [item.number for item in hits.items][0] == 3
+    assert hits.items[0].number == 3
     assert sorted(item.number for item in hits.items) == [2, 3, 4]
 
 

@@ -1,0 +1,131 @@
+"""The service as a process: it says when it is ready, stops in good order, and never outlives its parent."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ConfigError, ManifestError, ServiceError
+from pipeline.service.app import AppConfig
+from pipeline.service.findings import CatalogueConfig
+from pipeline.service.serve import ServeConfig, serve
+
+CHILD = """
+import sys
+from pathlib import Path
+import anyio
+from pipeline.errors import ConfigError
+from pipeline.service.app import AppConfig
+from pipeline.service.findings import CatalogueConfig
+from pipeline.service.serve import ServeConfig, serve
+config = ServeConfig(catalogue=CatalogueConfig(path=Path(sys.argv[1])), index_dir=Path(sys.argv[2]),
+                     app=AppConfig(faults=True), with_parent=True, access_log=True)
+try:
+    anyio.run(serve, config)
+except ConfigError as exc:
+    sys.exit(str(exc))
+"""
+PARENT = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]], stdin=subprocess.PIPE).wait()
+"""
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def launch(project: Path, catalogue: Path, tmp_path: Path) -> Iterator[Start]:
+    """Return a function that starts the service as a child process; what still runs at the end is killed."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(*before: str, **pipes: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", *before, textwrap.dedent(CHILD), str(catalogue), str(tmp_path / "index")]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
+        running.append(subprocess.Popen(command, cwd=project, **pipes))
+        return running[-1]
+
+    yield begin
+    for child in running:
+        child.kill()
+        child.communicate()
+
+
+def _ready(child: subprocess.Popen[bytes]) -> dict[str, Any]:
+    assert child.stdout is not None
+    line: dict[str, Any] = json.loads(child.stdout.readline())
+    return line
+
+
+def test_a_call_in_flight_is_answered_before_the_end(launch: Start) -> None:
+    """One line says that it is ready; after SIGTERM the call in work is still answered, and the exit is clean."""
+    child = launch()
+    ready = _ready(child)
+    assert (ready["ready"], ready["pictures"], ready["skipped"]) == (True, 8, 0)
+    with socket.create_connection(("127.0.0.1", ready["port"]), timeout=20) as connection:
+        connection.sendall(
+            b"GET /v7.0/images/trending?secret-key=s3cret HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b'Ocp-Apim-Subscription-Key: s3cret\r\nX-Fault: {"kind": "answer", "delay": 0.2}\r\n\r\n'
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        child.send_signal(signal.SIGTERM)
+        answer = connection.recv(65536)
+    rest, log = child.communicate(timeout=20)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert (child.returncode, rest) == (0, b"")
+    assert b"index: 8 of 8 rows" in log
+    assert b"GET /v7.0/images/trending 200" in log
+    assert b"s3cret" not in log
+
+
+def test_the_service_dies_with_its_parent(launch: Start) -> None:
+    """The parent is killed with -9; the end of stdin stops the service, so that its stdout ends too."""
+    parent = launch(PARENT, stderr=subprocess.DEVNULL)
+    ready = _ready(parent)
+    parent.kill()
+    assert parent.stdout is not None
+    assert parent.stdout.read() == b""
+    with pytest.raises(ConnectionRefusedError):
+        HTTPConnection("127.0.0.1", ready["port"], timeout=5).connect()
+
+
+def test_watching_a_parent_needs_a_pipe(launch: Start) -> None:
+    """A stdin that is no pipe would end at once, or never."""
+    child = launch(stdin=subprocess.DEVNULL)
+    _, log = child.communicate(timeout=20)
+    assert child.returncode == 1
+    assert b"must be a pipe" in log
+
+
+def _config(catalogue: Path, index: Path, **settings: Any) -> ServeConfig:
+    return ServeConfig(catalogue=CatalogueConfig(path=catalogue), index_dir=index, announce=False, **settings)
+
+
+async def test_other_addresses_need_a_key(catalogue: Path, tmp_path: Path) -> None:
+    """Nothing is opened to other machines without a key."""
+    with pytest.raises(ConfigError, match="set a key"):
+        await serve(_config(catalogue, tmp_path, host="0.0.0.0"))
+
+
+async def test_a_taken_port_is_said(catalogue: Path, tmp_path: Path) -> None:
+    """The sentence names the place and the way out."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(ServiceError, match=f"can't listen on 127.0.0.1:{port}.*--port"):
+            await serve(_config(catalogue, tmp_path, port=port))
+
+
+async def test_a_missing_catalogue_is_said(tmp_path: Path) -> None:
+    """The error of the catalogue comes through as it is."""
+    with pytest.raises(ManifestError):
+        await serve(_config(tmp_path / "nowhere.csv", tmp_path, app=AppConfig()))
