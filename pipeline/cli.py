@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,8 @@ def run(
     report = anyio.run(lambda: run_job(_load(config, sets), limit=limit, follow=progress_for(quiet=quiet)))
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
+        if report.cause is not None and report.cause.__cause__ is not None:
+            traceback.print_exception(report.cause)
     elif not quiet:
         typer.echo(report.summary())
     raise typer.Exit(report.exit_code)

@@ -20,7 +20,8 @@ PipelineError
 │   ├── DeadlineReached      exit 6
 │   └── Signalled            exit 128 + signal
 ├── JobLocked                exit 7: another run holds the lock
-└── ServiceError             exit 3: the embedded service can't start or has died
+├── ServiceError             exit 3: the embedded service can't start or has died
+└── InternalError            exit 3: a bug; the cause is chained
 """
 
 from __future__ import annotations
@@ -164,6 +165,10 @@ class JobLocked(PipelineError):
     """Another run of the same job holds its lock."""
 
     exit_code = ExitCode.LOCKED
+
+
+class InternalError(PipelineError):
+    """A bug of this project: the run ends, what was committed is safe, and the cause is told whole."""
 
 
 class ServiceError(PipelineError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import orjson
@@ -20,7 +21,7 @@ from pydantic import SecretStr
 
 from pipeline.backend import open_provider
 from pipeline.config import Config, LimitsConfig, read_key
-from pipeline.errors import PipelineError, ServiceError
+from pipeline.errors import InternalError, PipelineError, ServiceError
 from pipeline.fetch.concurrency import max_workers
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.once import Once
@@ -35,7 +36,7 @@ from pipeline.records import Answer
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.report.tally import Tally
-from pipeline.runner import Runner, send_item
+from pipeline.runner import Runner
 from pipeline.sink.job import Job, open_job
 from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe
@@ -44,6 +45,7 @@ from pipeline.watch import Stop, at_deadline, judge_failures, on_signals, on_sta
 
 ITEMS_ON_THE_WAY = 100
 STALL_SECONDS = 300.0
+E = TypeVar("E", bound=BaseException)
 Follow = Callable[[Tally], Coroutine[None, None, None]]
 
 
@@ -76,16 +78,28 @@ async def run(config: Config, *, limit: int | None = None, follow: Follow | None
         quota = open_quota(config, key)
         opened.callback(quota.close)
         session = _Session(config=config, key=key, manifest=manifest, job=job, quota=quota, started=started)
-        cause: BaseException | None
+        cause: PipelineError | None = None
         try:
             await _execute(session, limit, follow)
             cause = session.stop.cause
         except* PipelineError as group:
-            cause = group.exceptions[0]
+            cause = next(leaves(group))
+        except* Exception as group:
+            cause = InternalError(f"internal error: {next(leaves(group))!r}; what was committed is safe")
+            cause.__cause__ = group
         report = _report(session, cause, limit)
         write_run_json(job.folder, report)
         write_metrics(job.folder, report)
         return report
+
+
+def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
+    """Yield the exceptions of a group and of the groups inside it."""
+    for exception in group.exceptions:
+        if isinstance(exception, BaseExceptionGroup):
+            yield from leaves(exception)
+        else:
+            yield exception
 
 
 def open_quota(config: Config, key: SecretStr | None) -> Quota:
@@ -149,7 +163,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
             stored=partial(session.job.answers.get, not_before=not_before),
             keep=partial(_keep, items, tally),
         )
-        sink = Sink(session.job, stored=once.forget, written=tally.wrote)
+        sink = Sink(session.job, stored=once.forget, written=tally.wrote, broken=stop.ask)
         runner = Runner(
             manifest=session.manifest,
             provider=provider,
@@ -181,7 +195,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
 async def _keep(items: MemoryObjectSendStream[Paid | Finished], tally: Tally, print_: bytes, answer: Answer) -> None:
     """Hand an answer that was paid for to the sink, before anyone uses it."""
     tally.moved += 1
-    await send_item(items, Paid(fingerprint=print_, answer=answer))
+    await items.send(Paid(fingerprint=print_, answer=answer))
 
 
 async def _outlive(service: Process, stop: Stop) -> None:
@@ -197,7 +211,7 @@ def _charging(quota: Quota) -> Callable[[], Awaitable[None]]:
     return charge
 
 
-def _report(session: _Session, cause: BaseException | None, limit: int | None) -> Report:
+def _report(session: _Session, cause: PipelineError | None, limit: int | None) -> Report:
     counters, quota = session.counters, session.quota
     today, month = quota.used()
     traffic = Traffic(

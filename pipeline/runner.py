@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -76,7 +75,7 @@ class Runner:
             for watcher in (self._grace, *self.watchers):
                 outer.start_soon(watcher)
             async with anyio.create_task_group() as writing:
-                writing.start_soon(self._write, written)
+                writing.start_soon(self.sink.consume, written)
                 async with self.items:
                     with self._stages:
                         await self._run_stages()
@@ -176,29 +175,15 @@ class Runner:
         source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
         question = self.probe.question(ready.todo, source)
         asked_at = min(answer.asked_at for answer in asked.answers)
-        await send_item(self.items, record_row(ready.todo, record, asked_at, question, asked.prints))
+        await self.items.send(record_row(ready.todo, record, asked_at, question, asked.prints))
 
     async def _fail(self, todo: Todo, failure: Failure, prints: Sequence[bytes] = ()) -> None:
         self.tally.failing(failure)
-        await send_item(self.items, failed_row(todo, failure, time.time(), prints))
+        await self.items.send(failed_row(todo, failure, time.time(), prints))
         self.judge()
-
-    async def _write(self, written: MemoryObjectReceiveStream[Paid | Finished]) -> None:
-        """Stage 4: write; where that fails nothing that is in flight could be kept, so it is not waited for."""
-        try:
-            await self.sink.consume(written)
-        except OutputError as exc:
-            self.stop.ask(exc)
-            self._stages.cancel()
 
     async def _grace(self) -> None:
         """Give what is in flight its time once the run is asked to stop."""
         await self.stop.asked.wait()
         await anyio.sleep(GRACE_SECONDS)
         self._stages.cancel()
-
-
-async def send_item(items: MemoryObjectSendStream[Paid | Finished], item: Paid | Finished) -> None:
-    """Send to the sink; where it can't write any more it has said so, the run is ending and the row is done again."""
-    with suppress(anyio.BrokenResourceError):
-        await items.send(item)

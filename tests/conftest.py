@@ -43,3 +43,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the counts and paces of the tests out of the user's own state folder."""
+    folder = tmp_path / ".state"
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder

@@ -38,16 +38,14 @@ class Report:
     ended: datetime
     tally: Tally = field(repr=False)
     traffic: Traffic
-    cause: BaseException | None
+    cause: PipelineError | None
     limited: bool = False
 
     @property
     def exit_code(self) -> int:
         """The code the command exits with."""
-        if isinstance(self.cause, PipelineError):
-            return self.cause.exit_code
         if self.cause is not None:
-            return ExitCode.ABORTED
+            return self.cause.exit_code
         return ExitCode.SOME_FAILED if self.tally.failures else ExitCode.DONE
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipeline.errors import JobLocked, OutputError
 from pipeline.sink.answers import AnswerStore
 from pipeline.sink.compact import end_move
 from pipeline.sink.ledger import FAILED_STATES, Ledger, State
-from pipeline.sink.output import JsonLines, size
+from pipeline.sink.output import JsonLines, Reserve, size
 
 INSIGHTS = "insights.jsonl"
 FAILURES = "failures.jsonl"
@@ -32,6 +32,7 @@ class Job:
     ledger: Ledger
     answers: AnswerStore
     outputs: dict[str, JsonLines]
+    reserve: Reserve
 
 
 @contextmanager
@@ -43,16 +44,13 @@ def open_job(folder: Path) -> Iterator[Job]:
             raise OutputError(
                 f"{folder / INSIGHTS} exists without its ledger {state}; restore state.db, or move the file away"
             )
-        ledger = Ledger(state)
-        answers = AnswerStore(state)
-        outputs = {name: _recover(folder, ledger, name) for name in STATES}
-        try:
-            yield Job(folder=folder, ledger=ledger, answers=answers, outputs=outputs)
-        finally:
-            for output in outputs.values():
-                output.close()
-            answers.close()
-            ledger.close()
+        with ExitStack() as opened:
+            ledger = opened.enter_context(closing(Ledger(state)))
+            answers = opened.enter_context(closing(AnswerStore(state)))
+            reserve = Reserve(folder / "reserve")
+            opened.callback(reserve.release)
+            outputs = {name: opened.enter_context(closing(_recover(folder, ledger, name))) for name in STATES}
+            yield Job(folder=folder, ledger=ledger, answers=answers, outputs=outputs, reserve=reserve)
 
 
 def _recover(folder: Path, ledger: Ledger, name: str) -> JsonLines:

@@ -44,6 +44,28 @@ class JsonLines:
         return places
 
 
+class Reserve:
+    """Space on the disk that is kept for answers that were paid for, should the disk fill up while they come in."""
+
+    SIZE = 4 * 1024 * 1024
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, self.SIZE)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            self.release()
+            raise _unwritable(path, exc) from exc
+
+    def release(self) -> None:
+        """Give the space back to the disk."""
+        self._path.unlink(missing_ok=True)
+
+
 def size(path: Path) -> int:
     """Return the size of a file in bytes, 0 where there is none."""
     try:

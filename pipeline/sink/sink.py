@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 
+from pipeline.errors import OutputError
 from pipeline.records import Answer
 from pipeline.sink.compact import compact
 from pipeline.sink.job import FAILURES, INSIGHTS, STATES, Job
@@ -38,12 +40,25 @@ class Finished:
 
 
 class Sink:
-    """Writes what the stages send; `stored` is told which fingerprints are committed, `written` how many rows."""
+    """Writes what the stages send; `stored` is told which fingerprints are committed, `written` how many rows.
 
-    def __init__(self, job: Job, *, stored: Callable[[Sequence[bytes]], None], written: Callable[[int], None]) -> None:
+    When the disk refuses, `broken` is told why, once. From then on only answers that were paid for are taken, into the
+    space that was kept for them; rows are dropped, and rebuilt from those answers by the next run.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        stored: Callable[[Sequence[bytes]], None],
+        written: Callable[[int], None],
+        broken: Callable[[OutputError], None],
+    ) -> None:
         self._job = job
         self._stored = stored
         self._written = written
+        self._broken = broken
+        self._is_broken = False
         self._thread = anyio.CapacityLimiter(1)
         self._waiting: list[Finished] = []
 
@@ -53,8 +68,7 @@ class Sink:
             async with items:
                 await self._until_closed(items)
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._flush()
+            await self._flush()
 
     async def _until_closed(self, items: ObjectReceiveStream[Paid | Finished]) -> None:
         due = anyio.current_time() + BATCH_SECONDS
@@ -74,17 +88,28 @@ class Sink:
         if isinstance(item, Finished):
             self._waiting.append(item)
             return
-        with anyio.CancelScope(shield=True):
-            answers = [(item.fingerprint, item.answer)]
-            await anyio.to_thread.run_sync(self._job.answers.put, answers, limiter=self._thread)
-        self._stored([item.fingerprint])
+        answers = [(item.fingerprint, item.answer)]
+        put = partial(self._job.answers.put, answers)
+        if await self._done(put) or await self._done(put):
+            self._stored([item.fingerprint])
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
-        if batch:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(write_batch, self._job, batch, limiter=self._thread)
+        if batch and not self._is_broken and await self._done(partial(write_batch, self._job, batch)):
             self._written(len(batch))
+
+    async def _done(self, write: Callable[[], None]) -> bool:
+        """Write in the sink's thread, uninterrupted; return False where the disk refuses."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await anyio.to_thread.run_sync(write, limiter=self._thread)
+            except OutputError as exc:
+                if not self._is_broken:
+                    self._is_broken = True
+                    self._job.reserve.release()
+                    self._broken(exc)
+                return False
+        return True
 
     async def settle(self, *, prune: bool) -> None:
         """After a run through the whole manifest: drop what left it, and compact what was superseded."""

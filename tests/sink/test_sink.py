@@ -35,7 +35,7 @@ async def test_what_is_sent_is_written_when_the_stream_ends(job: Job) -> None:
     """Answers are told as stored, records and failures stand in their files, the ledger knows both."""
     stored: list[bytes] = []
     written: list[int] = []
-    sink = Sink(job, stored=stored.extend, written=written.append)
+    sink = Sink(job, stored=stored.extend, written=written.append, broken=lambda _: None)
     send, receive = anyio.create_memory_object_stream[Paid | Finished](10)
     async with send:
         await send.send(Paid(fingerprint=b"1" * 32, answer=make_answer()))
@@ -52,7 +52,7 @@ async def test_what_is_sent_is_written_when_the_stream_ends(job: Job) -> None:
 
 async def test_what_has_arrived_is_written_even_when_the_run_is_cancelled(job: Job) -> None:
     """A cancelled sink commits the batch it holds."""
-    sink = Sink(job, stored=lambda _: None, written=lambda _: None)
+    sink = Sink(job, stored=lambda _: None, written=lambda _: None, broken=lambda _: None)
     send, receive = anyio.create_memory_object_stream[Paid | Finished](10)
     async with send, anyio.create_task_group() as tasks:
         tasks.start_soon(sink.consume, receive)
@@ -61,6 +61,28 @@ async def test_what_has_arrived_is_written_even_when_the_run_is_cancelled(job: J
             await anyio.lowlevel.checkpoint()
         tasks.cancel_scope.cancel()
     assert ids(job.folder / INSIGHTS) == ["a"]
+
+
+async def test_when_the_disk_refuses_paid_answers_are_still_kept(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason is told once, the reserve is given back, rows are dropped, answers are stored."""
+    broken: list[OutputError] = []
+    stored: list[bytes] = []
+    sink = Sink(job, stored=stored.extend, written=lambda _: None, broken=broken.append)
+    refused = OutputError("disk full")
+    monkeypatch.setattr(job.outputs[INSIGHTS], "append", lambda _: (_ for _ in ()).throw(refused))
+    monkeypatch.setattr("pipeline.sink.sink.BATCH_ROWS", 1)
+    send, receive = anyio.create_memory_object_stream[Paid | Finished](10)
+    assert (job.folder / "reserve").stat().st_size > 1_000_000
+    async with send:
+        await send.send(finished("a"))
+        await send.send(Paid(fingerprint=b"1" * 32, answer=make_answer()))
+        await send.send(finished("b"))
+    await sink.consume(receive)
+    assert broken == [refused]
+    assert stored == [b"1" * 32]
+    assert job.answers.get(b"1" * 32) is not None
+    assert job.ledger.counts() == {}
+    assert not (job.folder / "reserve").exists()
 
 
 def test_lines_that_were_not_marked_are_cut_off_and_their_rows_unknown(tmp_path: Path) -> None:
