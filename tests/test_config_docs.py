@@ -1,0 +1,129 @@
+"""docs/config.md says of every key what the models say: that it exists, what it takes, what it is by default."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.config import Columns, Config, ProviderSettings
+from pipeline.providers import settings_models
+from pipeline.providers.bing.settings import QuerySettings
+
+_ROW = re.compile(r"\| `(\w+)` \| ([^|]+) \| (?:`([^`]*)`|[^|]*) \| (.+) \|")
+SHARED_BY = {"bing": QuerySettings, "local": QuerySettings}
+
+
+def _own(model: type[BaseModel], base: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields that a model adds to its base, or gives another default."""
+    known = base.model_fields
+    return {
+        name: field
+        for name, field in model.model_fields.items()
+        if name not in known or known[name].default != field.default
+    }
+
+
+def _tables() -> dict[str, dict[str, FieldInfo]]:
+    tables = {
+        name: field.annotation.model_fields
+        for name, field in Config.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+    tables["manifest.columns"] = Columns.model_fields
+    tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
+    for name, model in settings_models().items():
+        tables[f"provider {name}"] = _own(model, SHARED_BY.get(name, ProviderSettings))
+    return tables
+
+
+def _documented(text: str) -> dict[str, dict[str, tuple[str, str | None, str]]]:
+    """Return type, default and meaning by table and key."""
+    tables: dict[str, dict[str, tuple[str, str | None, str]]] = {}
+    for section in text.split("\n## ")[1:]:
+        heading = section.splitlines()[0].replace("[", "").replace("]", "")
+        rows = _ROW.findall(section)
+        tables[heading] = {key: (kind, default or None, meaning) for key, kind, default, meaning in rows}
+    return tables
+
+
+@pytest.fixture(scope="module")
+def documented(project: Path) -> dict[str, dict[str, tuple[str, str | None, str]]]:
+    """Read the tables of docs/config.md."""
+    return _documented((project / "docs" / "config.md").read_text(encoding="utf-8"))
+
+
+_KINDS_BY_READER = {
+    "parse_duration": "duration",
+    "parse_age": "duration",
+    "parse_time": "time",
+    "_share": "count or share",
+}
+_KINDS = {str: "text", bool: "true or false", int: "whole number", float: "number", tuple: "list"}
+
+
+def _kind(field: FieldInfo) -> str:
+    """Name the type of a key as the document does."""
+    readers = [getattr(getattr(mark, "func", None), "__name__", "") for mark in field.metadata]
+    for reader in readers:
+        if reader in _KINDS_BY_READER:
+            return _KINDS_BY_READER[reader]
+    for part in _parts(field.annotation):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return "table"
+        if part in _KINDS:
+            return _KINDS[part]
+    return "one of"
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """Yield a type, what it is made from, and the types it is a union of; the choices of a Literal are no types."""
+    yield annotation
+    yield get_origin(annotation)
+    if get_origin(annotation) is not Literal:
+        for part in get_args(annotation):
+            yield from _parts(part)
+
+
+def test_every_key_is_documented_and_no_other(
+    documented: dict[str, dict[str, tuple[str, str | None, str]]],
+) -> None:
+    """The document has the tables and keys of the models, in their order."""
+    assert {name: list(rows) for name, rows in documented.items()} == {
+        name: list(fields) for name, fields in _tables().items()
+    }
+
+
+@pytest.mark.parametrize(("table", "key"), [(table, key) for table, fields in _tables().items() for key in fields])
+def test_type_and_default_are_what_the_document_says(
+    documented: dict[str, dict[str, tuple[str, str | None, str]]], table: str, key: str
+) -> None:
+    """A documented default, read as TOML, is the key's own; alternatives are all named."""
+    field = _tables()[table][key]
+    kind, default, meaning = documented[table][key]
+    assert kind == _kind(field)
+    if kind == "one of":
+        assert all(f'"{choice}"' in meaning for choice in get_args(field.annotation))
+    if default is not None:
+        value = tomllib.loads(f"value = {default}")["value"]
+        model = next(model for model in _models() if model.model_fields.get(key) is field)
+        assert getattr(model.model_construct(), key) == _read(model, key, value)
+    else:
+        assert field.is_required() or field.default is None or kind == "table"
+
+
+def _models() -> list[type[BaseModel]]:
+    sections = [field.annotation for field in Config.model_fields.values() if isinstance(field.annotation, type)]
+    return [*sections, Columns, QuerySettings, *settings_models().values()]
+
+
+def _read(model: type[BaseModel], key: str, value: object) -> object:
+    """Validate one value as the key's own."""
+    needed = {name: "x" for name, field in model.model_fields.items() if field.is_required()}
+    return getattr(model.model_validate({**needed, key: value}), key)
