@@ -22,18 +22,21 @@ _LEVELS = (0, 64, 128, 191, 255)
 _SAME = 3  # levels of 255: below it nobody sees a difference
 
 
-def to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Turn colours into sRGB through the embedded profile; L stays L, an alpha channel stays, CMYK becomes RGB.
+def to_srgb(profile: bytes | None, mode: str) -> ImageCmsTransform | None:
+    """Return the transform from an embedded profile to sRGB; None where it changes nothing that is seen.
 
-    Meant for the resized picture: 8 times cheaper than before. A profile that is broken or made for other colours is
-    ignored.
+    A profile that is broken, or made for other colours than `mode` has, is ignored.
     """
-    transform = _transform(profile, image.mode) if profile and len(profile) <= _MAX_PROFILE_BYTES else None
-    if transform is not None:
-        changed = ImageCms.applyTransform(image, transform)
-        assert changed is not None
-        return changed.convert("L") if image.mode == "L" else changed
-    return image.convert("RGB") if image.mode == "CMYK" else image
+    return _transform(profile, mode) if profile and len(profile) <= _MAX_PROFILE_BYTES else None
+
+
+def convert(image: Image.Image, transform: ImageCmsTransform | None) -> Image.Image:
+    """Return `image` in sRGB: L stays L, alpha stays, CMYK becomes RGB; 8 times cheaper after resizing than before."""
+    if transform is None:
+        return image.convert("RGB") if image.mode == "CMYK" else image
+    changed = ImageCms.applyTransform(image, transform)
+    assert changed is not None
+    return changed.convert("L") if image.mode == "L" else changed
 
 
 @lru_cache(maxsize=16)
@@ -69,9 +72,9 @@ def on_background(image: Image.Image, background: str) -> Image.Image:
     """Lay a transparent picture on a colour such as "#ffffff"; the result is L or RGB."""
     if image.mode not in ("LA", "RGBA"):
         return image
-    image = image.convert("RGBA")
-    ground = Image.new("RGBA", image.size, background)
-    return Image.alpha_composite(ground, image).convert("RGB")
+    ground = Image.new("RGB", image.size, background)
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
 
 
 def turn_upright(image: Image.Image, orientation: int) -> Image.Image:

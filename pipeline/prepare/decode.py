@@ -12,18 +12,22 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.prepare.header import Header, Size, decode_eighths, scaled
 
-# From this on an integer reduce() comes first (114 -> 29 ms on a 15 MP PNG), the exact LANCZOS after it.
-_REDUCING_GAP = 1.5
+# From twice the size on an integer reduce() comes first (114 -> 29 ms on a 15 MP PNG), the exact LANCZOS after it.
+_REDUCING_GAP = 1.0
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEEP = ("I", "F")
 
 
 def decode(header: Header, target: Size) -> Image.Image:
-    """Decode and resize to `target` px, not yet turned; the mode is L, LA, RGB, RGBA or CMYK."""
+    """Decode no more than `target` px need, not yet turned; the mode is L, LA, RGB, RGBA or CMYK."""
     if isinstance(header.image, JpegImageFile):
         _decode_scaled(header.image, decode_eighths(header, target))
     header.image.load()
-    image = _plain_mode(header.image)
+    return _plain_mode(header.image)
+
+
+def shrink(image: Image.Image, target: Size) -> Image.Image:
+    """Resize to exactly `target` px; transparent px lend no colour, because Pillow multiplies alpha in."""
     if image.size == target:
         return image
     return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
@@ -62,7 +66,7 @@ def three_eighths_work() -> bool:
             _set_three_eighths(image)
             image.load()
             middle = image.getpixel((48, 48))
-            return isinstance(middle, int) and abs(middle - 128) < 8
+            return isinstance(middle, float | int) and abs(middle - 128) < 8
     except (AttributeError, TypeError, ValueError, OSError):
         return False
 

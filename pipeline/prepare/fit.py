@@ -9,10 +9,10 @@ from hashlib import sha256
 from time import perf_counter
 
 from pipeline.prepare.codec import MEDIA_TYPES, pillow_errors
-from pipeline.prepare.colour import on_background, to_rgb, turn_upright
+from pipeline.prepare.colour import convert, on_background, to_srgb, turn_upright
 from pipeline.prepare.container import is_whole, strip_metadata
-from pipeline.prepare.decode import decode
-from pipeline.prepare.encode import File, encode_within, or_png
+from pipeline.prepare.decode import decode, shrink
+from pipeline.prepare.encode import File, encode_within, is_line_art, or_png
 from pipeline.prepare.header import Header, check_memory, read_header, target_size, working_set
 from pipeline.prepare.rules import FitRules
 from pipeline.records import Prepared, SourceFacts
@@ -105,15 +105,17 @@ def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRule
     """Decode, resize, convert, turn, encode: in this order each step works on the fewest pixels."""
     profile = header.image.info.get("icc_profile")
     image = decode(header, target)
-    image = on_background(to_rgb(image, profile), rules.background)
+    transform = to_srgb(profile, image.mode)
+    if transform is None:  # then the background may come first: a band less to resize, to the same result
+        image = on_background(image, rules.background)
+    image = on_background(convert(shrink(image, target), transform), rules.background)
     if header.turns:
         image = turn_upright(image, header.orientation)
     image.info = {}
     file = encode_within(image, rules)
     width, height = header.stored
-    if header.format in _LOSSLESS and len(data) < _LINE_ART * width * height:
-        return or_png(image, file, rules)
-    return file
+    drawn = header.format in _LOSSLESS and len(data) < _LINE_ART * width * height
+    return or_png(image, file, rules) if drawn and is_line_art(image, file) else file
 
 
 def _facts(data: bytes, header: Header) -> SourceFacts:

@@ -23,7 +23,7 @@ _HALF_COLOUR_SHARE = 0.75  # of the size at 4:4:4, before it is known
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """The best file found; `data` is None where even the lowest quality is over the limit, by `excess` times."""
+    """The best file found; `data` is None where even the lowest quality is `excess` times too large."""
 
     data: bytes | None = field(repr=False)
     quality: int
@@ -31,68 +31,76 @@ class Encoded:
     excess: float = 1.0
 
 
-def best_quality(encode: Encode, limit: int, lowest: int, highest: int) -> Encoded:
-    """Return the JPEG of the highest quality in `lowest`..`highest` that has at most `limit` bytes."""
+def best_quality(encode: Encode, limit: int, lowest: int, highest: int, *, expected: float | None = None) -> Encoded:
+    """Return the JPEG of the highest quality in `lowest`..`highest` that has at most `limit` bytes.
+
+    `expected`, a guess of the bytes at the lowest quality, spares the encode at the highest one.
+    """
+    if expected is not None:
+        return _Search(limit=limit, low=lowest, high=highest + 1, start=_point(lowest, expected)).run(
+            encode, HALF_COLOUR
+        )
     first = encode(highest, FULL_COLOUR)
     if len(first) <= limit:
         return Encoded(data=first, quality=highest, encodes=1)
     if len(first) > _HALF_COLOUR_FROM * limit:
-        search = _Search(limit=limit, low=lowest, high=highest + 1)
-        search.guess(highest, _HALF_COLOUR_SHARE * len(first))
-        return search.run(encode, HALF_COLOUR)
-    search = _Search(limit=limit, low=lowest, high=highest)
-    search.note(highest, len(first))
-    return search.run(encode, FULL_COLOUR)
+        start = _point(highest, _HALF_COLOUR_SHARE * len(first))
+        return _Search(limit=limit, low=lowest, high=highest + 1, start=start, encodes=1).run(encode, HALF_COLOUR)
+    start = _point(highest, len(first))
+    return _Search(limit=limit, low=lowest, high=highest, start=start, last=start, encodes=1).run(encode, FULL_COLOUR)
 
 
 @dataclass(slots=True, kw_only=True)
 class _Search:
-    """A bracket of qualities: all below `low` are known to fit or out of bounds, all from `high` on are too large."""
+    """A bracket of qualities: all below `low` fit or are out of bounds, all from `high` on are too large.
+
+    `start` is the point (ln s, ln size) from which the model predicts, `last` the point measured last.
+    """
 
     limit: int
     low: int
     high: int
-    slope: float = _SLOPE
+    start: tuple[float, float]
     last: tuple[float, float] | None = None
-    start: tuple[float, float] = (0.0, 0.0)
-    best: tuple[int, bytes] | None = None
+    slope: float = _SLOPE
+    encodes: int = 0
     excess: float = 1.0
+    best: tuple[int, bytes] | None = None
 
-    def guess(self, quality: int, size: float) -> None:
-        """Set the model's starting point to an expected, not measured, size."""
-        self.start = (log(_table_scale(quality)), log(size))
+    def run(self, encode: Encode, subsampling: int) -> Encoded:
+        """Encode until the file is close enough to the limit, or no quality is left to try."""
+        while self.low < self.high and not self._enough():
+            quality = self._next_quality()
+            data = encode(quality, subsampling)
+            self.encodes += 1
+            self._note(quality, data)
+        if self.best is None:
+            return Encoded(data=None, quality=self.low, encodes=self.encodes, excess=self.excess)
+        return Encoded(data=self.best[1], quality=self.best[0], encodes=self.encodes)
 
-    def note(self, quality: int, size: int) -> None:
-        """Refit the model with a measured size."""
-        point = (log(_table_scale(quality)), log(size))
-        if self.last is not None and self.last[0] != point[0]:
-            self.slope = min(2.0, max(0.2, (self.last[1] - point[1]) / (point[0] - self.last[0])))
-        self.last = self.start = point
+    def _enough(self) -> bool:
+        return self.best is not None and len(self.best[1]) >= _ENOUGH * self.limit
 
-    def next_quality(self) -> int:
+    def _next_quality(self) -> int:
         """Predict the quality that comes closest below the limit, inside the bracket."""
         at, size = self.start
         wanted = _quality(exp(at + (size - log(_AIM * self.limit)) / self.slope))
         return min(max(wanted, self.low), self.high - 1)
 
-    def run(self, encode: Encode, subsampling: int) -> Encoded:
-        encodes = 1
-        while self.low < self.high:
-            quality = self.next_quality()
-            data = encode(quality, subsampling)
-            encodes += 1
-            self.note(quality, len(data))
-            if len(data) > self.limit:
-                self.high = quality
-                self.excess = len(data) / self.limit
-                continue
-            self.best = (quality, data)
-            self.low = quality + 1
-            if len(data) >= _ENOUGH * self.limit:
-                break
-        if self.best is None:
-            return Encoded(data=None, quality=self.high, encodes=encodes, excess=self.excess)
-        return Encoded(data=self.best[1], quality=self.best[0], encodes=encodes)
+    def _note(self, quality: int, data: bytes) -> None:
+        """Narrow the bracket and refit the model with a measured size."""
+        if len(data) > self.limit:
+            self.high, self.excess = quality, len(data) / self.limit
+        else:
+            self.low, self.best = quality + 1, (quality, data)
+        point = _point(quality, len(data))
+        if self.last is not None and self.last[0] != point[0]:
+            self.slope = min(2.0, max(0.2, (self.last[1] - point[1]) / (point[0] - self.last[0])))
+        self.last = self.start = point
+
+
+def _point(quality: int, size: float) -> tuple[float, float]:
+    return log(_table_scale(quality)), log(size)
 
 
 def _table_scale(quality: int) -> float:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from pipeline.config import PrepareConfig
-from pipeline.providers.base import Limits
+if TYPE_CHECKING:  # a worker process needs the rules alone, not the config's and the providers' machinery
+    from pipeline.config import PrepareConfig
+    from pipeline.providers.base import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
