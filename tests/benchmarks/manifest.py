@@ -87,7 +87,7 @@ def main() -> None:
         for title, read, file in readings:
             with get_context("spawn").Pool(1) as process:
                 rows, seconds, grown = process.apply(_measure, (read, Path(name, file)))
-            print(f"{title:20} {rows:>9,} rows {rows / seconds:>10,.0f} rows/s  +{grown / 1024:.1f} MiB")  # noqa: T201
+            print(f"{title:20} {rows:>9,} rows {rows / seconds:>10,.0f} rows/s  +{grown / 1024:.1f} MiB")
 
 
 if __name__ == "__main__":
