@@ -39,7 +39,7 @@ class Endpoints:
 
     async def visual_search(self, call: Call) -> Json:
         """POST /images/visualsearch."""
-        exclude(call.request.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
+        exclude(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
         asked = read_visual_search(call.request.headers.get("Content-Type", ""), call.body)
         await self._measure(call, asked.source)
         found = await self._lookup.find(asked.source, asked.crop, asked.site)
@@ -50,7 +50,7 @@ class Endpoints:
     async def details(self, call: Call) -> Json:
         """GET and POST /images/details."""
         content_type = call.request.headers.get("Content-Type", "")
-        asked = read_details(call.request.query, content_type, call.body)
+        asked = read_details(call.query, content_type, call.body)
         await self._measure(call, asked.source)
         found = await self._lookup.find(asked.source, asked.crop, None)
         if not isinstance(found, Found):
@@ -59,13 +59,13 @@ class Endpoints:
 
     async def search(self, call: Call) -> Json:
         """GET /images/search."""
-        asked = read_search(call.request.query)
+        asked = read_search(call.query)
         hits = await self._in_thread(partial(_search, self._words, self._log, asked))
         return images(hits, asked, self._links)
 
     async def trending(self, call: Call) -> Json:
         """GET /images/trending."""
-        exclude(call.request.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
+        exclude(call.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
         searches = await self._in_thread(partial(_trending, self._words, self._log))
         return trending_images(searches, self._links)
 

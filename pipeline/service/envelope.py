@@ -19,7 +19,7 @@ from pipeline.service.journal import Journal, PictureSeen, Seen, public_headers,
 from pipeline.service.limits import KEY_HEADER, Doorman, Workload
 from pipeline.service.objects import Json
 from pipeline.service.refusals import Refusal, Refused
-from pipeline.service.rules import Conventions, check_conventions
+from pipeline.service.rules import Conventions, check_conventions, read_query
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT = 60.0
@@ -46,6 +46,11 @@ class Call:
     body: bytes = b""
     picture: PictureSeen | None = None
     fault: Fault | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Return the query's parameters."""
+        return read_query(self.request.query.items())
 
     def seen(self, status: int) -> Seen:
         """Sum up the request for the journal."""
@@ -109,7 +114,8 @@ class Envelope:
         call.fault = self.faults.next(request.headers.get(FAULT_HEADER)) if self.faults is not None else None
         if call.fault is not None and (other := await instead(call.fault, request)) is not None:
             return other
-        call.conventions = check_conventions(str(request.url), request.query, request.headers)
+        length = len(f"{request.scheme}://{request.host}{request.raw_path}")
+        call.conventions = check_conventions(length, call.query, request.headers)
         return json_response(await endpoint(call), media_type=call.conventions.media_type)
 
     def _check(self, request: web.Request) -> None:
@@ -138,6 +144,8 @@ async def read_body(request: web.Request) -> bytes:
                     raise refusals.invalid("body", f"> {MAX_BODY_BYTES}", "the body is longer than any allowed picture")
     except TimeoutError as exc:
         raise refusals.invalid("body", len(body), f"the body didn't arrive within {BODY_TIMEOUT:.0f} s") from exc
+    except web.RequestPayloadError as exc:
+        raise refusals.invalid("body", len(body), "the body isn't encoded as its Content-Encoding says") from exc
     return bytes(body)
 
 

@@ -6,7 +6,7 @@ The service refuses what the reference forbids outright, and takes the best fit 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.service.markets import DEFAULT_MARKET, combine, fit_market, is_market, read_languages
@@ -21,6 +21,8 @@ SEARCH_ONLY = (
 # fmt: on
 DETAILS_ONLY = ("cab", "cal", "car", "cat", "ct", "imgUrl", "insightsToken", "modules")
 SAFE_SEARCH = ("Off", "Moderate", "Strict")
+COMMON = ("cc", "id", "mkt", "offset", "q", "safeSearch", "setLang")
+_CANONICAL = {name.lower(): name for name in (*COMMON, *SEARCH_ONLY, *DETAILS_ONLY)}
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]{2,4})?", re.IGNORECASE)
 _COUNTRY = re.compile(r"[a-z]{2}", re.IGNORECASE)
 _LOCATION_RANGES = {
@@ -43,10 +45,22 @@ class Conventions:
     media_type: str
 
 
-def check_conventions(url: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Conventions:
+def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the parameters of a query string that have a value, under the reference's own spelling of their names.
+
+    Reference 001 writes imgUrl and imgurl: names are taken in any case. The first of a repeated name counts.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if value:
+            found.setdefault(_CANONICAL.get(name.lower(), name), value)
+    return found
+
+
+def check_conventions(url_length: int, query: Mapping[str, str], headers: Mapping[str, str]) -> Conventions:
     """Apply the shared rules; `headers` is case-insensitive; raises Refused for the first broken one."""
-    if len(url) > MAX_URL_LENGTH:
-        raise url_too_long(len(url))
+    if url_length > MAX_URL_LENGTH:
+        raise url_too_long(url_length)
     check_choice("safeSearch", query.get("safeSearch"), SAFE_SEARCH)
     _check_language(query, headers)
     _check_location(headers.get("X-Search-Location"))

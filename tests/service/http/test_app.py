@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +129,13 @@ def test_a_url_over_2048_characters_is_not_found(served: Served, picture: bytes)
     assert served.ask(None, picture, f"?mkt=en-US&padding={longest}x").status == 404
 
 
+def test_parameter_names_are_taken_in_any_case(served: Served) -> None:
+    """Reference 001 itself writes both imgUrl and imgurl; an empty value is as good as none."""
+    reply = served.send("GET", "/v7.0/images/details?imgurl=https%3A%2F%2Fimg.shop.example%2F3.jpg&MODULES=tags&mkt=")
+    assert reply.json["imageTags"] == {"value": [{"name": "mug"}]}
+    assert served.send("GET", "/v7.0/images/search?q=mug&INSIGHTSTOKEN=t").error["parameter"] == "insightsToken"
+
+
 def test_other_paths_and_methods_are_errors_of_the_protocol(served: Served) -> None:
     """A wrong path or method reads like any other error."""
     assert served.send("GET", "/v6.0/images/visualsearch").error["code"] == "InvalidRequest"
@@ -140,6 +149,29 @@ def test_a_body_that_is_no_form_is_refused(served: Served) -> None:
     for content_type in ("application/json", "multipart/form-data"):
         reply = served.send("POST", "/v7.0/images/visualsearch", b"{}", Content_Type=content_type)
         assert (reply.status, reply.error["parameter"]) == (400, "Content-Type")
+
+
+def test_a_packed_body_is_unpacked_or_refused(served: Served, picture: bytes, write_form: Callable[..., bytes]) -> None:
+    """Content-Encoding: gzip is understood; what isn't gzip then is the client's fault, not ours."""
+    headers = {"Content-Type": "multipart/form-data; boundary=frontier", "Content-Encoding": "gzip"}
+    body = write_form(None, picture)
+    target = "/v7.0/images/visualsearch"
+    assert served.send_exactly("POST", target, gzip.compress(body), headers).status == 200
+    refused = served.send_exactly("POST", target, body, headers)
+    assert (refused.status, refused.error["parameter"]) == (400, "body")
+
+
+def test_a_client_that_goes_away_is_no_error(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    """A body that is cut off by its sender leaves the service in good health, and its log quiet."""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"--b\r\n")
+    assert served.send("GET", "/healthz").status == 200
+    assert "Traceback" not in caplog.text
 
 
 def test_a_body_beyond_all_measure_is_not_read(served: Served) -> None:
