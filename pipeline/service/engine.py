@@ -10,13 +10,13 @@ from pipeline.service import knowledge
 from pipeline.service.analysis import read_file
 from pipeline.service.build import Progress, build_index
 from pipeline.service.color import palette
-from pipeline.service.descriptors import describe
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match
 from pipeline.service.index import Index
 from pipeline.service.items import host_of
 from pipeline.service.match import EDGE
 from pipeline.service.pictures import WHOLE, Opened, open_picture
 from pipeline.service.search import MOST_ALIKE, Near, Neighbours, search
+from pipeline.service.views import views_of
 
 
 class CatalogueEngine:
@@ -44,7 +44,7 @@ class CatalogueEngine:
         """Find what is known of a picture; raises BadPicture where the bytes are none."""
         opened = open_picture(picture, crop=crop or WHOLE)
         own = self.index.slot_of(opened.sha256) if crop is None else None
-        return self._findings(opened, search(self.index, describe(opened.pixels), own), site, own)
+        return self._findings(opened, search(self.index, views_of(opened.pixels), own), site, own)
 
     def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Find what is known of one of the catalogue's own pictures; None where none has this token any more."""
@@ -98,7 +98,7 @@ class CatalogueEngine:
 
     def _matches(self, near: Sequence[Near]) -> tuple[Match, ...]:
         return tuple(
-            Match(item=item, score=round(each.score, 4), mirrored=each.mirrored)
+            Match(item=item, score=round(each.score, 4), mirrored=each.view.mirrored)
             for each in near
             for item in self.index.items(each.slot)
         )
@@ -124,8 +124,13 @@ def on_site(item: Item, site: str | None) -> bool:
 
 def _box(same: Sequence[Near]) -> Crop:
     """Return the part of the query that the same picture covers."""
-    overlay = same[0].overlay if same else None
-    if overlay is None or not overlay.within_query:
+    if not same:
         return WHOLE
+    view, overlay = same[0].view, same[0].overlay
+    if overlay is None or not overlay.within_query:
+        return view.box
     left, top, right, bottom = (edge / EDGE for edge in overlay.window)
-    return (1 - right, top, 1 - left, bottom) if same[0].mirrored else (left, top, right, bottom)
+    if view.mirrored:
+        left, right = 1 - right, 1 - left
+    x, y, width, height = view.box[0], view.box[1], view.box[2] - view.box[0], view.box[3] - view.box[1]
+    return x + left * width, y + top * height, x + right * width, y + bottom * height
