@@ -51,3 +51,14 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / ".state"
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the crash tests run long."""
+    parser.addoption("--long", action="store_true", help="run the crash tests in their long form")
+
+
+@pytest.fixture
+def long(request: pytest.FixtureRequest) -> bool:
+    """Tell whether the long form was asked for."""
+    return bool(request.config.getoption("--long"))

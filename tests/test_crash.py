@@ -1,0 +1,216 @@
+"""Real processes killed at random, stopped, starved of disk, left by their service: each id once, paid once."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.running import KEY, KEY_ENV, Service, draw, lines_of, running_service, write_config, write_manifest
+
+ROWS = 2_000
+PICTURES = 120
+IN_FLIGHT = 4
+SEED = 20261121
+
+pytestmark = pytest.mark.crash
+
+
+@dataclass(slots=True)
+class Storm:
+    """A job that is run again and again until it is done, whatever happens to it."""
+
+    config: Path
+    service: Service
+    kills: int = 0
+    exits: Counter[int] = field(default_factory=Counter)
+
+    def start(self, **options: object) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "pipeline", "run", str(self.config), "--quiet"]
+        with (self.config.parent / "stderr.log").open("ab") as log:
+            return subprocess.Popen(command, stdout=log, stderr=log, env=environment(self.config), **options)  # type: ignore[call-overload, no-any-return] # options of the tests
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        code = process.wait(timeout=120)
+        self.exits[code] += 1
+        return code
+
+    def check(self) -> dict[str, int]:
+        """Assert that every row stands once and was paid once, but for what was in flight; return the figures."""
+        out = self.config.parent / "out"
+        records, failures = lines_of(out / "insights.jsonl"), lines_of(out / "failures.jsonl")
+        lines = Counter(failure["line"] for failure in failures)
+        assert lines.keys() == expected_failures()
+        assert set(lines.values()) == {1}
+        ids = Counter(record["id"] for record in records)
+        assert set(ids) == {f"r{n}" for n in range(ROWS) if not is_bad(n)}
+        assert set(ids.values()) == {1}
+        calls = Counter(seen["body_sha256"] for seen in self.service.seen() if seen["status"] == 200)
+        twice = calls.total() - len(calls)
+        assert twice <= self.kills * IN_FLIGHT
+        return {
+            "kills": self.kills,
+            "records": len(records),
+            "failures": len(failures),
+            "calls": calls.total(),
+            "twice": twice,
+        }
+
+
+def is_bad(number: int) -> bool:
+    """Tell which rows fail: a missing picture, or an id that an earlier row has."""
+    return number % 97 == 5 or number % 89 == 7
+
+
+def expected_failures() -> set[int]:
+    return {number + 2 for number in range(ROWS) if is_bad(number)}
+
+
+def environment(config: Path) -> dict[str, str]:
+    return {**os.environ, KEY_ENV: KEY, "XDG_STATE_HOME": str(config.parent / "state")}
+
+
+def rows() -> Iterator[dict[str, str]]:
+    for number in range(ROWS):
+        image = "missing.png" if number % 97 == 5 else f"p{number % PICTURES}.png"
+        yield {"id": "r0" if number % 89 == 7 else f"r{number}", "image": image}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(PICTURES):
+        draw(folder / f"p{number}.png", number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Iterator[Service]:
+    with running_service(tmp_path_factory.mktemp("service"), pictures) as running:
+        yield running
+
+
+@pytest.fixture
+def storm(tmp_path: Path, pictures: Path, service: Service) -> Storm:
+    os.truncate(service.journal, 0)
+    manifest = write_manifest(tmp_path / "manifest.csv", list(rows()))
+    config = write_config(
+        tmp_path / "job.toml",
+        manifest,
+        service.endpoint,
+        manifest={"root": str(pictures)},
+        limits={"concurrency": IN_FLIGHT, "qps": 60},
+    )
+    return Storm(config, service)
+
+
+def strike(storm: Storm, number: signal.Signals, times: int, chance: random.Random) -> None:
+    """Start the job and send it a signal after a random while, until it was struck often enough; then let it end."""
+    while storm.kills < times:
+        process = storm.start()
+        time.sleep(chance.uniform(0.3, 2.0))
+        process.send_signal(number)
+        code = storm.end(process)
+        storm.kills += code in {-number, 128 + number}
+        if code in {0, 1}:
+            reset(storm)
+    while storm.end(storm.start()) not in {0, 1}:
+        assert storm.exits.total() < times * 5
+
+
+def reset(storm: Storm) -> None:
+    """Begin a new job where the old one was done before it was struck often enough, after checking it."""
+    storm.check()
+    for path in (storm.config.parent / "out").glob("*"):
+        path.unlink()
+    os.truncate(storm.service.journal, 0)
+
+
+def test_killed_at_random_instants(storm: Storm, long: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGKILL again and again: nothing lost, nothing twice, nothing torn, asked again at most what was in flight."""
+    strike(storm, signal.SIGKILL, 40 if long else 5, random.Random(SEED))
+    figures = storm.check()
+    with capsys.disabled():
+        print(f"\nkill -9: {figures}")  # noqa: T201 - the figures are what this test is run for
+
+
+def test_terminated_at_random_instants(storm: Storm, long: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """SIGTERM drains: exit code 143, and no call is ever made twice."""
+    strike(storm, signal.SIGTERM, 15 if long else 3, random.Random(SEED + 1))
+    figures = storm.check()
+    assert figures["twice"] == 0
+    assert set(storm.exits) <= {0, 1, 143, -signal.SIGTERM}
+    with capsys.disabled():
+        print(f"\nSIGTERM: {figures}")  # noqa: T201 - likewise
+
+
+def test_a_second_signal_ends_the_run_at_once(storm: Storm) -> None:
+    """While an answer is awaited, the first SIGTERM waits for it and the second does not."""
+    storm.service.faults({"kind": "hang", "times": 100})
+    process = storm.start()
+    wait_for_calls(storm, 0)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == 143
+    storm.service.faults()
+
+
+def test_a_disk_quota_stops_the_run_and_the_next_one_goes_on(storm: Storm) -> None:
+    """Where files may not grow past 5 MB the run ends with exit code 3 and whole lines; with room it is finished."""
+
+    def little_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+
+    assert storm.end(storm.start(preexec_fn=little_room)) == 3
+    records = lines_of(storm.config.parent / "out" / "insights.jsonl")
+    assert 0 < len(records) < ROWS
+    storm.kills = 1
+    assert storm.end(storm.start()) == 1
+    storm.check()
+
+
+def test_a_service_that_dies_and_comes_back(storm: Storm, tmp_path: Path, pictures: Path) -> None:
+    """The run ends with exit code 3 when nobody answers; when the service is back the next run finishes the job."""
+    with running_service(tmp_path / "mortal", pictures) as mortal:
+        config = write_config(
+            tmp_path / "job.toml",
+            tmp_path / "manifest.csv",
+            mortal.endpoint,
+            manifest={"root": str(pictures)},
+            limits={"concurrency": IN_FLIGHT, "qps": 60},
+            retry={"attempts": 2},
+        )
+        dying = Storm(config, mortal)
+        process = dying.start()
+        wait_for_calls(dying, 5)
+        mortal.process.kill()
+        assert dying.end(process) == 3
+    with running_service(tmp_path / "mortal", pictures, port=mortal.port) as back:
+        again = Storm(config, back, kills=1)
+        assert again.end(again.start()) == 1
+        again.check()
+
+
+def wait_for_calls(storm: Storm, count: int) -> None:
+    """Wait, for at most 20 s, until the job runs and more than `count` calls were answered, or one is on its way."""
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        if count == 0 and (storm.config.parent / "out" / "reserve").exists():
+            time.sleep(0.7)
+            return
+        if count and len(storm.service.seen()) > count:
+            return
+        time.sleep(0.02)
+    pytest.fail("the job did not get going")
