@@ -11,10 +11,10 @@ from pipeline.service.findings import Caption, Findings, Item, Match, TagGuess
 from pipeline.service.objects import (
     Json,
     Links,
-    aggregate_offer,
     bounding_box,
     dominant_colors,
     image,
+    offer,
     present,
     product,
     query,
@@ -128,7 +128,9 @@ def _pages(known: Known) -> Json:
 
 
 def _offers(known: Known) -> Json | None:
-    return aggregate_offer(known.findings.offers) if known.findings.offers else None
+    """List the offers, those of one currency together; a lowest price over several currencies would be none."""
+    offers = [offer(item) for group in known.findings.offers for item in group.items]
+    return {"offers": offers} if offers else None
 
 
 def _sizes(findings: Findings) -> list[Item]:
@@ -138,10 +140,14 @@ def _sizes(findings: Findings) -> list[Item]:
 
 
 def _more_sizes(known: Known) -> Json | None:
-    if not (sizes := _sizes(known.findings)):
+    """Name the picture in its own size, and the catalogue's rows that have it in others."""
+    found = known.findings
+    if not found.same:
         return None
-    data = {"value": [image(item, known.links) for item in sizes]}
-    return {"_type": "ImageModuleAction", "actionType": "MoreSizes", "image": _source_image(known), "data": data}
+    source = found.same[0].item
+    others = [item for item in _sizes(found) if (item.width, item.height) != (source.width, source.height)]
+    data = {"_type": "ImageModuleAction", "data": {"value": [image(item, known.links) for item in others]}}
+    return {**(data if others else {}), "actionType": "MoreSizes", "image": _source_image(known)}
 
 
 def _source_image(known: Known) -> Json:

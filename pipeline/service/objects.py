@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from pipeline.service.findings import Crop, Item, OfferGroup, Rating
+from pipeline.service.findings import Crop, Item, Rating
 
 Json = dict[str, Any]
 THUMBNAIL_SIDE_PX = 474
@@ -59,26 +59,21 @@ def image(item: Item, links: Links, **insights: Any) -> Json:
 
 
 def product(item: Item, links: Links) -> Json:
-    """Make the Image of a priced row, with its offer's summary (reference 003, ProductVisualSearch)."""
-    offers = [OfferGroup(currency=item.currency, low_price=item.price, items=(item,))] if item.price is not None else []
-    return image(item, links, aggregateOffer=aggregate_offer(offers) if offers else None)
+    """Make the Image of a priced row, with its offer and the offer's summary (reference 003, ProductVisualSearch)."""
+    return image(item, links, aggregateOffer=_aggregate_offer(item) if item.price is not None else None)
 
 
-def aggregate_offer(groups: Sequence[OfferGroup]) -> Json:
-    """Make an AggregateOffer; its summary is given only where all offers are in one currency."""
-    items = [item for group in groups for item in group.items]
-    summary: Json = {}
-    if len(groups) == 1:
-        summary = present(
-            {
-                "name": items[0].title,
-                "priceCurrency": groups[0].currency,
-                "lowPrice": groups[0].low_price,
-                "offerCount": len(items),
-                "aggregateRating": rating(items[0].rating),
-            }
-        )
-    return {**summary, "offers": [offer(item) for item in items]}
+def _aggregate_offer(item: Item) -> Json:
+    return present(
+        {
+            "name": item.title,
+            "priceCurrency": item.currency,
+            "lowPrice": item.price,
+            "offerCount": 1,
+            "aggregateRating": rating(item.rating),
+            "offers": [offer(item)],
+        }
+    )
 
 
 def offer(item: Item) -> Json:
@@ -113,7 +108,6 @@ def recipe(item: Item) -> Json:
         {
             "name": item.title,
             "url": item.page_url,
-            "description": item.description,
             "creator": {"name": item.recipe.creator} if item.recipe.creator else None,
             "cookTime": item.recipe.cook_time,
             "prepTime": item.recipe.prep_time,

@@ -56,11 +56,6 @@ SHAPES: dict[str, dict[str, Any]] = {
         "data": {
             "value": ["Image", "Query", "Recipe"],
             "offers": ["Offer"],
-            "name": str,
-            "priceCurrency": str,
-            "lowPrice": NUMBER,
-            "offerCount": int,
-            "aggregateRating": "Rating",
             "currentOffset": int,
             "nextOffset": int,
             "totalEstimatedMatches": int,
@@ -112,7 +107,6 @@ SHAPES: dict[str, dict[str, Any]] = {
     "Recipe": {
         "name": str,
         "url": str,
-        "description": str,
         "creator": {"name": str},
         "cookTime": str,
         "prepTime": str,
@@ -272,8 +266,19 @@ def test_the_source_image_has_its_own_facts_where_the_catalogue_has_none(
     }
 
 
+def test_sizes_are_listed_once(findings_of: FindingsOf, item_of: ItemOf) -> None:
+    """MoreSizes names the picture itself, and beside it each other size of the catalogue once, the largest first."""
+    found = findings_of([item_of(0), item_of(1)])
+    rows = [item_of(n, width=width, height=100) for n, width in enumerate((300, 900, 300, 1200, 900))]
+    found = replace(found, same=tuple(replace(found.same[0], item=row) for row in rows))
+    answer = image_knowledge(Known(findings=found, token="t"), VisualSearch(source=ASKED))
+    [sizes] = [action for action in answer["tags"][0]["actions"] if action["actionType"] == "MoreSizes"]
+    assert sizes["image"]["width"] == 300
+    assert [each["width"] for each in sizes["data"]["value"]] == [1200, 900]
+
+
 def test_currencies_are_never_mixed(findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """A lowest price and a count are given for one currency only; the offers are all there."""
+    """The offers are all there, and no lowest price is made up over two currencies."""
     dollars, euros = item_of(0, currency="USD"), item_of(1)
     groups = (
         OfferGroup(currency="USD", low_price=10.0, items=(dollars,)),
