@@ -1,4 +1,4 @@
-"""Nothing of an answer is lost: every value is in what was read, or in the short list of what is left out on purpose."""
+"""Nothing of an answer is lost: each value is in what was read, or in the short list of what is left out on purpose."""
 
 from __future__ import annotations
 

@@ -111,8 +111,11 @@ def _read_nameless_tag(tag: Json, gathered: _Gathered, at: At) -> None:
     for action, place in _actions(tag, gathered.context, at):
         rest = dict(action)
         _TAKERS.get(action_type(action), _take_module)(rest, facts, gathered, place)
-        if not rest.keys() <= _TYPE_KEYS:
-            gathered.insights["actions"].append(read_action(rest, gathered.context, place))
+        if rest.keys() <= _TYPE_KEYS:
+            continue
+        left = read_action(rest, gathered.context, place)
+        if not left.keys() <= {"type", "kind"}:
+            gathered.insights["actions"].append(left)
 
 
 def _take_module(rest: Json, _tag: _Tag, gathered: _Gathered, at: At) -> None:

@@ -58,7 +58,7 @@ def parse(body: bytes) -> Any:
 def unreadable(answer: Answer, document: Any) -> Problem:
     """Classify a success that says nothing: an empty body is how the service slows down a suspected abuser."""
     kind: ProblemKind = "transient"
-    if not answer.body.strip():
+    if not answer.body.removeprefix(_BOM).strip():
         kind, code, message = (
             "throttled",
             "empty-body",

@@ -21,6 +21,8 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+_MAX_DEPTH = 100
+_TOO_DEEP = "(left out: nested too deeply)"
 _MAX_PLANS = 256  # forms of one shape that are remembered; recorded answers have up to four
 
 
@@ -41,12 +43,27 @@ class Context:
         if at is not None and at[1] == "contractualRules" and type(value) is list:
             self.rules.append((at[0], value))
         elif value is not None:
-            self.other.append({"where": path_text(at), "value": value})
+            self.other.append({"where": path_text(at), "value": value if _is_shallow(value) else _TOO_DEEP})
 
 
 # Reads one object. A Convert reads any value: None means that it can't be read, and keeps it in `other`.
 Read = Callable[[Json, "Context", At], Any]
 Convert = Callable[[Any, "Context", At], Any]
+
+
+def _is_shallow(value: Any) -> bool:
+    """Tell whether a value can be written again: JSON is read to a depth of 1024, but written to 254 only (orjson)."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def path_text(at: At) -> str:

@@ -1,0 +1,186 @@
+"""Every answer that is no success becomes one of six kinds of problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.providers.bing.provider import Bing
+from pipeline.records import Answer, Problem, Reading, Request
+
+
+def error(code: str, sub_code: str = "", **more: str) -> dict[str, Any]:
+    found = {"code": code, **({"subCode": sub_code} if sub_code else {}), "message": "Said the service.", **more}
+    return {"_type": "ErrorResponse", "errors": [found]}
+
+
+def hinted(*categories: str) -> dict[str, Any]:
+    return {"_type": "ImageKnowledge", "imageQualityHints": [{"category": category} for category in categories]}
+
+
+RATE = {"statusCode": 429, "message": "Rate limit is exceeded. Try again in 26 seconds."}
+QUOTA = {"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 2.12 days."}
+CASES: list[tuple[int, Any, str, str]] = [
+    (500, error("ServerError", "UnexpectedError"), "transient", "unexpected-error"),
+    (500, error("ServerError", "ResourceError"), "transient", "resource-error"),
+    (500, error("ServerError", "NotImplemented"), "misconfigured", "not-implemented"),
+    (400, error("InvalidRequest", "ParameterMissing", parameter="imageInfo"), "row", "parameter-missing"),
+    (400, error("InvalidRequest", "ParameterInvalidValue", parameter="url"), "row", "parameter-invalid-value"),
+    (
+        400,
+        error("InvalidRequest", "ParameterInvalidValue", parameter="mkt"),
+        "misconfigured",
+        "parameter-invalid-value",
+    ),
+    (400, error("InvalidRequest", "ParameterInvalidValue", parameter="Accept-Language"), "misconfigured", ""),
+    (
+        400,
+        error("InvalidRequest", "ParameterInvalidValue", parameter="knowledgeRequest.invokedSkills"),
+        "misconfigured",
+        "",
+    ),
+    (410, error("InvalidRequest", "HttpNotAllowed"), "misconfigured", "http-not-allowed"),
+    (400, error("InvalidRequest", "Blocked"), "row", "blocked"),
+    (400, error("InvalidRequest"), "row", "invalid-request"),
+    (429, error("RateLimitExceeded"), "throttled", "rate-limit-exceeded"),
+    (403, error("RateLimitExceeded"), "quota", "quota-used-up"),
+    (401, error("InvalidAuthorization", "AuthorizationMissing"), "refused", "authorization-missing"),
+    (401, error("InvalidAuthorization", "AuthorizationRedundancy"), "refused", "authorization-redundancy"),
+    (403, error("InsufficientAuthorization", "AuthorizationDisabled"), "refused", "authorization-disabled"),
+    (403, error("InsufficientAuthorization", "AuthorizationExpired"), "refused", "authorization-expired"),
+    (401, {"error": {"code": "401", "message": "Access denied"}}, "refused", "http-401"),
+    (403, {"error": {"code": "403", "message": "Out of call volume quota."}}, "quota", "quota-used-up"),
+    (401, {"code": "401", "message": "Access denied"}, "refused", "http-401"),
+    (200, {"code": "401", "message": "Access denied"}, "refused", "http-401"),
+    (200, error("InvalidRequest", "ParameterMissing"), "row", "parameter-missing"),
+    (200, RATE, "throttled", "http-429"),
+    (429, RATE, "throttled", "http-429"),
+    (403, QUOTA, "quota", "quota-used-up"),
+    (429, QUOTA, "quota", "quota-used-up"),
+    (403, b"Out of call volume quota. Quota will be replenished in 05:10:00.", "quota", "quota-used-up"),
+    (403, b"<html>Forbidden</html>", "refused", "http-403"),
+    (401, b"", "refused", "http-401"),
+    (404, b"<html>no such page</html>", "misconfigured", "not-found"),
+    (404, error("InvalidRequest", parameter="path"), "misconfigured", "not-found"),
+    (410, b"", "misconfigured", "http-410"),
+    (400, b"", "row", "http-400"),
+    (413, b"", "row", "http-413"),
+    (415, b"", "row", "http-415"),
+    (408, b"", "transient", "http-408"),
+    (429, b"", "throttled", "http-429"),
+    (500, b"<html>", "transient", "http-500"),
+    (501, b"", "misconfigured", "http-501"),
+    (502, b"", "transient", "http-502"),
+    (503, b"", "transient", "http-503"),
+    (504, b"", "transient", "http-504"),
+    (301, b"", "misconfigured", "http-301"),
+    (200, b"", "throttled", "empty-body"),
+    (200, b"\xef\xbb\xbf  \r\n", "throttled", "empty-body"),
+    (200, b'{"_type": "ImageKnow', "transient", "not-json"),
+    (200, b"<html>welcome to this hotel</html>", "transient", "not-json"),
+    (200, {"_type": "Images", "value": []}, "transient", "unexpected-answer"),
+    (200, [], "transient", "unexpected-answer"),
+    (200, hinted("ImageDimensionsExceedLimit"), "row", "image-dimensions-exceed-limit"),
+    (200, hinted("ImageByteSizeExceedsLimit"), "row", "image-byte-size-exceeds-limit"),
+    (200, hinted("ImageDownloadFailed"), "row", "image-download-failed"),
+    (200, hinted("UnknownFormat"), "row", "unknown-format"),
+    (200, hinted("UnknownFormat", "ServiceUnavailable"), "transient", "service-unavailable"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "code"),
+    CASES,
+    ids=[f"{number}-{case[0]}-{case[2]}" for number, case in enumerate(CASES)],
+)
+def test_kinds(
+    status: int,
+    body: Any,
+    kind: str,
+    code: str,
+    make: Callable[..., Bing],
+    request_for: Callable[..., Request],
+    answer: Callable[..., Answer],
+) -> None:
+    """Every code, sub-code, status and shape of the documents has its one kind and a stable code."""
+    problem = make(market="en-US").read(request_for(), answer(body, status))
+    assert isinstance(problem, Problem)
+    assert (problem.kind, problem.http_status) == (kind, status)
+    assert problem.code == code or not code
+    assert problem.message
+
+
+def test_says_what_the_service_said(
+    make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """Code, parameter, value, details and trace id are kept, and the other errors of the list."""
+    body = error("InvalidRequest", "ParameterInvalidValue", parameter="url", value="x", moreDetails="No URL.")
+    body["errors"].append({"code": "ServerError", "message": "And more."})
+    problem = make().read(request_for(), answer(body, 400, bingapis_traceid="T1"))
+    assert isinstance(problem, Problem)
+    assert problem.message == "Said the service. No URL. (parameter url)"
+    assert problem.details == {
+        "code": "InvalidRequest",
+        "sub_code": "ParameterInvalidValue",
+        "parameter": "url",
+        "value": "x",
+        "more": "No URL.",
+        "also": "And more.",
+        "trace_id": "T1",
+    }
+
+
+def test_never_repeats_the_key(
+    make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """An answer that quotes the key it refuses does not bring it into a report."""
+    body = error("InvalidAuthorization", parameter="Ocp-Apim-Subscription-Key", value="s3cret")
+    assert "s3cret" not in repr(make().read(request_for(), answer(body, 401)))
+
+
+def test_a_row_with_its_own_market_fails_alone(
+    make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """A market that is refused stops the run where the config chose it, and fails the row where the row did."""
+    refused = answer(error("InvalidRequest", "ParameterInvalidValue", parameter="mkt"), 400)
+    outcome = make(market="de-DE").read(request_for("/images/visualsearch?mkt=en-US"), refused)
+    assert isinstance(outcome, Problem)
+    assert outcome.kind == "row"
+
+
+def test_a_long_url_explains_404(
+    make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """A URL of more than 2,048 characters is the row's fault, any other 404 the path's."""
+    outcome = make().read(request_for("/images/details?q=" + "x" * 2048), answer(b"", 404))
+    assert isinstance(outcome, Problem)
+    assert (outcome.kind, outcome.code) == ("row", "url-too-long")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"_type": "ImageKnowledge", "tags": [], "image": {"imageInsightsToken": "t"}},
+        {"_type": "ImageKnowledge"},
+        {"_type": "ImageInsights", "imageInsightsToken": "t"},
+    ],
+)
+def test_nothing_known_is_a_success(
+    body: Any, make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """An answer that holds no insights is an answer all the same."""
+    assert isinstance(make().read(request_for(), answer(body)), Reading)
+
+
+def test_hints_beside_results_are_kept(
+    make: Callable[..., Bing],
+    request_for: Callable[..., Request],
+    answer: Callable[..., Answer],
+    own: Callable[[str], Any],
+) -> None:
+    """A hint is no problem where the picture was looked at."""
+    outcome = make().read(request_for(), answer(own("knowledge")))
+    assert isinstance(outcome, Reading)
+    assert outcome.insights["hints"] == ["LowResolution"]

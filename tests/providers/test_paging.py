@@ -1,0 +1,162 @@
+"""Several calls for one row: pages that follow, and answers that become one."""
+
+from __future__ import annotations
+
+import email
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.providers.bing.multipart import decode
+from pipeline.providers.bing.provider import Bing
+from pipeline.providers.merge import join, merge
+from pipeline.records import Answer, Crop, Prepared, Reading, Request, Row
+from pipeline.schema import no_insights
+
+
+def page(numbers: range, following: int | None, kind: str = "VisualSearch") -> dict[str, Any]:
+    data: dict[str, Any] = {"value": [{"imageId": str(number), "name": f"n{number}"} for number in numbers]}
+    if following is not None:
+        data |= {"nextOffset": following, "totalEstimatedMatches": 900}
+    tag = {"displayName": "", "actions": [{"_type": "ImageModuleAction", "actionType": kind, "data": data}]}
+    return {"_type": "ImageKnowledge", "tags": [tag], "image": {"imageInsightsToken": "bcid_own"}}
+
+
+def read(provider: Bing, request: Request, body: Any) -> Reading:
+    outcome = provider.read(request, Answer(status=200, headers={}, body=orjson.dumps(body), asked_at=0.0))
+    assert isinstance(outcome, Reading)
+    return outcome
+
+
+def knowledge(request: Request) -> Any:
+    return orjson.loads(decode(dict(request.headers)["Content-Type"], request.body)["knowledgeRequest"].data)
+
+
+def ask_all(provider: Bing, first: Request, pages: list[Any]) -> tuple[Reading, list[Request]]:
+    """Do what the fetch stage does: ask and join until nothing more is worth asking for."""
+    asked, so_far, request = [], None, first
+    for body in pages:
+        asked.append(request)
+        so_far = join(so_far, read(provider, request, body))
+        if so_far.more is None:
+            break
+        request = so_far.more
+    assert so_far is not None
+    return so_far, asked
+
+
+def test_pages_on_with_next_offset(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """The next page begins where the answer says, which is not offset plus count."""
+    bing = make(max_similar=60, market="en-US", site="a.example")
+    crop = Crop(left=0, top=0, right=0.5, bottom=1)
+    (first,) = bing.requests(row(crop=crop), None)
+    found, asked = ask_all(bing, first, [page(range(35), 151), page(range(35, 65), 300), page(range(65, 90), 400)])
+    assert [item["image_id"] for item in found.insights["similar_images"]["items"]] == [str(n) for n in range(65)]
+    assert len(asked) == 2
+    assert (asked[1].target, asked[1].crop) == (first.target, crop)
+    assert knowledge(asked[1]) == {
+        "imageInfo": {**knowledge(first)["imageInfo"]},
+        "knowledgeRequest": {
+            "filters": {"site": "a.example"},
+            "invokedSkills": ["SimilarImages"],
+            "offset": 151,
+            "count": 35,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("pages", "calls"),
+    [
+        ([page(range(35), None)], 1),
+        ([page(range(0), 50)], 1),
+        ([page(range(35), 151), page(range(35), 300), page(range(35), 400)], 2),
+        ([page(range(35), 151), page(range(0), 300), page(range(1), 400)], 2),
+        ([page(range(500), 900)], 1),
+    ],
+    ids=["the end", "nothing similar", "nothing new", "an empty page", "enough at once"],
+)
+def test_stops(pages: list[Any], calls: int, make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """No call is made for a page that can't bring anything."""
+    bing = make(max_similar=500)
+    (first,) = bing.requests(row(), None)
+    found, asked = ask_all(bing, first, pages)
+    assert (len(asked), found.more) == (calls, None)
+
+
+def test_does_not_page_unasked(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """Without max_similar one call is made."""
+    bing = make()
+    (first,) = bing.requests(row(), None)
+    assert read(bing, first, page(range(35), 151)).more is None
+
+
+def test_pages_products(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """The skill that was asked for is the one that is paged."""
+    bing = make(max_similar=50, skills="SimilarProducts", count=10)
+    (first,) = bing.requests(row(), None)
+    more = read(bing, first, page(range(10), 41, "ProductVisualSearch")).more
+    assert more is not None
+    assert knowledge(more)["knowledgeRequest"] == {"invokedSkills": ["SimilarProducts"], "offset": 41, "count": 10}
+
+
+def test_an_uploaded_picture_is_not_sent_again(
+    make: Callable[..., Bing], row: Callable[..., Row], prepared: Callable[..., Prepared]
+) -> None:
+    """Further pages of an uploaded picture are asked for by the token it was given."""
+    bing = make(max_similar=50)
+    (first,) = bing.requests(row(), prepared(b"picture"))
+    more = read(bing, first, page(range(10), 41)).more
+    assert more is not None
+    assert (more.form, b"picture" in more.body) == ("token", False)
+    assert knowledge(more)["imageInfo"] == {"imageInsightsToken": "bcid_own"}
+
+
+def test_the_embedded_service_gets_the_picture_again(
+    make: Callable[..., Bing], row: Callable[..., Row], prepared: Callable[..., Prepared]
+) -> None:
+    """The embedded service keeps no uploaded picture, so each page brings it along."""
+    local = make("local", max_similar=50)
+    (first,) = local.requests(row(), prepared(b"picture\r\n--"))
+    more = read(local, first, page(range(10), 41)).more
+    assert more is not None
+    head = f"Content-Type: {dict(more.headers)['Content-Type']}\r\n\r\n".encode()
+    names, _ = zip(
+        *[(part.get_filename(), part) for part in email.message_from_bytes(head + more.body).walk()], strict=True
+    )
+    assert (more.form, names) == ("bytes", (None, None, "image"))
+    assert decode(dict(more.headers)["Content-Type"], more.body)["image"].data == b"picture\r\n--"
+
+
+def test_two_answers_become_one(make: Callable[..., Bing], row: Callable[..., Row], own: Callable[[str], Any]) -> None:
+    """Insights and recognised entities, asked for one after the other, stand in one record."""
+    bing = make(ask="details", modules=("Tags", "RecognizedEntities"))
+    requests = bing.requests(row(), None)
+    found = None
+    for request, name in zip(requests, ("insights", "recognized_entities"), strict=True):
+        found = join(found, read(bing, request, own(name)))
+    assert found is not None
+    assert (len(found.insights["tags"]), len(found.insights["entities"])) == (2, 3)
+    assert found.insights["insights_token"] == "bcid_3297"
+
+
+ITEMS = st.lists(st.integers(0, 9), max_size=6, unique=True)
+
+
+@given(ITEMS, ITEMS)
+def test_merging_keeps_order_and_nothing_twice(first: list[int], second: list[int]) -> None:
+    """What was there stays first, what is new follows in its order, and the values given are not changed."""
+    insights = [no_insights(), no_insights()]
+    for one, numbers in zip(insights, (first, second), strict=True):
+        one["similar_images"]["items"] += [{"image_id": str(number)} for number in numbers]
+        one["pages"] += [{"name": str(number)} for number in numbers]
+    merged = merge(*insights)
+    expected = [*first, *(number for number in second if number not in first)]
+    assert [item["image_id"] for item in merged["similar_images"]["items"]] == [str(number) for number in expected]
+    assert [item["name"] for item in merged["pages"]] == [str(number) for number in expected]
+    assert len(insights[0]["pages"]) == len(first)
+    assert merge(merged, insights[1]) == merged

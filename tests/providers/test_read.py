@@ -1,0 +1,226 @@
+"""What single parts of an answer become in the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.providers.bing.provider import Bing
+from pipeline.records import Answer, Crop, Reading, Request
+from pipeline.schema import Insights
+
+Read = Callable[..., Insights]
+
+
+@pytest.fixture
+def read(
+    make: Callable[..., Bing],
+    request_for: Callable[..., Request],
+    answer: Callable[..., Answer],
+    own: Callable[[str], Any],
+) -> Read:
+    """Return a reader of an answer, given by name or as it is."""
+
+    def read_one(
+        document: Any,
+        crop: Crop | None = None,
+        provider: str = "bing",
+        target: str = "/images/visualsearch",
+        **headers: str,
+    ) -> Insights:
+        body = own(document) if isinstance(document, str) else document
+        outcome = make(provider).read(request_for(target, crop), answer(body, **headers))
+        assert isinstance(outcome, Reading)
+        return outcome.insights
+
+    return read_one
+
+
+def tagged(*actions: Any, name: str = "", **more: Any) -> dict[str, Any]:
+    return {"_type": "ImageKnowledge", "tags": [{"displayName": name, "actions": list(actions), **more}]}
+
+
+def corners(left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+    return {
+        "topLeft": {"x": left, "y": top},
+        "topRight": {"x": right, "y": top},
+        "bottomRight": {"x": right, "y": bottom},
+        "bottomLeft": {"x": left, "y": bottom},
+    }
+
+
+def test_names_beginning_with_hashes_are_no_tags(read: Read) -> None:
+    """Names such as ##TextRecognition must not be shown, and the picture's own tag has no name."""
+    assert [tag["name"] for tag in read("knowledge")["tags"]] == ["lighthouse"]
+    assert read("older_text")["tags"] == []
+
+
+def test_text_in_both_forms(read: Read) -> None:
+    """The newer form gives regions, lines and words, the older one whole texts, each a region of one line."""
+    newer, older = read("knowledge")["text"], read("older_text")["text"]
+    assert newer["full"] == "New York 48874\nHarbour"
+    assert [word["text"] for word in newer["regions"][0]["lines"][0]["words"]] == ["New", "York", "48874"]
+    assert (older["full"], len(older["regions"])) == ("WALK BIKE ACROSS BRIDGE\nDANGER", 2)
+    assert older["regions"][1]["box"][0] == {"x": 0.1, "y": 0.1}
+    assert newer["sources"] == older["sources"] == ["OCR"]
+
+
+def test_addresses_in_the_text(read: Read) -> None:
+    """Uri actions are mail, phone and web addresses with the box they were found in."""
+    uris = read("knowledge")["uris"]
+    assert [(uri["kind"], uri["uri"]) for uri in uris] == [
+        ("phone", "tel:888%20555%201212"),
+        ("mail", "mailto:someone@mail.example"),
+        ("web", "http://www.shop.example/"),
+    ]
+    assert uris[0]["box"][2] == {"x": 0.77, "y": 0.48}
+
+
+def test_boxes_are_mapped_back_through_a_crop(read: Read) -> None:
+    """A box of Visual Search refers to the crop that was asked with, and becomes one of the whole picture."""
+    crop = Crop(left=0.5, top=0.2, right=1.0, bottom=0.6)
+    document = tagged(name="fox", boundingBox={"queryRectangle": corners(-0.0038, 0.5, 1.002, 1)})
+    box = read(document, crop)["tags"][0]["box"]
+    assert [point["x"] for point in box] == pytest.approx([0.5, 1.0, 1.0, 0.5])
+    assert [point["y"] for point in box] == pytest.approx([0.4, 0.4, 0.6, 0.6])
+
+
+def test_regions_of_details_are_not_mapped(read: Read) -> None:
+    """A region of /images/details refers to the whole picture, whatever was cropped (reference 001)."""
+    crop = Crop(left=0.5, top=0, right=1, bottom=1)
+    entity = read("recognized_entities", crop)["entities"][0]
+    assert entity["box"][0] == {"x": 0.5066667, "y": 0.1955556}
+    assert (entity["group"], entity["confidence"], entity["types"]) == (
+        "CelebRecognitionAnnotations",
+        0.9961388,
+        ["Person"],
+    )
+
+
+@pytest.mark.parametrize("broken", [{}, {"topLeft": 1}, corners(0, 0, 1, 1) | {"topLeft": {"x": "0", "y": 0}}])
+def test_a_box_that_is_none_is_kept_as_it_is(broken: Any, read: Read) -> None:
+    """What can't be read as a box stays in `other` with its place."""
+    insights = read(tagged(name="fox", boundingBox={"queryRectangle": broken}))
+    assert "box" not in insights["tags"][0]
+    assert insights["other"] == [{"where": "tags[0].boundingBox.queryRectangle", "value": broken}]
+
+
+def test_attributions_stay_bound(read: Read) -> None:
+    """An entity's licences name the property they govern; others name the part of the answer they stand in."""
+    insights = read("knowledge")
+    licence, link = insights["entities"][0]["attributions"]
+    assert (licence["rule"], licence["target"], licence["license"]) == ("LicenseAttribution", "description", "CC-BY-SA")
+    assert (link["text"], link["must_be_close"]) == ("Encyclopaedia", True)
+    assert [attribution.get("about") for attribution in insights["attributions"]] == [
+        None,
+        "tags[0].actions[0].data.value[1]",
+    ]
+
+
+def test_results_of_a_region_stay_with_its_tag(read: Read) -> None:
+    """Look-alikes and offers of one thing in the picture are not mixed with those of the whole picture."""
+    insights = read("knowledge")
+    results = [action["results"] for action in insights["tags"][0]["actions"] if "results" in action]
+    assert [len(result["images"]) for result in results] == [1, 0, 0, 0]
+    assert results[0]["next_offset"] == 50
+    assert (len(results[1]["offers"]), len(results[2]["queries"]), len(results[3]["recipes"])) == (1, 1, 1)
+    assert len(insights["similar_images"]["items"]) == 1
+
+
+def test_unknown_actions_pass_through(read: Read) -> None:
+    """An action of a type that no document names keeps all it has in `extra`."""
+    actions = read("knowledge")["actions"]
+    assert [action["type"] for action in actions] == ["TopicResults", "PostalAddress", "Travel"]
+    assert actions[1]["extra"] == {"address": {"street": "Pier Road", "number": 1}}
+    assert actions[2]["extra"] == {"data": {"value": [{"city": "Harbourtown"}]}}
+
+
+def test_an_action_without_data_says_nothing(read: Read) -> None:
+    """A default action may come without its data: no results, and nothing left over."""
+    insights = read(tagged({"_type": "ImageModuleAction", "actionType": "PagesIncluding"}))
+    assert (insights["pages"], insights["actions"], insights["other"]) == ([], [], [])
+
+
+def test_null_means_absent(read: Read) -> None:
+    """A null says nothing and is not kept."""
+    insights = read(tagged({"actionType": "ImageById", "image": {"name": None, "width": 3}}))
+    assert insights["image"] == {"width": 3, "origin": "web"}
+    assert insights["other"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        ("2017-09-20T12:00:00.0000000Z", "2017-09-20T12:00:00Z"),
+        ("2018-04-02T22:50:00Z", "2018-04-02T22:50:00Z"),
+        ("2018-04-02T22:50:00", "2018-04-02T22:50:00Z"),
+        ("2018-04-02T22:50:00.1234567Z", "2018-04-02T22:50:00.1234567Z"),
+        ("some day", "some day"),
+    ],
+)
+def test_dates(written: str, read_as: str, read: Read) -> None:
+    """The three shapes of datePublished become one; whatever else it is stays as it is."""
+    insights = read(tagged({"actionType": "ImageById", "image": {"datePublished": written}}))
+    assert insights["image"]["published"] == read_as
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("contentSize", "12 KB"),
+        ("contentSize", "B"),
+        ("contentSize", "9" * 30 + " B"),
+        ("contentSize", "\u00b2 B"),
+        ("contentSize", 12),
+        ("accentColor", "red"),
+        ("accentColor", "12345G"),
+        ("width", "12"),
+        ("width", 1.5),
+        ("width", True),
+        ("datePublished", 2017),
+        ("hostPageUrl", 7),
+        ("thumbnail", "https://a.example/"),
+    ],
+)
+def test_a_value_of_another_type_is_kept_as_it_is(key: str, value: Any, read: Read) -> None:
+    """What can't be read stays in `other` with its place; the rest of the object is read all the same."""
+    insights = read(tagged({"actionType": "ImageById", "image": {"name": "fox", key: value}}))
+    assert insights["image"] == {"name": "fox", "origin": "web"}
+    assert insights["other"] == [{"where": f"tags[0].actions[0].image.{key}", "value": value}]
+
+
+def test_origins(read: Read) -> None:
+    """Each item says where it comes from: the web, or the user's own catalogue; text comes from the pixels."""
+    web, catalogue = read("knowledge"), read("knowledge", provider="local")
+    assert {item["origin"] for item in (*web["pages"], *web["offers"], *web["tags"])} == {"web"}
+    assert {item["origin"] for item in (*catalogue["pages"], *catalogue["offers"], *catalogue["tags"])} == {"catalogue"}
+    assert web["text"]["origin"] == catalogue["uris"][0]["origin"] == "pixels"
+
+
+def test_market_of_the_answer(read: Read) -> None:
+    """The market that the service used stands in the record, which may not be the one asked for."""
+    assert read("insights", bingapis_market="en-GB")["market"] == "en-GB"
+    assert "market" not in read("insights")
+
+
+def test_accent_color_is_the_pictures_own(read: Read) -> None:
+    """The colour of the picture stands at the top of the record too."""
+    assert read("knowledge")["accent_color"] == read("knowledge")["image"]["accent_color"] == "#796352"
+
+
+def test_says_what_it_could_not_know(read: Read) -> None:
+    """What the service can't know, or the question left out, is named and not passed off as nothing found."""
+    assert [item["kind"] for item in read("knowledge", provider="local")["unavailable"]] == ["entities"]
+    asked = "/images/details?modules=Tags,RelatedSearches"
+    assert [item["kind"] for item in read("insights", target=asked)["unavailable"]] == ["related_searches"]
+    assert read("insights", target=f"{asked}&q=fox")["unavailable"] == []
+
+
+def test_shapes_stay_bounded(read: Read) -> None:
+    """Answers with ever new keys are read like any other, and their forms are not remembered without end."""
+    images = [{f"key{number}": number, "name": str(number)} for number in range(600)]
+    insights = read(tagged({"actionType": "PagesIncluding", "data": {"value": images}}))
+    assert [page["name"] for page in insights["pages"]] == [str(number) for number in range(600)]
+    assert len(insights["other"]) == 600
