@@ -40,7 +40,7 @@ Progress = Callable[[int, int], None]
 Stamp = tuple[str, int, int]
 # Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
 AHEAD = 8
-COMMIT_EVERY = 256
+COMMIT_EVERY = 32
 STAGING = f"staging-{ALGORITHM}.db"
 
 

@@ -7,11 +7,10 @@ from itertools import groupby
 
 from pipeline.service.findings import Caption, Crop, Item, Match, OfferGroup, TagGuess
 
-# So many of the nearest look-alikes are heard, and so many of them must agree (facts measured on leave-one-out).
+# So many of the nearest look-alikes are heard. Measured on pictures the catalogue does not have: three that agree on a
+# tag, or four on the query, at these scores are next to never wrong.
 NEIGHBOURS, AGREEING, UNANIMOUS = 5, 3, 4
-# Look-alikes below this say nothing about what is seen.
-CLOSE = 0.80
-VERY_CLOSE = 0.88
+CLOSE, CLOSE_FOR_QUERY = 0.82, 0.80
 MOST_SUGGESTIONS = 8
 
 UNAVAILABLE: tuple[tuple[str, str], ...] = (
@@ -40,7 +39,7 @@ def guess_query(same: Sequence[Match], alike: Sequence[Match]) -> str | None:
     titles = [match.item.title for match in same if match.item.title]
     if titles:
         return titles[0]
-    heard = nearest_voices(alike, VERY_CLOSE)
+    heard = nearest_voices(alike, CLOSE_FOR_QUERY)
     agreed = _agreed(heard, least=UNANIMOUS, box=(0, 0, 1, 1))
     categories = {match.item.category for match in heard}
     named = [tag.name for tag in agreed if tag.name in categories]
