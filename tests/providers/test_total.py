@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -85,12 +85,14 @@ def bend(document: Any, data: st.DataObject) -> Any:
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_bent_answers(name: str, data: st.DataObject) -> None:
     """An answer with nodes dropped, nulled, retyped or renamed gives insights that fit the schema, or a problem."""
     read(orjson.dumps(bend(DOCUMENTS[name], data)))
 
 
+@settings(max_examples=50)
 @given(data=st.data())
 def test_bent_recordings(data: st.DataObject, shared_recordings: Path) -> None:
     """The same holds for what the real service answered."""

@@ -30,7 +30,10 @@ def attribution(source: Json, context: Context, at: At) -> Json:
     """Read one contractual rule: a licence or a link that must be shown with what it governs."""
     found = {"rule": "", **_RULE.read(source, context, at)}
     found["rule"] = found["rule"].removeprefix("ContractualRules/")
-    return {**found, **found.pop("license", {})}
+    license_ = found.pop("license", {})
+    if "url" in license_ and "url" in found:
+        context.keep((at, "url"), found["url"])
+    return found | license_
 
 
 _ENTITY = Shape(
