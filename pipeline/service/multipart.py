@@ -52,15 +52,26 @@ def read_parts(body: bytes, boundary: bytes) -> list[Part]:
 
 
 def _between(body: bytes, boundary: bytes) -> Iterator[bytes]:
-    delimiter = re.compile(rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
     start: int | None = None
-    for found in delimiter.finditer(body):
+    for line_start, end, is_last in _delimiters(body, boundary):
         if start is not None:
-            yield body[start : found.start()]
-        if found[1]:
+            yield body[start:line_start]
+        if is_last:
             return
-        start = found.end()
+        start = end
     raise BadForm("the closing boundary is missing" if start is not None else "the boundary isn't in the body")
+
+
+def _delimiters(body: bytes, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield each delimiter line: where the line end before it begins, where it ends, whether it closes the form.
+
+    The pattern starts with the literal boundary: asking it for the line end too made a 1 MB body take 36 ms, not 1.
+    """
+    for found in re.finditer(re.escape(b"--" + boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)", body):
+        at = found.start()
+        if at == 0 or body[at - 1 : at] == b"\n":
+            before = 2 if body[at - 2 : at] == b"\r\n" else 1
+            yield max(at - before, 0), found.end(), found[1] is not None
 
 
 def _read_part(raw: bytes) -> Part:

@@ -85,6 +85,8 @@ def check_place(config: ServeConfig) -> None:
         raise ConfigError("serve", ["--with-parent watches stdin, which must be a pipe from the parent"])
     if not is_loopback(config.host) and not config.app.keys:
         raise ConfigError("serve", [f"--host {config.host} can be reached by others; set a key (--key-env) first"])
+    if not is_loopback(config.host) and config.app.faults:
+        raise ConfigError("serve", [f"--host {config.host} can be reached by others, and --faults is for tests alone"])
 
 
 def is_loopback(host: str) -> bool:

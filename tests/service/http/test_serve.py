@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from pipeline.errors import ConfigError, ManifestError, ServiceError
 from pipeline.service.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
+from pipeline.service.limits import ApiKey
 from pipeline.service.serve import ServeConfig, serve
 
 CHILD = """
@@ -27,6 +29,7 @@ import anyio
 from pipeline.errors import ConfigError
 from pipeline.service.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
+from pipeline.service.limits import ApiKey
 from pipeline.service.serve import ServeConfig, serve
 config = ServeConfig(catalogue=CatalogueConfig(path=Path(sys.argv[1])), index_dir=Path(sys.argv[2]),
                      app=AppConfig(faults=True), with_parent=True, access_log=True)
@@ -113,6 +116,13 @@ async def test_other_addresses_need_a_key(catalogue: Path, tmp_path: Path) -> No
     """Nothing is opened to other machines without a key."""
     with pytest.raises(ConfigError, match="set a key"):
         await serve(_config(catalogue, tmp_path, host="0.0.0.0"))
+
+
+async def test_faults_stay_on_this_machine(catalogue: Path, tmp_path: Path) -> None:
+    """What tests may ask for, others may not, whatever key they have."""
+    app = AppConfig(keys=(ApiKey(secret=SecretStr("k")),), faults=True)
+    with pytest.raises(ConfigError, match="tests alone"):
+        await serve(_config(catalogue, tmp_path, host="0.0.0.0", app=app))
 
 
 async def test_a_taken_port_is_said(catalogue: Path, tmp_path: Path) -> None:
