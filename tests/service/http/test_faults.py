@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from http.client import IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.service.app import JOURNAL
 from pipeline.service.faults import BOMB_BYTES
+from pipeline.service.journal import Seen
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import PaperEngine, Served
@@ -78,6 +82,24 @@ def test_a_connection_that_is_reset(served: Served) -> None:
     with pytest.raises((ConnectionResetError, RemoteDisconnected)):
         served.send("GET", TARGET)
     assert served.send("GET", TARGET).status == 200
+
+
+def test_an_answer_that_never_comes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gives up first; the service then lets go of the request and writes it down as 499."""
+    noted, journal = threading.Event(), served.app[JOURNAL]
+    note = journal.note
+
+    def tell(seen: Seen) -> None:
+        note(seen)
+        noted.set()
+
+    monkeypatch.setattr(journal, "note", tell)
+    served.fail({"kind": "hang"})
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n" % TARGET.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+    assert noted.wait(20)
+    assert [(seen.status, seen.fault) for seen in served.seen] == [(499, "hang")]
 
 
 def test_a_small_body_that_unpacks_to_very_much(served: Served) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.service.limits import Allowance, Doorman, MonthlyQuota, Window, Workload
+from pipeline.service.lookup import Uploads
 from pipeline.service.markets import MARKETS, combine, fit_market, read_languages
 from pipeline.service.refusals import Refused
 
@@ -94,4 +95,13 @@ def test_a_listed_market_is_itself(market: str) -> None:
 
 def test_languages_in_order_of_preference() -> None:
     """Quality values order them; malformed ones and the asterisk name none."""
-    assert read_languages("de;q=0.5, en-GB, fr;q=0.9, *, b@d, it;q=x.y") == ["en", "fr", "de"]
+    assert read_languages("de;q=0.5, en-GB, fr;q=0.9, *, b@d, it;q=0.0.1") == ["en", "fr", "de", "it"]
+
+
+def test_uploads_are_remembered_within_bounds() -> None:
+    """The oldest pictures go first; one that is asked about anew is young again."""
+    uploads = Uploads(most_bytes=30)
+    first, second = uploads.remember(b"a" * 10), uploads.remember(b"b" * 10)
+    assert uploads.remember(b"a" * 10) == first
+    third = uploads.remember(b"c" * 15)
+    assert (uploads.get(first), uploads.get(second), uploads.get(third)) == (b"a" * 10, None, b"c" * 15)

@@ -97,6 +97,12 @@ def test_a_broken_form_is_refused_with_the_reason(body: bytes, reason: str) -> N
         read_parts(body, b"b")
 
 
+def test_a_boundary_counts_at_the_start_of_a_line_only() -> None:
+    """The same characters within a line, or at the start of a longer word, are data."""
+    data = b"x--b\r\n--bc\r\n--b is not all of this line"
+    assert read_parts(b"--b\r\nA: b\r\n\r\n" + data + b"\r\n--b--\r\n", b"b")[0].data == data
+
+
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=4), st.sampled_from([b"b", b"a b/c", b"--x-?(y)+"]))
 def test_any_bytes_come_back_as_they_were(payloads: list[bytes], boundary: bytes) -> None:
     """Whatever bytes the parts hold, they are read unchanged."""

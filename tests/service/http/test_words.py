@@ -89,7 +89,7 @@ def test_the_image_of_an_id_comes_first(shelf: WordIndex) -> None:
     [
         ("000000", "Black"), ("FFFFFF", "White"), ("808080", "Gray"), ("1E40AF", "Blue"), ("B91C1C", "Red"),
         ("15803D", "Green"), ("FACC15", "Yellow"), ("F97316", "Orange"), ("6F4E37", "Brown"), ("008080", "Teal"),
-        ("7E22CE", "Purple"), ("EC4899", "Pink"), ("FFB6C1", "Pink"), ("00004B", "Blue"),
+        ("7E22CE", "Purple"), ("EC4899", "Pink"), ("FFB6C1", "Pink"), ("00004B", "Blue"), ("2A0505", "Black"),
     ],
 )  # fmt: skip
 def test_colours_go_by_the_names_of_the_filter(code: str, name: str) -> None:
