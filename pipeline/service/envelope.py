@@ -25,14 +25,13 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT = 60.0
 log = logging.getLogger("pipeline.service")
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Endpoint = Callable[["Call"], Awaitable[Json]]
+
 
 def new_id() -> str:
     """Return a fresh trace or client id in the protocol's shape: 32 upper-case hex digits."""
     return uuid4().hex.upper()
-
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Endpoint = Callable[["Call"], Awaitable[Json]]
 
 
 @dataclass(slots=True, kw_only=True)
