@@ -72,12 +72,12 @@ class Fetcher:
             retry,
             pacer=pacer,
             counters=self.counters,
-            paused=lambda: current_time() < self._paused_until,
+            paused_until=lambda: self._paused_until,
         )
         self._refused = 0  # pauses for refusals since the last success
         self._faults = 0  # faults since the last success
-        self._success_at = float("-inf")  # when the last one was sent
-        self._paused_from = self._paused_until = float("-inf")
+        self._success_at = 0.0  # when the last one was sent
+        self._paused_from = self._paused_until = 0.0
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -119,12 +119,12 @@ class Fetcher:
                     return Try(answer=answer, outcome=outcome, own_wait=own_wait)
 
     async def _send(self, call: _Call, permit: Permit) -> tuple[Answer, Outcome]:
-        started, asked_at = current_time(), time.time()
+        asked_at = time.time()
         answer = await self._transport.send(call.request, permit)
         self._count(call, permit)
         if isinstance(answer, Problem):
             return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=asked_at), answer
-        self._concurrency.answered(current_time() - started)
+        self._concurrency.answered(answer.ms / 1000)
         self.counters.answers += 1
         return answer, self._provider.read(call.request, answer)
 

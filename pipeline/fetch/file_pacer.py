@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager, contextmanager
 from os import O_CREAT, O_RDWR, close, ftruncate
 from os import open as open_fd
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 import anyio
 from anyio import current_time
@@ -38,37 +39,43 @@ class FilePacer:
 
     async def take(self) -> Permit | float:
         """See Pacer."""
-        async with self._lock():
+        with await self._locked():
             return self._pace.take(current_time())
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
-        async with self._lock():
+        with await self._locked():
             self._pace.settle(permit, current_time() if sent else None)
 
     async def pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer."""
-        async with self._lock():
+        with await self._locked():
             self._pace.pause(current_time(), seconds, refused)
 
     async def forget_if_rebooted(self) -> None:
         """Start afresh where the stored times come from before a restart of the machine, whose clock is new."""
-        async with self._lock():
+        with await self._locked():
             cells, epoch = self._pace.cells, time.time() - current_time()
             if abs(cells[_EPOCH] - epoch) > REBOOTED:
                 cells.cast("B")[:] = bytes(cells.nbytes)
             cells[_EPOCH] = epoch
 
-    @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[None]:
-        await self._acquire()
-        try:
-            yield
-        finally:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+    def __enter__(self) -> None:
+        """Enter with the lock held; see _locked()."""
 
-    async def _acquire(self) -> None:
-        """Take the file's lock: others hold it for microseconds, unless one was stopped in the middle."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    async def _locked(self) -> Self:
+        """Take the file's lock, to be let go of by `with`."""
+        if not self._try_lock():
+            await self._wait_for_lock()
+        return self
+
+    async def _wait_for_lock(self) -> None:
+        """Poll: others hold the lock for microseconds, unless one was stopped in the middle."""
         give_up = current_time() + LOCK_TIMEOUT
         while not self._try_lock():
             if current_time() > give_up:

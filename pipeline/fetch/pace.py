@@ -124,8 +124,9 @@ class Pace:
 
     def _window(self, now: float, limit: float) -> float:
         """Return the seconds in which `limit` sends may leave; below one a second the window is longer instead."""
-        decay: float = 0.5 ** (max(0.0, now - self.extra_guard_at) / GUARD_HALF_LIFE)
-        guard = self.limits.guard + self.extra_guard * decay
+        guard = self.limits.guard
+        if extra := self.extra_guard:
+            guard += extra * 0.5 ** (max(0.0, now - self.extra_guard_at) / GUARD_HALF_LIFE)
         return (1 + guard) / min(1.0, limit or 1.0)
 
     def _correct(self, now: float, load: int) -> None:

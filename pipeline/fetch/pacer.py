@@ -56,7 +56,7 @@ class Gate:
     def __init__(self, pacer: Pacer, concurrency: Concurrency) -> None:
         self._pacer = pacer
         self._concurrency = concurrency
-        self._head = anyio.Lock()
+        self._head = anyio.Lock(fast_acquire=True)
         self._in_flight = 0
         self._asleep = 0
         self._closing = anyio.Event()

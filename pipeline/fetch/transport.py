@@ -74,7 +74,7 @@ class Transport:
         *,
         pacer: Pacer,
         counters: FetchCounters,
-        paused: Callable[[], bool],
+        paused_until: Callable[[], float],
     ) -> None:
         self._endpoint = endpoint
         self._key_header = key_header
@@ -84,7 +84,7 @@ class Transport:
         )
         self._pacer = pacer
         self._counters = counters
-        self._paused = paused
+        self._paused_until = paused_until
         self._conversation: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -153,7 +153,7 @@ class Transport:
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
         permit, has_body = context.trace_request_ctx
-        if self._paused():
+        if (until := self._paused_until()) and current_time() < until:
             raise WithheldError
         if not has_body:
             await self._leaves(permit)
@@ -169,7 +169,7 @@ class Transport:
         if permit.sent_at is None:
             await self._pacer.settle(permit, sent=True)
             self._counters.calls += 1
-            self._counters.sent_while_paused += self._paused()
+            self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._paused_until()
 
 
 def _payload(body: bytes) -> bytes | BytesIO | None:

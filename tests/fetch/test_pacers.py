@@ -127,9 +127,8 @@ async def test_a_process_that_hangs_with_the_lock_is_named(tmp_path: Path, monke
     """No wait without an end: after some seconds the run stops and names the file."""
     monkeypatch.setattr(file_pacer_module, "LOCK_TIMEOUT", 0.05)
     async with file_pacer(tmp_path / "pace", FAST) as one, file_pacer(tmp_path / "pace", FAST) as other:
-        async with other._lock():
-            with pytest.raises(OutputError, match=r"pace has been locked"):
-                await one.take()
+        with await other._locked(), pytest.raises(OutputError, match=r"pace has been locked"):
+            await one.take()
         assert isinstance(await one.take(), Permit)
 
 

@@ -1,0 +1,157 @@
+"""`make bench-fetch`: fetch beside its peers, against the same strict service, in one run.
+
+Prints a table and the bar's lines; writes every run to out/bench/fetch.json. `--runs N` (3), `--only WORD` picks
+scenarios whose name holds the word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+OUT = HERE.parents[1] / "out" / "bench" / "fetch.json"
+PEERS = ("ours", "handwritten", "scrapy")
+JITTER = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """A service, who asks it (`processes` of each at once), and for how many rows."""
+
+    name: str
+    qps: int
+    rows: int
+    server: dict[str, Any] = field(default_factory=dict)
+    clients: tuple[str, ...] = PEERS
+    processes: int = 1
+
+
+SCENARIOS = (
+    Scenario(name="window 3/s", qps=3, rows=36, server={"jitter": JITTER}),
+    Scenario(name="window 50/s", qps=50, rows=350, server={"jitter": JITTER}),
+    Scenario(name="window 250/s", qps=250, rows=1750, server={"jitter": JITTER}),
+    Scenario(name="window 1000/s", qps=1000, rows=5000, server={"latency": 0.005}),
+    Scenario(name="bucket 50/s", qps=50, rows=250, server={"rule": "bucket"}, clients=("ours", "handwritten")),
+    Scenario(name="outage 3 s at 50/s", qps=50, rows=300, server={"outage_after": 2.0, "outage": 3.0}),
+    Scenario(
+        name="penalty at 50/s", qps=50, rows=300, clients=("ours",),
+        server={"outage_after": 2.0, "outage": 3.0, "penalty": True},
+    ),
+    Scenario(name="four processes 250/s", qps=250, rows=400, processes=4, clients=("ours",), server={"jitter": JITTER}),
+    Scenario(name="cpu floor", qps=0, rows=3000, server={"latency": 0.0}, clients=("plain", "ours")),
+)  # fmt: skip
+
+
+@contextmanager
+def serving(settings: dict[str, Any], books: dict[str, Any]) -> Iterator[str]:
+    """Run the strict service; fill `books` with what it saw, when it has ended."""
+    command = [sys.executable, str(HERE / "fetch_server.py"), json.dumps(settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        server.send_signal(signal.SIGTERM)
+        books.update(json.loads(server.stdout.read()))
+
+
+def run_once(scenario: Scenario, client: str) -> dict[str, float]:
+    """Run one client of a scenario once; return its figures."""
+    books: dict[str, Any] = {}
+    # Without a rate our client still names one to no one: 0 stands for none on both sides.
+    with serving({"qps": scenario.qps, **scenario.server}, books) as endpoint, tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(HERE / "fetch_clients.py"), client, endpoint, str(scenario.qps)]
+        command += [str(scenario.rows), folder]
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+        running = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+            for _ in range(scenario.processes)
+        ]
+        reports = [json.loads(process.communicate(timeout=180)[0]) for process in running]
+    return figures(scenario, books, reports)
+
+
+def figures(scenario: Scenario, books: dict[str, Any], reports: list[dict[str, float]]) -> dict[str, float]:
+    """Compute one run's figures from the service's books and the clients' reports."""
+    accepted, refused = sorted(books["accepted"]), sorted(books["refused"])
+    begin, end = books["outage"]
+    open_time = accepted[-1] - accepted[0] - (end - begin)
+    return {
+        "attained": (len(accepted) - 1) / open_time / scenario.qps if scenario.qps else 0.0,
+        "answered": sum(report["answered"] for report in reports) / scenario.rows / scenario.processes,
+        "refused": len(refused),
+        "most in 1 s": most_in_a_second(sorted(accepted + refused)),
+        "into closed": sum(begin <= at < end for at in refused),
+        "in flight then": books["in_flight"] + 1 if end else 0,
+        "refused later": sum(at >= end for at in refused) if end else 0,
+        "resumed after": min((at - end for at in accepted if at >= end), default=0.0) if end else 0.0,
+        "rate": (len(accepted) - 1) / (accepted[-1] - accepted[0]),
+        "cpu ms": sum(report["cpu"] for report in reports) * 1000 / max(1, sum(r["answered"] for r in reports)),
+        "peak MB": max(report["peak_mb"] for report in reports),
+    }
+
+
+def most_in_a_second(stamps: list[float]) -> int:
+    """Return the most stamps in any window of a second."""
+    inside: deque[float] = deque()
+    most = 0
+    for stamp in stamps:
+        inside.append(stamp)
+        while inside[0] <= stamp - 1.0:
+            inside.popleft()
+        most = max(most, len(inside))
+    return most
+
+
+def show(results: dict[str, dict[str, list[dict[str, float]]]], console: Console) -> None:
+    """Print the median of each figure."""
+    names = list(next(iter(next(iter(results.values())).values()))[0])
+    table = Table("scenario", "client", *names, title="medians; refused and most in 1 s: the worst run")
+    for scenario, clients in results.items():
+        for client, runs in clients.items():
+            worst = {"refused", "most in 1 s", "into closed", "refused later"}
+            cells = [(max if name in worst else median)(run[name] for run in runs) for name in names]
+            table.add_row(scenario, client, *(f"{cell:.3f}".rstrip("0").rstrip(".") for cell in cells))
+    console.print(table)
+
+
+def main() -> None:
+    """Run, print, write."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--runs", type=int, default=3)
+    arguments.add_argument("--only", default="")
+    options = arguments.parse_args()
+    console = Console(width=200)
+    results: dict[str, dict[str, list[dict[str, float]]]] = {}
+    started = time.monotonic()
+    for scenario in SCENARIOS:
+        if options.only in scenario.name:
+            runs: dict[str, list[dict[str, float]]] = {client: [] for client in scenario.clients}
+            for _ in range(options.runs):
+                for client in scenario.clients:
+                    runs[client].append(run_once(scenario, client))
+            results[scenario.name] = runs
+            console.print(f"{time.monotonic() - started:4.0f} s  {scenario.name}")
+    show(results, console)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "results": results}, indent=1))
+    console.print(f"every run: {OUT.relative_to(HERE.parents[1])}")
+
+
+if __name__ == "__main__":
+    main()
