@@ -111,7 +111,7 @@ def _add_controls(app: web.Application) -> None:
         return json_response({"coming": app[FAULTS].coming})
 
     async def seen(request: web.Request) -> web.Response:
-        return json_response(app[JOURNAL].seen)
+        return json_response(list(app[JOURNAL].seen))
 
     app.router.add_post("/_faults", script)
     app.router.add_get("/_seen", seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -52,8 +53,7 @@ class Journal:
     """Keeps the last `keep` requests, and appends each to `path` as it is answered."""
 
     def __init__(self, path: Path | None = None, *, keep: int = 0) -> None:
-        self.seen: list[Seen] = []
-        self._keep = keep
+        self.seen: deque[Seen] = deque(maxlen=keep)
         self._path = path
         self._file: BinaryIO | None = None
 
@@ -73,8 +73,7 @@ class Journal:
 
     def note(self, seen: Seen) -> None:
         """Write down one request."""
-        if self._keep:
-            self.seen = [*self.seen, seen][-self._keep :]
+        self.seen.append(seen)
         if self._file is not None:
             self._file.write(orjson.dumps(seen) + b"\n")
 

@@ -177,7 +177,7 @@ class Served:
     @property
     def seen(self) -> list[Seen]:
         """Return what has arrived so far."""
-        return self.app[JOURNAL].seen
+        return list(self.app[JOURNAL].seen)
 
     def fail(self, *faults: dict[str, object]) -> None:
         """Write the script of faults."""
