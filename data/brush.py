@@ -49,16 +49,16 @@ def cast_shadow(canvas: Image.Image, box: tuple[float, float, float, float], str
 
 def paint(canvas: Image.Image, mask: Image.Image, fill: Color | Image.Image, *, roundness: float = 0.0) -> None:
     """Paint a shape; a round one is lit from the left and falls into shade on the right."""
-    canvas.paste(fill, mask=mask)
     box = mask.getbbox()
-    if roundness and box:
-        width, height = box[2] - box[0], box[3] - box[1]
+    if box is None:
+        return
+    shape = mask.crop(box)
+    canvas.paste(fill.crop(box) if isinstance(fill, Image.Image) else fill, box, shape)
+    if roundness:
         for color, light in (("#0d1117", _shade), ("#ffffff", _gleam)):
-            curve = Image.new("L", (width, 1))
-            curve.putdata([round(255 * roundness * light(x / width)) for x in range(width)])
-            layer = Image.new("L", canvas.size)
-            layer.paste(curve.resize((width, height)), box[:2])
-            canvas.paste(color, mask=ImageChops.multiply(layer, mask))
+            curve = Image.new("L", (shape.width, 1))
+            curve.putdata([round(255 * roundness * light(x / shape.width)) for x in range(shape.width)])
+            canvas.paste(color, box, ImageChops.multiply(curve.resize(shape.size), shape))
 
 
 def _shade(x: float) -> float:

@@ -41,6 +41,8 @@ Stamp = tuple[str, int, int]
 # Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
 AHEAD = 8
 COMMIT_EVERY = 32
+# Names the rows without a usable picture, for the user: one JSON object a line.
+SKIPPED = "skipped.jsonl"
 STAGING = f"staging-{ALGORITHM}.db"
 
 
@@ -230,6 +232,9 @@ def _replace(index_dir: Path, folder: Path, version: str) -> Index:
         os.fsync(stream.fileno())
     pointer.replace(index_dir / CURRENT)
     index = Index(target)
+    with (index_dir / SKIPPED).open("wb") as stream:
+        for row in index.skipped_rows():
+            stream.write(orjson.dumps(row) + b"\n")
     for old in index_dir.glob("generation-*"):
         if old != target:
             shutil.rmtree(old)

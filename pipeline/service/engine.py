@@ -117,7 +117,7 @@ def on_site(item: Item, site: str | None) -> bool:
     """Tell whether a row's page is on a site: its host, or a host below it; "www." makes no difference."""
     if not site:
         return True
-    wanted = (host_of(f"//{site}") or host_of(site) or "").removeprefix("www.")
+    wanted = (host_of(site if "//" in site else f"//{site}") or "").removeprefix("www.")
     host = (item.site or "").removeprefix("www.")
     return bool(wanted) and (host == wanted or host.endswith(f".{wanted}"))
 

@@ -76,6 +76,11 @@ class Index:
         """How many rows have no picture that can be read, or a taken id."""
         return int(self._read("SELECT count(*) FROM skipped", ())[0][0])
 
+    def skipped_rows(self) -> Iterator[dict[str, object]]:
+        """Yield line, id, image and reason of each row without a usable picture, or with a taken id."""
+        for line, key, image, reason in self._db.execute("SELECT line, id, image, reason FROM skipped ORDER BY line"):
+            yield {"line": line, "id": key, "image": image, "reason": reason}
+
     def close(self) -> None:
         """Close the database; the arrays go with the object."""
         self._db.close()

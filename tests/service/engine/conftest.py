@@ -1,0 +1,20 @@
+"""The sample catalogue, indexed once for all tests of the engine."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.service.engine import open_engine
+from pipeline.service.findings import CatalogueConfig, Engine, Item
+
+SAMPLE = Path(__file__).resolve().parents[3] / "data" / "catalogue.csv"
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return open_engine(CatalogueConfig(path=SAMPLE), tmp_path_factory.mktemp("sample-index"))
+
+
+@pytest.fixture(scope="session")
+def rows(sample: Engine) -> dict[str, Item]:
+    return {item.id: item for item in sample.items()}

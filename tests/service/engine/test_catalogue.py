@@ -1,0 +1,144 @@
+"""Reading catalogues: every format, honest columns, no way out of the root."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from pipeline.errors import ManifestError
+from pipeline.service.catalogue import read_entries
+from pipeline.service.findings import CatalogueConfig, Rating, RecipeFacts
+from pipeline.service.items import host_of, item_of, read_number, split_tags
+from tests.service.engine.drawing import fill
+
+ROWS = [
+    {"id": "a", "image": "one.png", "title": "One, or ein\u00adzig"},
+    {"id": "b", "image": "two.png", "title": "Zwei"},
+]
+TABLE = 'id{0}image{0}title\na{0}one.png{0}"One, or ein\u00adzig"\nb{0}two.png{0}Zwei\n'
+TEXTS = {
+    ".csv": TABLE.format(","),
+    ".tsv": TABLE.format("\t"),
+    ".jsonl": "".join(json.dumps(row) + "\n\n" for row in ROWS),
+}
+
+
+def zst(data: bytes) -> bytes:
+    half = len(data) // 2
+    packer = zstandard.ZstdCompressor()
+    return packer.compress(data[:half]) + packer.compress(data[half:])
+
+
+@pytest.mark.parametrize("suffix", TEXTS)
+@pytest.mark.parametrize(
+    ("ending", "pack"), [("", bytes), (".gz", gzip.compress), (".zst", zst)], ids=["plain", "gz", "zst in two frames"]
+)
+def test_every_table_format_reads_alike(
+    tmp_path: Path, suffix: str, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """csv, tsv and jsonl, plain or compressed, with a byte order mark, give the same rows."""
+    path = tmp_path / f"list{suffix}{ending}"
+    path.write_bytes(pack(b"\xef\xbb\xbf" + TEXTS[suffix].encode()))
+    entries = list(read_entries(CatalogueConfig(path=path)))
+    assert [dict(entry.fields) for entry in entries] == ROWS
+    assert [entry.file for entry in entries] == [tmp_path / "one.png", tmp_path / "two.png"]
+
+
+def test_a_text_file_lists_paths_and_urls(tmp_path: Path) -> None:
+    """A line of a .txt is a picture; a URL is kept as where it lies, and no file is opened for it."""
+    (tmp_path / "list.txt").write_text("one.png\n\nhttps://example.com/two.jpg\ntoken:abc\n")
+    one, two, three = read_entries(CatalogueConfig(path=tmp_path / "list.txt"))
+    assert (one.line, two.line, three.line) == (1, 3, 4)
+    assert (two.file, two.fields["content_url"], two.problem) == (None, "https://example.com/two.jpg", None)
+    assert (three.file, three.problem) == (None, None)
+
+
+def test_a_folder_is_read_by_content(tmp_path: Path) -> None:
+    """Pictures of a folder and its subfolders are rows in a stable order, whatever they are called; others are not."""
+    fill(tmp_path / "sub", 1)
+    (tmp_path / "z.dat").write_bytes((tmp_path / "sub" / "000.png").read_bytes())
+    (tmp_path / "readme.png").write_text("no picture")
+    (tmp_path / ".hidden.png").write_bytes((tmp_path / "z.dat").read_bytes())
+    assert [entry.fields["id"] for entry in read_entries(CatalogueConfig(path=tmp_path))] == ["z.dat", "sub/000.png"]
+
+
+def test_columns_can_have_other_names(tmp_path: Path) -> None:
+    """The mapping says which column holds a field."""
+    (tmp_path / "list.csv").write_text("sku,photo,name\n7,a.png,Seven\n")
+    config = CatalogueConfig(path=tmp_path / "list.csv", columns={"id": "sku", "image": "photo", "title": "name"})
+    (entry,) = read_entries(config)
+    assert dict(entry.fields) == {"id": "7", "image": "a.png", "title": "Seven"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns", "says"),
+    [
+        pytest.param("a.csv", "id,photo\n1,a\n", {}, "no column 'image'", id="no image column"),
+        pytest.param("a.csv", "id,image\n1,a\n", {"title": "name"}, "no column 'name'", id="mapped column missing"),
+        pytest.param(
+            "a.csv", "id,image\n1,a\n", {"tytle": "id"}, "unknown catalogue field 'tytle'", id="unknown field"
+        ),
+        pytest.param("a.xls", "", {}, "unknown kind of catalogue", id="unknown kind"),
+        pytest.param("a.csv.gz", "not gzip", {}, "can't be read", id="not compressed"),
+    ],
+)
+def test_an_unreadable_catalogue_is_one_error(
+    tmp_path: Path, name: str, text: str, columns: dict[str, str], says: str
+) -> None:
+    """What can't be a catalogue is refused at once, by name."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ManifestError, match=says):
+        list(read_entries(CatalogueConfig(path=tmp_path / name, columns=columns)))
+
+
+def test_a_missing_catalogue_is_one_error(tmp_path: Path) -> None:
+    """A path that is not there is refused, as a file and as a folder."""
+    with pytest.raises(ManifestError, match=r"none\.csv"):
+        list(read_entries(CatalogueConfig(path=tmp_path / "none.csv")))
+    with pytest.raises(ManifestError, match="no such folder"):
+        list(read_entries(CatalogueConfig(path=tmp_path / "none", format="folder")))
+
+
+def test_no_path_leads_out_of_the_root(tmp_path: Path) -> None:
+    """Parent folders, absolute paths and symlinks that leave the root are named and not opened."""
+    (tmp_path / "root").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"x")
+    (tmp_path / "root" / "link.png").symlink_to(tmp_path / "secret.png")
+    (tmp_path / "root" / "list.txt").write_text(f"../secret.png\n{tmp_path}/secret.png\nlink.png\nfine.png\n")
+    entries = list(read_entries(CatalogueConfig(path=tmp_path / "root" / "list.txt")))
+    assert [entry.file is None and entry.problem is not None for entry in entries] == [True, True, True, False]
+
+
+def test_an_item_says_what_its_columns_say() -> None:
+    """Numbers, tags, rating and recipe columns are read; the site is the page's host."""
+    item = item_of(3, {
+        "id": "x", "image": "x.png", "page_url": "https://Shop.Example.com/x", "price": "12.50", "currency": "usd",
+        "rating": "4.5", "reviews": "12", "tags": "a; b|c, a", "cook_time": "PT20M", "creator": "Ada",
+    })  # fmt: skip
+    assert (item.number, item.price, item.currency, item.site) == (3, 12.5, "USD", "shop.example.com")
+    assert (item.rating, item.tags) == (Rating(value=4.5, best=5.0, count=12), ("a", "b", "c"))
+    assert item.recipe == RecipeFacts(creator="Ada", cook_time="PT20M")
+
+
+def test_nothing_is_invented_for_empty_columns() -> None:
+    """A bare row has no price, rating, recipe or site."""
+    item = item_of(0, {"id": "x", "image": "x.png"})
+    assert (item.price, item.rating, item.recipe, item.site, item.tags) == (None, None, None, None, ())
+
+
+@pytest.mark.parametrize("text", ["", "free", "-3", "nan", "inf", "1,299.00", "$5"])
+def test_what_is_no_plain_number_is_no_price(text: str) -> None:
+    """A price that has to be guessed at is left out."""
+    assert read_number(text) is None
+
+
+def test_odd_urls_have_no_host() -> None:
+    """A URL that can't be parsed has no host, and does no harm."""
+    assert host_of("http://[broken") is None
+    assert host_of(None) is None
+    assert split_tags(" ; ,|") == ()
