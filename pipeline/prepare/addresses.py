@@ -33,7 +33,9 @@ def is_public(address: str) -> bool:
 
 
 def _is_global(ip: IPv4Address | IPv6Address) -> bool:
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
+    if ip.is_multicast or ip.is_reserved or ip.is_unspecified:
+        return False
+    return ip.is_global and not (isinstance(ip, IPv6Address) and ip.is_site_local)
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | None:

@@ -15,7 +15,8 @@ _OTHERS = {
     b"PK\3\4": "a zip archive",
     b"\x1aE\xdf\xa3": "a video",
 }
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis")
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _HEAD = 1024  # bytes looked at to tell text apart
 
 
@@ -23,17 +24,22 @@ def looks_like_picture(data: bytes) -> bool:
     """Tell whether `data` starts as one of the formats that are read: JPEG, PNG, GIF, WebP, AVIF, TIFF, BMP."""
     if data[:4] == b"RIFF":
         return data[8:12] == b"WEBP"
-    return data.startswith(_PICTURES) or (data[4:8] == b"ftyp" and data[8:12] not in _HEIF_BRANDS)
+    return data.startswith(_PICTURES) or any(brand in _brands(data) for brand in _AVIF_BRANDS)
 
 
 def what_else(data: bytes) -> tuple[str, str]:
     """Name the code and the thing that `data` is where it is no picture that is read."""
-    if data[4:8] == b"ftyp":
-        return "unsupported-format", "a HEIF picture" if data[8:12] in _HEIF_BRANDS else "a video"
+    if brands := _brands(data):
+        return "unsupported-format", "a HEIF picture" if any(brand in brands for brand in _HEIF_BRANDS) else "a video"
     for magic, name in _OTHERS.items():
         if data.startswith(magic):
             return "unsupported-format", name
     return _text_kind(data[:_HEAD].lstrip(b"\xef\xbb\xbf \t\r\n").lower())
+
+
+def _brands(data: bytes) -> bytes:
+    """Return the brands that a file of the MPEG family names, empty for any other file."""
+    return data[8:64] if data[4:8] == b"ftyp" else b""
 
 
 def _text_kind(head: bytes) -> tuple[str, str]:

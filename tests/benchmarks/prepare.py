@@ -362,7 +362,7 @@ def others(folder: Path, files: list[Picture]) -> dict[str, float]:
         for mode in ("RGB", "L")
         for method in ("ours", "naive q95", "pyvips")
     }
-    more |= search_cost([p for p in files if p.jpeg and p.plain][:12])
+    more |= search_cost([p for p in files if p.jpeg and p.plain and p.megapixels > 1 and p.side < 20_000])
     large = [p for p in files if GROUPS["baseline JPEG >= 9 MP"](p)]
     as_it_comes("ours")
     more["two workers"] = two_workers(large)

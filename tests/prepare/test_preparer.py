@@ -1,0 +1,188 @@
+"""The async edge: threads, processes, memory, cancellation."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline.config import PrepareConfig
+from pipeline.errors import PrepareError, SourceError
+from pipeline.prepare import preparer as module
+from pipeline.prepare.budget import Budget
+from pipeline.prepare.fit import fit
+from pipeline.prepare.preparer import Preparer
+from pipeline.prepare.rules import FitRules
+from pipeline.providers.base import Limits
+from pipeline.records import Form, Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
+from tests.prepare.pictures import scene, stored
+
+
+def limits(*forms: Form) -> Limits:
+    return Limits(max_bytes=100_000, max_side_px=300, forms=frozenset(forms or ("bytes",)))
+
+
+def row(image: Image) -> Row:
+    return Row(id="1", image=image, ordinal=0, line=1)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Row:
+    path = tmp_path / "large.jpg"
+    path.write_bytes(stored(scene(900, 600), "JPEG"))
+    return row(LocalFile(path=path, name="large.jpg"))
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["threads", "processes"])
+async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
+    """A local picture comes back within the limits, from a thread or from a process."""
+    async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
+        prepared = await preparer.prepare(large)
+    assert prepared is not None
+    assert (prepared.width, prepared.height, prepared.action) == (300, 200, "encoded")
+
+
+@pytest.mark.parametrize("image", [InsightsToken(token="t"), RemoteUrl(url="http://127.0.0.1:1/a.jpg")])
+async def test_token_and_url_go_as_they_are(image: Image) -> None:
+    """Nothing is fetched where the service takes the token or the URL itself."""
+    async with Preparer(PrepareConfig(), limits("url", "bytes")) as preparer:
+        assert await preparer.prepare(row(image)) is None
+
+
+async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
+    """The same URL has to be downloaded otherwise, and the guards stand."""
+    async with Preparer(PrepareConfig(), limits("bytes")) as preparer:
+        with pytest.raises(SourceError) as caught:
+            await preparer.prepare(row(RemoteUrl(url="http://127.0.0.1:1/a.jpg")))
+    assert caught.value.code == "refused-address"
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["threads", "processes"])
+async def test_refusal_keeps_its_code_and_sentence(tmp_path: Path, *, isolate: bool) -> None:
+    """A picture that can't be sent raises the same PrepareError from a thread and from a process."""
+    (tmp_path / "a.jpg").write_bytes(b"<html>")
+    async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
+        with pytest.raises(PrepareError, match="web page") as caught:
+            await preparer.prepare(row(LocalFile(path=tmp_path / "a.jpg", name="a.jpg")))
+    assert caught.value.code == "not-a-picture"
+
+
+def die(data: bytes, rules: FitRules) -> Prepared:
+    """Die as a decoder does that the kernel kills, but for the marked picture."""
+    if data.endswith(b"deadly"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fit(data, rules)
+
+
+async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process killed over one picture costs that row, by name; the pool goes on with the others."""
+    monkeypatch.setattr(module, "glance", die)
+    deadly = tmp_path / "deadly.jpg"
+    deadly.write_bytes(stored(scene(900, 600), "JPEG") + b"deadly")
+    async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
+        for _ in range(2):
+            with pytest.raises(PrepareError) as caught:
+                await preparer.prepare(row(LocalFile(path=deadly, name="deadly.jpg")))
+            assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
+            assert await preparer.prepare(large) is not None
+
+
+class Watched:
+    """Stands in for fit(): notes how many run at once, and on which threads, until released."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.threads: set[int] = set()
+        self.lock = threading.Lock()
+        self.started = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, data: bytes, rules: FitRules) -> Prepared:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.threads.add(threading.get_ident())
+        self.started.set()
+        assert self.released.wait(30)
+        with self.lock:
+            self.running -= 1
+        return fit(data, rules)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    stand_in = Watched()
+    monkeypatch.setattr(module, "fit", stand_in)
+    return stand_in
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 - the condition turns true on a thread that knows no anyio
+            await anyio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("workers", "share", "most"), [(3, 1, 1), (3, 2, 2), (2, 9, 2)])
+async def test_memory_and_workers_bound_what_runs_at_once(
+    large: Row, watched: Watched, monkeypatch: pytest.MonkeyPatch, workers: int, share: int, most: int
+) -> None:
+    """As many decode at once as the budget of bytes holds, and never more than there are workers."""
+    monkeypatch.setattr(module, "glance", lambda data, rules: 1_000_000)
+    config = PrepareConfig(workers=workers, max_decode_bytes=share * 1_000_000)
+    async with Preparer(config, limits()) as preparer, anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(preparer.prepare, large)
+        await until(lambda: watched.running == most)
+        watched.released.set()
+    assert watched.most == most
+    assert threading.get_ident() not in watched.threads
+
+
+async def test_cancelled_row_gives_back_what_it_held(large: Row, watched: Watched) -> None:
+    """A cancelled prepare() returns its memory and its worker, and the next row goes through."""
+    async with Preparer(PrepareConfig(workers=1, max_decode_bytes=5_000_000), limits()) as preparer:
+        async with anyio.create_task_group() as group:
+            group.start_soon(preparer.prepare, large)
+            group.start_soon(preparer.prepare, large)
+            await until(watched.started.is_set)
+            group.cancel_scope.cancel()
+            watched.released.set()
+        with anyio.fail_after(20):
+            assert await preparer.prepare(large) is not None
+
+
+async def test_large_picture_is_not_overtaken_for_ever() -> None:
+    """Whoever asks for much waits until it is free, and those who ask later wait behind."""
+    budget = Budget(10)
+    order: list[str] = []
+    held = anyio.Event()
+
+    async def take(name: str, amount: int) -> None:
+        async with budget.take(amount):
+            order.append(name)
+
+    async with anyio.create_task_group() as group, budget.take(5):
+        group.start_soon(take, "large", 10)
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(take, "small", 1)
+        await anyio.wait_all_tasks_blocked()
+        assert order == []
+        held.set()
+    assert order == ["large", "small"]
+
+
+async def test_waiter_that_gives_up_takes_nothing() -> None:
+    """A cancelled wait leaves the budget as it was."""
+    budget = Budget(10)
+    async with budget.take(6):
+        with anyio.move_on_after(0.01):
+            async with budget.take(8):
+                raise AssertionError("it can't have fitted")
+    with anyio.fail_after(5):
+        async with budget.take(10):
+            pass
