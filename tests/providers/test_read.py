@@ -210,9 +210,18 @@ def test_accent_color_is_the_pictures_own(read: Read) -> None:
     assert read("knowledge")["accent_color"] == read("knowledge")["image"]["accent_color"] == "#796352"
 
 
+def test_colors_of_the_embedded_service(read: Read) -> None:
+    """The picture's main colours come with their shares; what is no colour is kept as it is."""
+    colors = [{"hex": "F3EFE9", "share": 0.591}, {"hex": "none"}]
+    insights = read({"_type": "ImageKnowledge", "tags": [], "dominantColors": colors})
+    assert insights["dominant_colors"] == [{"hex": "#f3efe9", "share": 0.591}]
+    assert insights["other"] == [{"where": "dominantColors[1].hex", "value": "none"}]
+
+
 def test_says_what_it_could_not_know(read: Read) -> None:
     """What the service can't know, or the question left out, is named and not passed off as nothing found."""
-    assert [item["kind"] for item in read("knowledge", provider="local")["unavailable"]] == ["entities"]
+    told = {"unavailable": [{"kind": "related_searches", "reason": "none were made here"}], "imageTags": {"value": []}}
+    assert read(told, target="/images/details?modules=All")["unavailable"] == told["unavailable"]
     asked = "/images/details?modules=Tags,RelatedSearches"
     assert [item["kind"] for item in read("insights", target=asked)["unavailable"]] == ["related_searches"]
     assert read("insights", target=f"{asked}&q=fox")["unavailable"] == []

@@ -30,7 +30,7 @@ def attribution(source: Json, context: Context, at: At) -> Json:
     """Read one contractual rule: a licence or a link that must be shown with what it governs."""
     found = {"rule": "", **_RULE.read(source, context, at)}
     found["rule"] = found["rule"].removeprefix("ContractualRules/")
-    license_ = found.pop("license", {})
+    license_: Json = found.pop("license", {})
     if "url" in license_ and "url" in found:
         context.keep((at, "url"), found["url"])
     return found | license_

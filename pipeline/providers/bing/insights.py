@@ -9,6 +9,7 @@ from pipeline.providers.bing import entities
 from pipeline.providers.bing.actions import MODULES, add_items
 from pipeline.providers.bing.knowledge import read_tags
 from pipeline.providers.bing.objects import gallery, image, queries_or_one, query
+from pipeline.providers.bing.scalars import color
 from pipeline.providers.bing.shapes import At, Context, Json, Read, Shape, path_text, read_list
 from pipeline.schema import Insights, no_insights
 
@@ -18,10 +19,17 @@ _CAPTION = Shape(
     converted={"relatedSearches": ("related_searches", queries_or_one)},
 )
 _HINT = Shape({"category": ("category", str)})
+# Beyond the documents: what the embedded service adds, in the record's own words.
+_COLOR = Shape({"share": ("share", float)}, scalars={"hex": ("hex", color)})
+_UNAVAILABLE = Shape({"kind": ("kind", str), "reason": ("reason", str)})
 
 
 def _tag(source: Json, context: Context, at: At) -> Json:
     return {"name": "", "sources": [], "actions": [], **_TAG.read(source, context, at), "origin": context.origin}
+
+
+def _unavailable(source: Json, context: Context, at: At) -> Json:
+    return {"kind": "", "reason": "", **_UNAVAILABLE.read(source, context, at)}
 
 
 def _caption(source: Json, context: Context, at: At) -> Json:
@@ -52,6 +60,8 @@ _MODULES = {
 _LISTS = {
     "imageQualityHints": ("hints", _HINT.read),
     "contractualRules": ("attributions", entities.attribution),
+    "dominantColors": ("dominant_colors", _COLOR.read),
+    "unavailable": ("unavailable", _unavailable),
 }
 _ANSWER = Shape(
     {"imageInsightsToken": ("insights_token", str)},
@@ -76,6 +86,7 @@ def read_insights(document: Json, context: Context) -> Insights:
         context.keep((None, "tags"), tags)
     if "accent_color" in insights.get("image", {}):
         insights["accent_color"] = insights["image"]["accent_color"]
+    insights["dominant_colors"] = [found for found in insights["dominant_colors"] if "hex" in found]
     insights["hints"] = [hint["category"] for hint in insights["hints"] if "category" in hint]
     insights["attributions"] += _attributions(context)
     insights["other"] = context.other

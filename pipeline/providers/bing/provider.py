@@ -30,7 +30,7 @@ class Bing:
     """One service that speaks the protocol (a Provider).
 
     `origin` says where its facts come from, `pages_by_token` whether it remembers an uploaded picture by the token it
-    answers with, `unavailable` what it can never know.
+    answers with.
     """
 
     name: str
@@ -41,7 +41,6 @@ class Bing:
     origin: Origin
     pages_by_token: bool
     headers: Pairs
-    unavailable: tuple[Unavailable, ...] = ()
 
     @property
     def key_header(self) -> tuple[str, str]:
@@ -73,7 +72,7 @@ class Bing:
         )
         if isinstance(insights, Problem):
             return insights
-        insights["unavailable"] += self._unavailable(request)
+        insights["unavailable"] += self._unavailable(request, insights)
         return Reading(insights=insights, more=self._more(request, insights), enough=self.settings.max_similar)
 
     def search(self, search: ImageSearch, offset: int, have: int = 0) -> Request:
@@ -110,17 +109,16 @@ class Bing:
         products = self.settings.skills == "SimilarProducts"
         return insights["similar_products"] if products else insights["similar_images"]
 
-    def _unavailable(self, request: Request) -> list[Unavailable]:
-        """Name what this answer could not hold: what the service can't know, and what the question left out."""
-        found = list(self.unavailable)
-        if request.target.startswith(DETAILS):
-            asked = parse_qs(request.target.partition("?")[2])
-            modules = {"All", "RelatedSearches"}.intersection(asked.get("modules", [""])[0].split(","))
-            if modules and "q" not in asked:
-                found.append(
-                    {"kind": "related_searches", "reason": "the service needs the query that led to the image"}
-                )
-        return found
+    def _unavailable(self, request: Request, insights: Insights) -> list[Unavailable]:
+        """Name what the question left out, unless the answer says so itself: related searches need the user's query."""
+        if not request.target.startswith(DETAILS) or "related_searches" in {
+            one["kind"] for one in insights["unavailable"]
+        }:
+            return []
+        asked = parse_qs(request.target.partition("?")[2])
+        if "q" in asked or not {"All", "RelatedSearches"}.intersection(asked.get("modules", [""])[0].split(",")):
+            return []
+        return [{"kind": "related_searches", "reason": "the service needs the query that led to the image"}]
 
 
 def make_bing(settings: ProviderSettings, endpoint: str = "") -> Bing:
@@ -157,7 +155,4 @@ def make_local(settings: ProviderSettings, endpoint: str = "") -> Bing:
         origin="catalogue",
         pages_by_token=False,
         headers=headers(settings),
-        unavailable=(
-            {"kind": "entities", "reason": "the embedded service has no knowledge of people, places and things"},
-        ),
     )
