@@ -12,12 +12,11 @@ import orjson
 import typer
 
 from pipeline import check as checks
+from pipeline import load_config
 from pipeline.config import Config
-from pipeline.config import load_config as load
 from pipeline.errors import ExitCode, PipelineError
 from pipeline.job import run as run_job
 from pipeline.plan import make_plan
-from pipeline.providers import settings_models
 from pipeline.renormalise import renormalise as renormalise_job
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import read_run_json
@@ -161,7 +160,7 @@ def main() -> None:
 
 
 def _load(path: Path, sets: list[str] | None) -> Config:
-    return load(path, sets or [], providers=settings_models())
+    return load_config(path, sets or [])
 
 
 def _folder(config: Config) -> Path:

@@ -41,7 +41,7 @@ from pipeline.sink.job import Job, open_job
 from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe
 from pipeline.sink.sink import Finished, Paid, Sink
-from pipeline.watch import Stop, at_deadline, judge_failures, on_signals, on_stall
+from pipeline.watch import Stop, at_deadline, judge_failures, judge_whole, on_signals, on_stall
 
 ITEMS_ON_THE_WAY = 100
 STALL_SECONDS = 300.0
@@ -179,7 +179,8 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
             limit=limit,
         )
         stop.then = [runner.drain, fetcher.close_intake]
-        stalled = partial(on_stall, stop, tally, STALL_SECONDS, fetcher.waits, session.job.folder / "stalled.log")
+        patience = max(STALL_SECONDS, 2 * config.retry.request_timeout, 2 * config.prepare.download_timeout)
+        stalled = partial(on_stall, stop, tally, patience, fetcher.waits, session.job.folder / "stalled.log")
         runner.watchers = [
             partial(on_signals, stop),
             partial(at_deadline, stop, config.limits, session.started),
@@ -190,6 +191,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
         await runner.execute(written)
         if stop.cause is None and runner.complete:
             await sink.settle(prune=config.output.prune)
+            judge_whole(stop, tally, config.output.max_failed)
 
 
 async def _keep(items: MemoryObjectSendStream[Paid | Finished], tally: Tally, print_: bytes, answer: Answer) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 from asyncio import all_tasks
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, time, timedelta
 from pathlib import Path
@@ -81,21 +82,29 @@ def next_time(of_day: time, now: datetime) -> datetime:
 
 
 def judge_failures(stop: Stop, tally: Tally, bearable: Share) -> None:
-    """Ask to stop where too many rows failed, or too many one after another on the way to the service."""
-    if bearable.exceeded(tally.failures, tally.judged):
-        most = tally.failed.most_common(1)[0]
-        stop.ask(
-            TooManyFailures(
-                f"{tally.failures} of {tally.judged} rows failed, more than output.max_failed allows "
-                f"(most often {most[0]}, {most[1]} times); see failures.jsonl"
-            )
-        )
+    """Ask to stop where too many of this run's rows failed, or too many in a row on the way to the service."""
+    if bearable.exceeded(tally.failed.total(), tally.tried):
+        stop.ask(_too_many(tally.failed, tally.tried))
     elif tally.faults_in_a_row >= FAULTS_IN_A_ROW:
         stop.ask(
             TooManyFailures(
                 f"{FAULTS_IN_A_ROW} rows one after another found no answer; is the service up? see failures.jsonl"
             )
         )
+
+
+def judge_whole(stop: Stop, tally: Tally, bearable: Share) -> None:
+    """At the end of a run, ask for exit code 3 where too many rows of the manifest have failed, now or before."""
+    if bearable.exceeded(tally.failures, tally.judged):
+        stop.ask(_too_many(tally.failed + tally.failed_before, tally.judged))
+
+
+def _too_many(failed: Counter[str], rows: int) -> TooManyFailures:
+    code, count = failed.most_common(1)[0]
+    return TooManyFailures(
+        f"{failed.total()} of {rows} rows failed, more than output.max_failed allows "
+        f"(most often {code}, {count} times); see failures.jsonl"
+    )
 
 
 async def on_stall(

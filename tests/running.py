@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 import orjson
 from PIL import Image, ImageDraw
 
-from pipeline.config import Config, load_config
-from pipeline.providers import settings_models
+from pipeline import load_config
+from pipeline.config import Config
 
 KEY = "recognisable-key-0123456789"
 KEY_ENV = "TEST_INSIGHTS_KEY"
@@ -113,7 +113,7 @@ def write_config(path: Path, source: Path, endpoint: str, /, **tables: Mapping[s
 
 def load(path: Path, *sets: str) -> Config:
     """Load a config as the commands do."""
-    return load_config(path, sets, providers=settings_models())
+    return load_config(path, sets)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

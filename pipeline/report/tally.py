@@ -35,6 +35,11 @@ class Tally:
         return self.failed.total() + self.failed_before.total()
 
     @property
+    def tried(self) -> int:
+        """Rows whose outcome this run has found."""
+        return self.ok + self.empty + self.failed.total()
+
+    @property
     def judged(self) -> int:
         """Rows whose outcome is known."""
         return self.ok + self.empty + self.done_before + self.failures
