@@ -1,0 +1,155 @@
+"""The commands as a user types them: what they print, where, and the code they exit with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.running import KEY, KEY_ENV, Service, draw, lines_of, running_service, write_config, write_manifest
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(3):
+        draw(folder / f"p{number}.png", number)
+    with running_service(tmp_path_factory.mktemp("service"), folder) as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, service: Service) -> Path:
+    service.faults()
+    os.truncate(service.journal, 0)
+    rows = [{"id": f"r{n}", "image": f"p{n}.png"} for n in range(3)] + [{"id": "bad", "image": "../x.png"}]
+    for number in range(3):
+        draw(tmp_path / f"p{number}.png", number)
+    return write_config(tmp_path / "job.toml", write_manifest(tmp_path / "manifest.csv", rows), service.endpoint)
+
+
+def command(*words: str | Path, key: str = KEY, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run image-insights in a process of its own."""
+    environment = {**os.environ, KEY_ENV: key}
+    line = [sys.executable, "-m", "pipeline", *map(str, words)]
+    return subprocess.run(line, input=stdin, capture_output=True, text=True, env=environment, check=False, timeout=60)
+
+
+def test_run_prints_one_line_and_says_what_it_did(config: Path) -> None:
+    """One summary line on stdout, nothing on stderr off a terminal; --quiet prints nothing."""
+    done = command("run", config)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("finished: 3 records written, 0 done before, 1 failed, 3 calls")
+    assert done.stdout.count("\n") == 1
+    again = command("run", config, "--quiet")
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", "")
+    assert json.loads(command("report", config).stdout)["rows"]["done_before"] == 3
+
+
+def test_plan_status_retry_and_renormalise(config: Path, service: Service) -> None:
+    """Each tells what it found or did; none of them makes a call."""
+    assert "calls needed      3" in command("plan", config).stdout
+    assert command("status", config).returncode == 2
+    assert command("run", config).returncode == 1
+    status = command("status", config).stdout
+    assert "records         3" in status
+    assert "outside-root" in status
+    assert command("retry", config, "--code", "no-such-code").stdout.startswith("0 failed rows")
+    assert command("retry", config).stdout.startswith("1 failed rows")
+    assert command("renormalise", config).stdout.startswith("3 records rebuilt")
+    assert len(service.seen()) == 3
+
+
+def test_check_finds_what_is_wrong_before_the_night(config: Path, service: Service) -> None:
+    """A missing key, a missing column, and with --call a key the service refuses, each with its exit code."""
+    good = command("check", config)
+    assert good.returncode == 0, good.stderr
+    assert "key       present" in good.stdout
+    missing = command("check", config, key="")
+    assert (missing.returncode, KEY_ENV in missing.stderr) == (2, True)
+    column = command("check", config, "--set", "manifest.columns.image=picture")
+    assert (column.returncode, "picture" in column.stderr) == (2, True)
+    assert service.seen() == []
+    called = command("check", config, "--call")
+    assert called.returncode == 0, called.stderr
+    assert len(service.seen()) == 1
+    service.faults({"kind": "error", "status": 401, "code": "InvalidAuthorization", "times": 5})
+    refused = command("check", config, "--call")
+    assert (refused.returncode, KEY in refused.stderr) == (4, False)
+    service.faults()
+
+
+def test_errors_a_user_makes_are_sentences_and_exit_code_2(config: Path, tmp_path: Path) -> None:
+    """Every problem of the config at once, with its key path and a suggestion; no traceback anywhere."""
+    wrong = command("run", config, "--set", "limits.qsp=3", "--set", "retry.attempts=0", "--set", "output.dri=x")
+    assert wrong.returncode == 2
+    assert "limits.qsp: there is no such key; did you mean 'qps'?" in wrong.stderr
+    assert "retry.attempts" in wrong.stderr
+    assert "'dir'" in wrong.stderr
+    for words in (["run"], ["run", tmp_path / "no.toml"], ["fly"], ["run", config, "--set", "manifest.path=no.csv"]):
+        result = command(*words)
+        assert result.returncode == 2, words
+        assert "Traceback" not in result.stderr
+
+
+def test_a_manifest_may_come_from_stdin(config: Path, tmp_path: Path) -> None:
+    """Names on stdin, resolved below the root."""
+    sets = ["--set", "manifest.path=-", "--set", f"manifest.root={tmp_path}"]
+    result = command("run", config, *sets, stdin="p0.png\np1.png\n")
+    assert result.returncode == 0, result.stderr
+    assert sorted(record["id"] for record in lines_of(tmp_path / "out" / "insights.jsonl")) == ["p0.png", "p1.png"]
+
+
+def test_a_second_run_exits_with_7(config: Path, service: Service) -> None:
+    """Cron runs may overlap: the second one leaves at once and says who is at work."""
+    service.faults({"kind": "answer", "delay": 1.5, "times": 1})
+    environment = {**os.environ, KEY_ENV: KEY}
+    with subprocess.Popen([sys.executable, "-m", "pipeline", "run", str(config), "--quiet"], env=environment) as first:
+        while not (config.parent / "out" / "reserve").exists():
+            assert first.poll() is None
+        second = command("run", config)
+        assert (second.returncode, f"process {first.pid}" in second.stderr) == (7, True)
+        assert first.wait(timeout=30) == 1
+
+
+def test_the_local_backend_needs_no_endpoint_and_no_key(tmp_path: Path) -> None:
+    """The embedded service is started for the run, answers from its own pictures, and is gone afterwards."""
+    for number in range(3):
+        draw(tmp_path / "pictures" / f"p{number}.png", number)
+    text = f'[manifest]\npath = "{tmp_path}/pictures"\n[provider]\nname = "local"\n[limits]\nqps = 0\n'
+    (tmp_path / "job.toml").write_text(f'{text}[output]\ndir = "{tmp_path}/out"\n')
+    result = command("run", tmp_path / "job.toml")
+    assert result.returncode == 0, result.stderr
+    for record in lines_of(tmp_path / "out" / "insights.jsonl"):
+        assert record["accent_color"]
+        assert record["provider"] == "local"
+    assert command("run", tmp_path / "job.toml").stdout.startswith("finished: 0 records written, 3 done before")
+    stdin = command("run", tmp_path / "job.toml", "--set", "manifest.path=-", stdin="p0.png\n")
+    assert (stdin.returncode, "provider.catalogue" in stdin.stderr) == (2, True)
+
+
+def test_serve_refuses_to_be_reached_by_others_without_a_key(tmp_path: Path) -> None:
+    """Another address than loopback needs a key; a catalogue that isn't there is named."""
+    draw(tmp_path / "pictures" / "p.png", 1)
+    open_to_all = command("serve", "--catalogue", tmp_path / "pictures", "--host", "0.0.0.0", "--index", tmp_path / "i")
+    assert (open_to_all.returncode, "key" in open_to_all.stderr) == (2, True)
+    missing = command("serve", "--catalogue", tmp_path / "none.csv", "--index", tmp_path / "i")
+    assert (missing.returncode, "none.csv" in missing.stderr) == (2, True)
+
+
+def test_schema_is_a_json_schema() -> None:
+    """What is printed can be used as it is."""
+    Draft202012Validator.check_schema(json.loads(command("schema").stdout))
+
+
+def test_help_names_every_command() -> None:
+    """--help is the first thing a user types."""
+    text = command("--help").stdout
+    for name in ("run", "plan", "status", "report", "retry", "renormalise", "check", "serve", "schema"):
+        assert name in text
