@@ -104,7 +104,8 @@ class Fetcher:
         """
         call = _Call(request)
         result = await self._retrying.run(partial(self._attempt, call))
-        return replace(result.answer, attempts=call.sends), result.outcome
+        answer = result.answer if call.sends == 1 else replace(result.answer, attempts=call.sends)
+        return answer, result.outcome
 
     async def _attempt(self, call: _Call) -> Try:
         charged = False
@@ -174,13 +175,14 @@ class Fetcher:
 
     def _stop_if_final(self, problem: Problem, asked: float | None) -> None:
         """Raise where no other row could fare better, or the wait asked for is longer than may be waited."""
-        if problem.kind in {"refused", "misconfigured", "quota"} or (asked or 0.0) > self._policy.row_timeout:
+        too_long = asked is not None and asked > self._policy.row_timeout
+        if too_long or problem.kind in {"refused", "misconfigured", "quota"}:
             self.close_intake()
         if problem.kind == "refused":
             raise KeyRefused(problem.message)
         if problem.kind == "misconfigured":
             raise Misconfigured(problem.message)
-        if problem.kind == "quota" or (asked or 0.0) > self._policy.row_timeout:
+        if problem.kind == "quota" or too_long:
             later = datetime.now(UTC) + timedelta(seconds=min(asked, LONGEST_RESUME)) if asked else None
             raise QuotaUsedUp(problem.message, resume_after=later)
 

@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 OUT = HERE.parents[1] / "out" / "bench" / "fetch.json"
 PEERS = ("ours", "handwritten", "scrapy")
 JITTER = 0.005
+Results = dict[str, dict[str, list[dict[str, float]]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,6 @@ def serving(settings: dict[str, Any], books: dict[str, Any]) -> Iterator[str]:
 def run_once(scenario: Scenario, client: str) -> dict[str, float]:
     """Run one client of a scenario once; return its figures."""
     books: dict[str, Any] = {}
-    # Without a rate our client still names one to no one: 0 stands for none on both sides.
     with serving({"qps": scenario.qps, **scenario.server}, books) as endpoint, tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(HERE / "fetch_clients.py"), client, endpoint, str(scenario.qps)]
         command += [str(scenario.rows), folder]
@@ -118,7 +118,7 @@ def most_in_a_second(stamps: list[float]) -> int:
     return most
 
 
-def show(results: dict[str, dict[str, list[dict[str, float]]]], console: Console) -> None:
+def show(results: Results, console: Console) -> None:
     """Print the median of each figure."""
     names = list(next(iter(next(iter(results.values())).values()))[0])
     table = Table("scenario", "client", *names, title="medians; refused and most in 1 s: the worst run")
@@ -130,6 +130,40 @@ def show(results: dict[str, dict[str, list[dict[str, float]]]], console: Console
     console.print(table)
 
 
+def bar(results: Results) -> Iterator[tuple[str, bool]]:
+    """Yield each line of the bar that the scenarios run so far can decide, and whether it is met."""
+
+    def figure(scenario: str, client: str, name: str) -> list[float]:
+        return [run[name] for run in results[scenario][client]]
+
+    for qps, over_script in ((3, 1.15), (50, 1.03), (250, 1.03)):
+        if (name := f"window {qps}/s") in results:
+            attained = median(figure(name, "ours", "attained"))
+            yield f"{name}: no refusal", max(figure(name, "ours", "refused")) == 0
+            yield f"{name}: at least .985 of the quota", attained >= 0.985
+            ratio = attained / median(figure(name, "handwritten", "attained"))
+            yield f"{name}: {ratio:.2f} of the hand-written script, at least {over_script}", ratio >= over_script
+    if (name := "window 250/s") in results:
+        ratio = median(figure(name, "ours", "attained")) / median(figure(name, "scrapy", "attained"))
+        yield f"{name}: {ratio:.2f} of Scrapy, at least 1.2", ratio >= 1.2
+    if (name := "window 1000/s") in results:
+        attained = median(figure(name, "ours", "attained"))
+        yield f"{name}: no refusal", max(figure(name, "ours", "refused")) == 0
+        beaten = attained >= median(figure(name, "handwritten", "attained"))
+        yield f"{name}: at least .95, or no less than the hand-written script", attained >= 0.95 or beaten
+    if (name := "outage 3 s at 50/s") in results:
+        runs = results[name]["ours"]
+        yield f"{name}: into it no more than was in flight", all(r["into closed"] <= r["in flight then"] for r in runs)
+        yield f"{name}: goes on within .15 s", all(r["resumed after"] <= 0.15 for r in runs)
+        yield f"{name}: none refused afterwards", all(r["refused later"] == 0 for r in runs)
+    if (name := "cpu floor") in results:
+        ratio = median(figure(name, "ours", "cpu ms")) / median(figure(name, "plain", "cpu ms"))
+        yield f"{name}: {ratio:.2f} of a plain loop's CPU, at most 1.15", ratio <= 1.15
+    if (name := "four processes 250/s") in results:
+        yield f"{name}: no refusal", max(figure(name, "ours", "refused")) == 0
+        yield f"{name}: at least .985 of the quota", median(figure(name, "ours", "attained")) >= 0.985
+
+
 def main() -> None:
     """Run, print, write."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -137,7 +171,7 @@ def main() -> None:
     arguments.add_argument("--only", default="")
     options = arguments.parse_args()
     console = Console(width=200)
-    results: dict[str, dict[str, list[dict[str, float]]]] = {}
+    results: Results = {}
     started = time.monotonic()
     for scenario in SCENARIOS:
         if options.only in scenario.name:
@@ -148,6 +182,8 @@ def main() -> None:
             results[scenario.name] = runs
             console.print(f"{time.monotonic() - started:4.0f} s  {scenario.name}")
     show(results, console)
+    for line, met in bar(results):
+        console.print("met   " if met else "MISSED", line)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "results": results}, indent=1))
     console.print(f"every run: {OUT.relative_to(HERE.parents[1])}")
