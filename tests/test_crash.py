@@ -19,7 +19,7 @@ import pytest
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, running_service, write_config, write_manifest
 
 ROWS = 2_000
-PICTURES = 120
+PICTURES = 80
 IN_FLIGHT = 4
 SEED = 20261121
 

@@ -133,7 +133,7 @@ def failure(code: str = "x", *, retryable: bool = False) -> Failure:
 
 
 def test_a_share_of_failures_is_judged_from_twenty_rows_on() -> None:
-    """One of ten is borne until there are twenty; a count is judged at once."""
+    """One of ten is borne until there are twenty."""
     tally, stop = Tally(), Stop()
     for _ in range(19):
         tally.failing(failure())
@@ -143,6 +143,10 @@ def test_a_share_of_failures_is_judged_from_twenty_rows_on() -> None:
     judge_failures(stop, tally, Share(share=0.05))
     assert isinstance(stop.cause, TooManyFailures)
     assert "20 of 20 rows failed" in str(stop.cause)
+
+
+def test_a_count_of_failures_is_judged_at_once() -> None:
+    """None is borne where none is allowed."""
     tally, stop = Tally(), Stop()
     tally.failing(failure())
     judge_failures(stop, tally, Share(count=0))
