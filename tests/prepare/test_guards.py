@@ -139,3 +139,12 @@ def test_late_png_exif_does_not_decode_the_picture() -> None:
     end = data[-12:]
     chunk = struct.pack(">I", len(exif)) + b"eXIf" + exif + struct.pack(">I", zlib.crc32(b"eXIf" + exif))
     assert fit(data[:-12] + chunk + end, RULES).source.orientation == 6
+
+
+@pytest.mark.usefixtures("no_decoding")
+def test_text_that_unpacks_to_gigabytes_is_refused() -> None:
+    """A compressed PNG comment of 50 KB that would unpack to 50 MB ends the picture, not the worker."""
+    body = b"Comment\0\0" + zlib.compress(b"\0" * 50_000_000)
+    chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
+    data = png_header(100, 100)
+    assert code_of(data[:33] + chunk + data[33:]) == "corrupt"
