@@ -49,8 +49,8 @@ def _strip_jpeg(data: bytes, orientation: int) -> bytes | None:
         return None
     kept = [data[start:end] for marker, start, end in segments if _is_needed(marker, data[start + 4 : start + 16])]
     if orientation != 1:
-        first_is_jfif = kept[0][1] == _APP0
-        kept.insert(1 if first_is_jfif else 0, _orientation_segment(orientation))
+        after_jfif = 1 if kept and kept[0][1] == _APP0 else 0
+        kept.insert(after_jfif, _orientation_segment(orientation))
     return b"\xff\xd8" + b"".join(kept) + b"\xff\xd9"
 
 
