@@ -13,7 +13,7 @@ Bytes = npt.NDArray[np.uint8]
 
 CLUSTERS = 6
 ROUNDS = 12
-SIDE_PX = 48
+SIDE_PX = 32
 # A colour that covers less than this of the picture is not called dominant.
 SMALLEST_SHARE = 0.02
 # Cluster centres nearer than this (Lab units) are one colour to the eye.

@@ -46,12 +46,17 @@ def describe(picture: Image.Image) -> tuple[Features, Features]:
     """Compute the features of an RGB picture, and those of its mirror image."""
     square = picture.resize((SQUARE_PX, SQUARE_PX), Image.Resampling.BOX)
     small = np.asarray(square.reduce(SQUARE_PX // SIDE_PX))
-    thumb = np.asarray(square.reduce(SQUARE_PX // THUMB_PX))
-    lab, thumb_lab = to_lab(small), pack_lab(to_lab(thumb))
-    colors = _color_histogram(small)
+    thumb = pack_lab(to_lab(np.asarray(square.reduce(SQUARE_PX // THUMB_PX))))
+    lab = to_lab(small)
+    frequencies, cells, colors, layout = (
+        _frequencies(lab[..., 0]),
+        _hog(lab[..., 0]),
+        _color_histogram(small),
+        _layout(lab),
+    )
     return (
-        _features(lab, colors, thumb_lab),
-        _features(lab[:, ::-1], colors, np.ascontiguousarray(thumb_lab[:, ::-1])),
+        _features(frequencies, cells, colors, layout, thumb),
+        _features(frequencies * _ODD, cells[:, ::-1, _TURNED], colors, layout[:, ::-1], thumb[:, ::-1]),
     )
 
 
@@ -67,13 +72,18 @@ def unpack_lab(packed: Bytes) -> Floats:
     return lab
 
 
-def _features(lab: Floats, colors: Floats, thumb: Bytes) -> Features:
+def _features(frequencies: Floats, cells: Floats, colors: Floats, layout: Floats, thumb: Bytes) -> Features:
     parts = (
-        _unit(_hog(lab[..., 0])) * _HOG_WEIGHT**0.5,
+        _unit(cells.ravel()) * _HOG_WEIGHT**0.5,
         colors * _COLOR_WEIGHT**0.5,
-        _unit(_layout(lab)) * _LAYOUT_WEIGHT**0.5,
+        _unit(layout.ravel()) * _LAYOUT_WEIGHT**0.5,
     )
-    return Features(phash=_phash(lab[..., 0]), descriptor=np.concatenate(parts).astype(np.float32), thumb=thumb)
+    bits = frequencies > np.median(frequencies)
+    return Features(
+        phash=np.packbits(bits.ravel()).view(np.uint64),
+        descriptor=np.concatenate(parts).astype(np.float32),
+        thumb=np.ascontiguousarray(thumb),
+    )
 
 
 def _unit(vector: Floats) -> Floats:
@@ -89,15 +99,19 @@ def _dct_rows() -> Floats:
 _DCT = _dct_rows()
 
 
-def _phash(light: Floats) -> Words:
-    """Hash the 16 x 16 lowest frequencies but the constant ones: 1 where a coefficient exceeds the median."""
-    frequencies = (_DCT @ light @ _DCT.T)[1:, 1:]
-    bits = frequencies > np.median(frequencies)
-    return np.packbits(bits.ravel()).view(np.uint64)
+# The mirror image of a picture has the same frequencies, the odd ones across negated, and its angles turned round.
+_ODD = np.where(np.arange(1, 17) % 2, -1, 1).astype(np.float32)
+_TURNED = -np.arange(_ANGLES) % _ANGLES
+
+
+def _frequencies(light: Floats) -> Floats:
+    """Return the 16 x 16 lowest frequencies but the constant ones; the hash says which exceed their median."""
+    frequencies: Floats = np.linalg.multi_dot([_DCT, light, _DCT.T])[1:, 1:]
+    return frequencies
 
 
 def _hog(light: Floats) -> Floats:
-    """Sum gradients into 4 x 4 cells of 8 unsigned directions, shared between the two nearest ones.
+    """Sum gradients into 4 x 4 cells of 8 unsigned directions (4, 4, 8), shared between the two nearest ones.
 
     Strong cells are brought near the common level, so that a bold print does not drown the outline.
     """
@@ -114,8 +128,8 @@ def _hog(light: Floats) -> Floats:
     cells = hog.reshape(-1, _ANGLES)
     strengths = np.linalg.norm(cells, axis=1, keepdims=True)
     level = 0.5 * float(np.sqrt((strengths**2).mean()))
-    evened: Floats = (cells / np.maximum(strengths + level, 1e-6)).ravel().astype(np.float32)
-    return evened
+    evened: Floats = (cells / np.maximum(strengths + level, 1e-6)).astype(np.float32)
+    return evened.reshape(_CELLS, _CELLS, _ANGLES)
 
 
 def _color_histogram(rgb: Bytes) -> Floats:
@@ -147,6 +161,6 @@ _SHRINK = _shrink_rows()
 
 
 def _layout(lab: Floats) -> Floats:
-    """Average Lab over a 6 x 6 grid, light around its middle, so that dark and bright pictures oppose each other."""
+    """Average Lab over a 6 x 6 grid (6, 6, 3), light around its middle, so that dark and bright oppose each other."""
     grid: Floats = np.einsum("iy,yxc,jx->ijc", _SHRINK, lab, _SHRINK, optimize=True)
-    return (grid - _MIDDLE).ravel()
+    return grid - _MIDDLE

@@ -165,10 +165,10 @@ def _windows(light: Floats) -> Floats:
 
 def _normal(vectors: Floats) -> Floats:
     """Take each vector's mean away and bring it to length 1; a constant one becomes zero, and correlates with none."""
-    centred = vectors - vectors.mean(axis=-1, keepdims=True)
-    length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    normal: Floats = np.where(length > 1e-3, centred / np.maximum(length, 1e-3), 0)
-    return normal
+    centred: Floats = vectors - vectors.mean(axis=-1, keepdims=True)
+    length = np.sqrt(np.einsum("...i,...i->...", centred, centred))[..., None]
+    centred *= np.where(length > 1e-3, 1 / np.maximum(length, 1e-3), 0).astype(np.float32)
+    return centred
 
 
 def _sample(start: int, stop: int, side: int) -> Floats:

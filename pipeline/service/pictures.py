@@ -17,8 +17,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 2**28
 MAX_DECODE_BYTES = 512_000_000
-# What the features need: they look at 64 px, and a scaled decode of 4 x that loses nothing.
-WORK_SIDE_PX = 256
+# What the features need at least: they look at 192 px.
+WORK_SIDE_PX = 192
 WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
 _SWAPPED = {5, 6, 7, 8}

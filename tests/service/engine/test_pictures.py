@@ -120,7 +120,7 @@ def test_lab_of_known_colors() -> None:
 def test_the_accent_is_the_colour_that_strikes() -> None:
     """A patch of strong colour is the accent before a grey ground; the ground is the dominant colour."""
     picture = Image.new("RGB", (96, 96), "#d0d0d0")
-    picture.paste("#d02020", (24, 24, 76, 76))
+    picture.paste("#d02020", (24, 24, 75, 75))
     colors = palette(picture)
     assert colors.accent == "D02020"
     assert [name for name, _ in colors.dominant] == ["D0D0D0", "D02020"]
