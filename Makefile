@@ -62,3 +62,9 @@ clean:
 .venv/bench: .venv/test
 	@$(PIP) install --constraint requirements.lock --editable ".[service,test,bench]"
 	@touch $@
+
+lock:
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[service,test,redis,bench]"
+	@(echo "# The versions this project is tested with; make installs within them. Made by: make lock"; \
+	  build/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable) > requirements.lock
