@@ -104,7 +104,7 @@ def _sent(row: Row, prepared: Prepared | None) -> Sent:
             height=prepared.height,
             bytes=len(prepared.data),
             format=prepared.format,
-            scale=prepared.scale,
+            scale=round(prepared.scale, 6),
             encodes=prepared.encodes,
             ms=round(prepared.ms, 1),
         )
