@@ -37,9 +37,7 @@ async def open_provider(config: Config) -> AsyncGenerator[tuple[Provider, Proces
 
 def _command(config: Config) -> list[str]:
     """Return the command that serves the job's catalogue; its index is kept in the output folder."""
-    catalogue = getattr(config.provider, "catalogue", "") or config.manifest.path
-    if catalogue == "-":
-        raise ConfigError("provider.catalogue", ["is missing: a manifest from stdin can't be served, name a catalogue"])
+    catalogue = catalogue_of(config)
     columns = config.manifest.columns
     command = [sys.executable, "-m", "pipeline", "serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
     command += ["--index", str(Path(config.output.dir) / "index")]
@@ -47,6 +45,15 @@ def _command(config: Config) -> list[str]:
     if config.manifest.root is not None and catalogue == config.manifest.path:
         command += ["--root", config.manifest.root]
     return command
+
+
+def catalogue_of(config: Config) -> str:
+    """Return the catalogue that the embedded service is to know; raises ConfigError where none is named."""
+    catalogue: str = getattr(config.provider, "catalogue", "") or config.manifest.path
+    if catalogue in {"", "-"}:
+        what = "a manifest from stdin can't be served" if catalogue else "there is no manifest to search in"
+        raise ConfigError("provider.catalogue", [f"is missing: {what}, name a catalogue"])
+    return catalogue
 
 
 @asynccontextmanager

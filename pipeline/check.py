@@ -7,17 +7,18 @@ from pathlib import Path
 
 import anyio
 
+from pipeline.backend import catalogue_of
 from pipeline.config import Config, read_key
-from pipeline.job import run
+from pipeline.job import find, run
 from pipeline.manifest import open_manifest
+from pipeline.providers import PROVIDERS
 from pipeline.sink.job import open_job
 
 
 def check(config: Config, *, call: bool) -> Iterator[str]:
     """Yield a line for each thing that is in order; raises what a run would. `call`: do the first row that is left."""
     yield "config    valid"
-    with open_manifest(config.manifest):
-        yield f"manifest  {config.manifest.path} can be read"
+    yield _source(config)
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"
     with open_job(Path(config.output.dir)):
@@ -27,3 +28,15 @@ def check(config: Config, *, call: bool) -> Iterator[str]:
         if report.cause is not None:
             raise report.cause
         yield f"call      {report.summary()}"
+
+
+def _source(config: Config) -> str:
+    """Look at where the rows come from; raises UsageError where that can't be."""
+    if config.provider.name == "local":
+        catalogue_of(config)
+    if config.manifest.path:
+        with open_manifest(config.manifest):
+            return f"manifest  {config.manifest.path} can be read"
+    find(config, PROVIDERS[config.provider.name].make(config.provider))
+    what = "a search" if config.manifest.search else "the images that are trending"
+    return f"manifest  {what} can be asked for"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,18 +21,20 @@ from pydantic import SecretStr
 
 from pipeline.backend import open_provider
 from pipeline.config import Config, LimitsConfig, read_key
-from pipeline.errors import InternalError, PipelineError, ServiceError
+from pipeline.errors import ConfigError, InternalError, PipelineError, ServiceError
 from pipeline.fetch.concurrency import max_workers
 from pipeline.fetch.fetcher import Fetcher
+from pipeline.fetch.found import found_batches
 from pipeline.fetch.once import Once
 from pipeline.fetch.pacers import open_pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits, account
-from pipeline.manifest import Manifest, open_manifest
+from pipeline.manifest import Manifest, batches, open_manifest
+from pipeline.manifest.found import Finding
 from pipeline.prepare.preparer import Preparer
 from pipeline.prepare.rules import rules_from
-from pipeline.providers.base import Provider
-from pipeline.records import Answer
+from pipeline.providers.base import Finder, Provider
+from pipeline.records import Answer, Failure, Row
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.report.tally import Tally
@@ -55,7 +57,7 @@ class _Session:
 
     config: Config
     key: SecretStr | None
-    manifest: Manifest
+    manifest: Manifest | None
     job: Job
     quota: Quota
     started: datetime
@@ -73,7 +75,7 @@ async def run(config: Config, *, limit: int | None = None, follow: Follow | None
     started = datetime.now(UTC)
     key = read_key(config.provider)
     with ExitStack() as opened:
-        manifest = opened.enter_context(open_manifest(config.manifest))
+        manifest = opened.enter_context(open_manifest(config.manifest)) if config.manifest.path else None
         job = opened.enter_context(open_job(Path(config.output.dir)))
         quota = open_quota(config, key)
         opened.callback(quota.close)
@@ -128,6 +130,20 @@ def oldest_answer(config: Config) -> float:
     return 0.0 if config.output.refresh is None else time.time() - config.output.refresh
 
 
+def find(config: Config, provider: Provider) -> Finding:
+    """Begin the search of a job; raises ConfigError where the provider has none, ManifestError for a bad one."""
+    if not isinstance(provider, Finder):
+        raise ConfigError("manifest", [f"the provider {provider.name!r} finds no images; give a path"])
+    return Finding(provider, config.manifest)
+
+
+def _batches(session: _Session, provider: Provider, once: Once) -> AsyncIterator[list[Row | Failure]]:
+    """Return the rows of the manifest or of the search, in batches."""
+    if session.manifest is not None:
+        return batches(session.manifest)
+    return found_batches(once, find(session.config, provider))
+
+
 def _per_run(limits: LimitsConfig) -> int:
     """Return the most calls a run may make: calls_per_run, or what max_cost pays for, whichever is less."""
     caps = [limits.calls_per_run] if limits.calls_per_run else []
@@ -165,7 +181,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
         )
         sink = Sink(session.job, stored=once.forget, written=tally.wrote, broken=stop.ask)
         runner = Runner(
-            manifest=session.manifest,
+            batches=_batches(session, provider, once),
             provider=provider,
             probe=make_probe(config, provider, session.job.ledger),
             preparer=preparer,
@@ -178,7 +194,8 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
             askers=max_workers(rate),
             limit=limit,
         )
-        stop.then = [runner.drain, fetcher.close_intake]
+        # A page of a search that is in flight is paid for: it is finished, and the closed intake ends the search.
+        stop.then = [*([runner.drain] if session.manifest else []), fetcher.close_intake]
         patience = max(STALL_SECONDS, 2 * config.retry.request_timeout, 2 * config.prepare.download_timeout)
         stalled = partial(on_stall, stop, tally, patience, fetcher.waits, session.job.folder / "stalled.log")
         runner.watchers = [

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from pathlib import Path
 
 from pipeline.config import Config, LimitsConfig
 from pipeline.errors import RowError
-from pipeline.job import make_probe
+from pipeline.fetch.found import stored_batches
+from pipeline.job import find, make_probe, oldest_answer
 from pipeline.manifest import open_manifest
+from pipeline.manifest.found import Finding
 from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts
+from pipeline.sink.answers import AnswerStore
 from pipeline.sink.ledger import Ledger, chunks
 from pipeline.sink.probe import Probe, Todo
 from pipeline.sink.record import image_name
@@ -36,7 +40,10 @@ _PICTURE = Prepared(
 
 @dataclass(slots=True)
 class Plan:
-    """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate."""
+    """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
+
+    `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls.
+    """
 
     limits: LimitsConfig
     rows: int = 0
@@ -46,6 +53,7 @@ class Plan:
     stored: int = 0
     to_ask: int = 0
     calls: int = 0
+    is_open: bool = False
 
     @property
     def cost(self) -> float:
@@ -70,9 +78,10 @@ class Plan:
     def text(self) -> str:
         """Return the plan as lines for a reader."""
         pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at the quota"
+        more = "  (the search has to be asked first; then plan again)" if self.is_open else ""
         return "\n".join(
             [
-                f"rows              {self.rows}",
+                f"rows              {self.rows}{more}",
                 f"done already      {self.done}",
                 f"failed, as before {self.failed}",
                 f"same picture      {self.repeated}  (answered by another row's call)",
@@ -87,20 +96,34 @@ class Plan:
 
 
 def make_plan(config: Config) -> Plan:
-    """Go through the manifest against the ledger; local pictures that are new are read to tell equal ones."""
+    """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
     kind = PROVIDERS[config.provider.name]
     provider = kind.make(config.provider)
     plan = Plan(config.limits)
-    with open_manifest(config.manifest) as manifest, _ledger(Path(config.output.dir)) as ledger:
+    finding = None if config.manifest.path else find(config, provider)
+    with ExitStack() as opened:
+        ledger, answers = opened.enter_context(_state(Path(config.output.dir)))
         probe = make_probe(config, provider, ledger)
-        for batch in chunks(manifest.rows(), BATCH_ROWS):
+        for batch in _batches(config, provider, finding, answers, opened):
             sifted = probe.sift(batch)
             plan.rows += len(batch)
             plan.done += sifted.done_before
             plan.failed += len(sifted.failed_before)
             for todo in sifted.todo:
                 _add(plan, todo, provider, probe, ledger)
+    if finding is not None and finding.request is not None:
+        plan.is_open = True
+        plan.calls += 1
     return plan
+
+
+def _batches(
+    config: Config, provider: Provider, finding: Finding | None, answers: AnswerStore, opened: ExitStack
+) -> Iterable[list[Row | Failure]]:
+    """Return the rows of the manifest, or those of a search as far as its pages are stored."""
+    if finding is not None:
+        return stored_batches(finding, provider, partial(answers.get, not_before=oldest_answer(config)))
+    return chunks(opened.enter_context(open_manifest(config.manifest)).rows(), BATCH_ROWS)
 
 
 def _add(plan: Plan, todo: Todo, provider: Provider, probe: Probe, ledger: Ledger) -> None:
@@ -143,12 +166,13 @@ def _picture(row: Row) -> str:
 
 
 @contextmanager
-def _ledger(folder: Path) -> Iterator[Ledger]:
-    """Open the job's ledger beside a run that may be going on; a job that never ran gets one that is thrown away."""
+def _state(folder: Path) -> Iterator[tuple[Ledger, AnswerStore]]:
+    """Open a job's ledger and answers beside a run that may be going on; without any, empty ones, thrown away."""
     with tempfile.TemporaryDirectory() as empty:
         path = folder / "state.db"
-        with closing(Ledger(path if path.exists() else Path(empty) / "state.db")) as ledger:
-            yield ledger
+        path = path if path.exists() else Path(empty) / "state.db"
+        with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
+            yield ledger, answers
 
 
 def _clock(seconds: float) -> str:

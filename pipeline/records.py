@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.schema import Insights
+from pipeline.schema import ImageRef, Insights, Query
 
 Stage = Literal["manifest", "source", "prepare", "fetch", "read"]
 
@@ -190,4 +190,29 @@ class Reading:
     enough: int = 0
 
 
-Outcome = Reading | Problem
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One image that can become a row; `image` is all that was said about it.
+
+    Trending images come in a `category`, each with the `query` that is trending, and without a token.
+    """
+
+    id: str
+    token: str
+    content_url: str
+    name: str
+    host_page_url: str
+    image: ImageRef
+    category: str = ""
+    query: Query | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An answer to a search for images: what was found, and where the next page begins, if there is one."""
+
+    images: tuple[Found, ...]
+    next_offset: int | None = None
+
+
+Outcome = Reading | Page | Problem

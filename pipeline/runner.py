@@ -7,17 +7,16 @@ is asked to stop takes on nothing new, finishes what is in flight within the gra
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from pipeline.errors import ManifestError, OutputError, RowError, StopRun, UsageError
+from pipeline.errors import ManifestError, RowError, StopRun, UsageError
 from pipeline.fetch.once import Once
 from pipeline.fetch.pacer import IntakeClosed
 from pipeline.fetch.row import Asked, ask_row
-from pipeline.manifest import Manifest, batches
 from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, Prepared, Request, Row
@@ -45,14 +44,14 @@ class Ready:
 
 @dataclass(slots=True, kw_only=True)
 class Runner:
-    """One run over one manifest.
+    """One run over the rows that `batches` yields.
 
     `watchers` run beside the stages and end with them. `judge` looks at the tally after every failure, `askers` is how
-    many rows may be asked at once, `limit` the most rows to do. `complete` tells afterwards whether every line of the
-    manifest was looked at.
+    many rows may be asked at once, `limit` the most rows to do. `complete` tells afterwards whether every row was
+    looked at.
     """
 
-    manifest: Manifest
+    batches: AsyncIterator[list[Row | Failure]]
     provider: Provider
     probe: Probe
     preparer: Preparer
@@ -102,17 +101,22 @@ class Runner:
                 end.close()
 
     async def _produce(self, todos: MemoryObjectSendStream[Todo]) -> None:
-        """Stage 1: read the manifest, and send on what the ledger doesn't have."""
+        """Stage 1: take the rows, and send on what the ledger doesn't have."""
         thread = anyio.CapacityLimiter(1)
         with self._intake:
             async with todos:
                 try:
-                    async for batch in batches(self.manifest):
+                    async for batch in self.batches:
                         sifted = await anyio.to_thread.run_sync(self.probe.sift, batch, limiter=thread)
                         if not await self._take_on(len(batch), sifted, todos):
                             return
-                except (ManifestError, OutputError) as exc:
-                    self.stop.ask(exc if isinstance(exc, StopRun) else StopRun(str(exc)))
+                except IntakeClosed:
+                    return
+                except ManifestError as exc:  # some of it was read and sent: this is no exit 2 any more
+                    self.stop.ask(StopRun(str(exc)))
+                    return
+                except (StopRun, UsageError) as exc:
+                    self.stop.ask(exc)
                     return
                 self.complete = True
 

@@ -11,6 +11,7 @@ from pipeline.config.models import (
     PrepareConfig,
     ProviderSettings,
     RetryConfig,
+    SearchSettings,
     Section,
     Share,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "PrepareConfig",
     "ProviderSettings",
     "RetryConfig",
+    "SearchSettings",
     "Section",
     "Share",
     "check_endpoint",

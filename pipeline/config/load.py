@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config.explain import explain, no_such_provider
-from pipeline.config.models import Config, ProviderSettings
+from pipeline.config.models import Config, ProviderSettings, SearchSettings
 from pipeline.errors import ConfigError
 
 _STAND_IN = ProviderSettings(name="-")
+_STAND_IN_SEARCH = SearchSettings(q="-")
 
 Table = dict[str, Any]
 
@@ -35,7 +36,7 @@ def load_config(
     for key, value in (forced or {}).items():
         _assign(table, key.split("."), value)
     settings, found = _provider(table.get("provider", {}), providers)
-    problems += found
+    problems += found + _search(table, providers)
     try:
         config = Config.model_validate(_tuples({**table, "provider": settings or _STAND_IN}), strict=True)
     except ValidationError as exc:
@@ -98,6 +99,22 @@ def _provider(
         return model.model_validate(_tuples(table), strict=True), []
     except ValidationError as exc:
         return None, explain(exc, model, "provider")
+
+
+def _search(table: Table, providers: Mapping[str, type[ProviderSettings]]) -> list[str]:
+    """Validate the table manifest.search in its place, by the model that goes with the provider."""
+    manifest, provider = table.get("manifest"), table.get("provider")
+    if not isinstance(manifest, dict) or not isinstance(asked := manifest.get("search"), dict):
+        return []
+    manifest["search"] = _STAND_IN_SEARCH
+    kind = providers.get(str(provider.get("name"))) if isinstance(provider, dict) else None
+    if kind is None:
+        return []
+    try:
+        manifest["search"] = kind.search_model.model_validate(_tuples(asked), strict=True)
+    except ValidationError as exc:
+        return explain(exc, kind.search_model, "manifest.search")
+    return []
 
 
 def _tuples(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -61,10 +61,20 @@ class Columns(Section):
     market: Text = "market"
 
 
-class ManifestConfig(Section):
-    """[manifest]: where the rows come from."""
+class SearchSettings(Section):
+    """[manifest] search: `count` images at most, from `offset` on; the provider's own model adds its filters."""
 
-    path: Text
+    q: Text
+    count: int = Field(default=35, ge=1, le=65_535)
+    offset: int = Field(default=0, ge=0, le=65_535)
+
+
+class ManifestConfig(Section):
+    """[manifest]: where the rows come from: a file, a search for images, or the images that are trending."""
+
+    path: Text = Field(default="", validate_default=False)
+    search: SearchSettings | None = None
+    trending: bool = False
     format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
     root: Text | None = None
     columns: Columns = Columns()
@@ -98,7 +108,9 @@ class PrepareConfig(Section):
 
 
 class ProviderSettings(Section):
-    """[provider]: what every provider has; its own folder adds the rest."""
+    """[provider]: what every provider has; its own folder adds the rest. `search_model` reads manifest.search."""
+
+    search_model: ClassVar[type[SearchSettings]] = SearchSettings
 
     name: Text
     endpoint: str = Field(default="", max_length=2048)
@@ -165,3 +177,14 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     retry: RetryConfig = RetryConfig()
     output: OutputConfig
+
+    @field_validator("manifest")
+    @classmethod
+    def _one_source(cls, value: ManifestConfig) -> ManifestConfig:
+        given = [name for name in ("path", "search", "trending") if getattr(value, name)]
+        if len(given) != 1:
+            raise ValueError(f"needs one of path, search and trending (it has {' and '.join(given) or 'none'})")
+        unused = value.model_fields_set & {"format", "root", "columns", "carry"}
+        if unused and given != ["path"]:
+            raise ValueError(f"{', '.join(sorted(unused))} belongs to path, not to {given[0]}; leave it out")
+        return value

@@ -9,7 +9,7 @@ from typing import Protocol
 import anyio
 
 from pipeline.providers.base import Provider
-from pipeline.records import Answer, Outcome, Reading, Request
+from pipeline.records import Answer, Outcome, Problem, Request
 
 
 class Asks(Protocol):
@@ -84,5 +84,5 @@ class Once:
 
 
 def is_paid(outcome: Outcome) -> bool:
-    """Tell whether an answer is worth keeping: insights, or a verdict on the picture; a fault is neither."""
-    return isinstance(outcome, Reading) or outcome.kind == "row"
+    """Tell whether an answer is worth keeping: insights, a page, or a verdict on the picture; a fault is none."""
+    return not isinstance(outcome, Problem) or outcome.kind == "row"

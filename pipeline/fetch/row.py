@@ -38,5 +38,6 @@ async def _ask(once: Once, request: Request, asked: Asked) -> Request | None:
     if isinstance(outcome, Problem):
         asked.problem = outcome
         return None
+    assert isinstance(outcome, Reading)
     asked.reading = join(asked.reading, outcome)
     return asked.reading.more

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from pipeline.config import SearchSettings
 from pipeline.records import Answer, Form, Outcome, Prepared, Request, Row
 
 
@@ -54,3 +55,17 @@ class Provider(Protocol):
 
     def read(self, request: Request, answer: Answer) -> Outcome:
         """Understand one answer; never raises, whatever the bytes are."""
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A provider that also finds images; its `read` makes a Page of what answers these requests."""
+
+    def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
+        """Build the call for a search's images from `offset` on, `have` of them being there already.
+
+        Raises RequestError where the search breaks a documented rule.
+        """
+
+    def trending(self) -> Request:
+        """Build the call for the images that are trending."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from pipeline.config import Section
+from pipeline.config import SearchSettings
 from pipeline.providers.bing.markets import one_of
 
 _COLORS = (
@@ -61,12 +61,9 @@ _PARAMETERS = {
 }
 
 
-class ImageSearch(Section):
-    """An image search: `count` images at most, from `offset` on; filters that are empty or 0 are not sent."""
+class ImageSearch(SearchSettings):
+    """An image search with its filters; those that are empty or 0 are not sent."""
 
-    q: Annotated[str, Field(min_length=1)]
-    count: int = Field(default=35, ge=1)
-    offset: int = Field(default=0, ge=0, le=65_535)
     id: str = ""
     aspect: Annotated[str, _names(("Square", "Wide", "Tall", "All"), "aspect")] = ""
     color: Annotated[str, _names(_COLORS, "color")] = ""
@@ -83,13 +80,6 @@ class ImageSearch(Section):
     max_width: Pixels = 0
     min_file_size: FileSize = 0
     max_file_size: FileSize = 0
-
-    @field_validator("q")
-    @classmethod
-    def _not_blank(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must not be empty")
-        return value
 
     @field_validator("min_height", "max_height", "min_width", "max_width")
     @classmethod

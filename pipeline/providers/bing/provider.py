@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from pipeline.config import ProviderSettings
+from pipeline.config import ProviderSettings, SearchSettings
 from pipeline.errors import RequestError
 from pipeline.providers.base import Limits
 from pipeline.providers.bing.details import PATH as DETAILS
@@ -15,7 +15,7 @@ from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.question import Pairs, check_crop, headers
 from pipeline.providers.bing.read import read_answer
-from pipeline.providers.bing.search import FoundPage, read_found, search_request, trending_request
+from pipeline.providers.bing.search import SOURCES, FoundPage, read_found, search_request, trending_request
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
 from pipeline.providers.bing.visual import next_page, visual_search
 from pipeline.records import Answer, Form, Outcome, Prepared, Problem, Reading, Request, Row
@@ -63,6 +63,8 @@ class Bing:
 
     def read(self, request: Request, answer: Answer) -> Outcome:
         """Understand one answer; never raises, whatever the bytes are."""
+        if request.target.startswith(SOURCES):
+            return self.read_found(request, answer)
         insights = read_answer(
             answer,
             origin=self.origin,
@@ -75,8 +77,9 @@ class Bing:
         insights["unavailable"] += self._unavailable(request, insights)
         return Reading(insights=insights, more=self._more(request, insights), enough=self.settings.max_similar)
 
-    def search(self, search: ImageSearch, offset: int, have: int = 0) -> Request:
+    def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
         """Build the call for a search's images from `offset` on, `have` of them being there already."""
+        assert isinstance(search, ImageSearch)
         self._check_shopping(search)
         return search_request(search, self.settings, self.endpoint, offset, have)
 

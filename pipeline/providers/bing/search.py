@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from pipeline.providers.bing.errors import answer_problem, is_error
@@ -12,29 +12,13 @@ from pipeline.providers.bing.question import headers, shared_query, target
 from pipeline.providers.bing.read import parse, unreadable
 from pipeline.providers.bing.settings import QuerySettings
 from pipeline.providers.bing.shapes import At, Context, Json, Shape
-from pipeline.records import Answer, Problem, Request
+from pipeline.records import Answer, Found, Page, Problem, Request
 from pipeline.schema import ImageRef, Origin, Other, Query
 
 SEARCH = "/images/search"
 TRENDING = "/images/trending"
+SOURCES = (SEARCH, TRENDING)
 MAX_COUNT = 150  # images in one answer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One image that can become a row; `image` is all that was said about it.
-
-    Trending images come in a `category`, each with the `query` that is trending, and without a token.
-    """
-
-    id: str
-    token: str
-    content_url: str
-    name: str
-    host_page_url: str
-    image: ImageRef
-    category: str = ""
-    query: Query | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +30,9 @@ class Pivot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundPage:
+class FoundPage(Page):
     """One answer: its images, where the next begins, and how else to search; `other` is left over."""
 
-    images: tuple[Found, ...]
-    next_offset: int | None = None
     total: int | None = None
     web_search_url: str = ""
     read_link: str = ""
@@ -75,11 +57,15 @@ def trending_request(settings: QuerySettings, endpoint: str) -> Request:
 
 
 def read_found(answer: Answer, *, origin: Origin, url_chars: int) -> FoundPage | Problem:
-    """Understand an answer of either endpoint; never raises, whatever the bytes are."""
+    """Understand an answer of either endpoint; never raises, whatever the bytes are.
+
+    What would be a row's problem is the config's here: it alone says what is searched.
+    """
     document = parse(answer.body)
     is_page = type(document) is dict and not {"value", "categories"}.isdisjoint(document)
     if not 200 <= answer.status < 300 or (not is_page and is_error(document)):
-        return answer_problem(answer, document, is_from_row=_never, url_chars=url_chars)
+        problem = answer_problem(answer, document, is_from_row=_never, url_chars=url_chars)
+        return replace(problem, kind="misconfigured") if problem.kind == "row" else problem
     if not is_page:
         return unreadable(answer, document)
     context = Context(origin)

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline.config import ProviderSettings, Section
 from pipeline.providers.bing import markets
+from pipeline.providers.bing.filters import ImageSearch
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")
 _SITE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
@@ -72,6 +73,8 @@ def _plain(value: float) -> str:
 
 class QuerySettings(ProviderSettings):
     """How pictures are asked about; shared by every service that speaks the protocol."""
+
+    search_model = ImageSearch
 
     ask: Literal["visualsearch", "details"] = "visualsearch"
     market: Annotated[str, AfterValidator(markets.market)] = ""
