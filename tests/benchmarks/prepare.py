@@ -105,6 +105,7 @@ class Picture:
 
 GROUPS: dict[str, Callable[[Picture], bool]] = {
     "baseline JPEG >= 9 MP": lambda p: p.jpeg and not p.progressive and p.megapixels >= 9,
+    "  of these RGB without profile": lambda p: p.jpeg and not p.progressive and p.megapixels >= 9 and p.plain,
     "baseline JPEG 4,000-5,999 px": lambda p: p.jpeg and not p.progressive and 4000 <= p.side < 6000,
     "progressive JPEG": lambda p: p.jpeg and p.progressive,
     "all JPEG": lambda p: p.jpeg,
