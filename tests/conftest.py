@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT.parent / "shared"
-
-
-def go_without(reason: str) -> NoReturn:
-    """Skip a test whose server is not installed; fail it where such skips are forbidden (.ci/run installs them)."""
-    if os.environ.get("IMAGE_INSIGHTS_FORBID_SKIPS"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def _shared(name: str) -> Path:

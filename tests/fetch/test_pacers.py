@@ -53,7 +53,6 @@ async def main(kind, folder, qps, until):
 
 anyio.run(main, *sys.argv[1:])
 """
-from tests.conftest import go_without
 
 
 def senders(count: int, kind: str, folder: Path, qps: int, seconds: float) -> list[list[float]]:
@@ -167,7 +166,7 @@ def running_redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
     program = shutil.which("redis-server")
     if program is None:
         assert not os.environ.get("REQUIRE_REDIS"), "redis-server is required here, but not installed"
-        go_without("redis-server is not installed (apt-get install redis-server)")
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
