@@ -96,7 +96,6 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             trace_configs=[trace],
-            middlewares=(_once,),
             trust_env=False,
         )
         return self
@@ -119,6 +118,7 @@ class Transport:
                 data=_payload(request.body),
                 headers=self._headers(request),
                 allow_redirects=False,
+                middlewares=() if request.method == "POST" else (_once,),  # aiohttp repeats idempotent methods only
                 trace_request_ctx=(permit, bool(request.body)),
             ) as response:
                 await self._leaves(permit)  # an answer proves it, whatever the trace has seen

@@ -45,7 +45,7 @@ class Scenario:
 
 
 SCENARIOS = (
-    Scenario(name="window 3/s", qps=3, rows=36, server={"jitter": JITTER}),
+    Scenario(name="window 3/s", qps=3, rows=24, server={"jitter": JITTER}),
     Scenario(name="window 50/s", qps=50, rows=350, server={"jitter": JITTER}),
     Scenario(name="window 250/s", qps=250, rows=1750, server={"jitter": JITTER}),
     Scenario(name="window 1000/s", qps=1000, rows=5000, server={"latency": 0.005}),
@@ -128,6 +128,9 @@ def show(results: Results, console: Console) -> None:
             cells = [(max if name in worst else median)(run[name] for run in runs) for name in names]
             table.add_row(scenario, client, *(f"{cell:.3f}".rstrip("0").rstrip(".") for cell in cells))
     console.print(table)
+    console.print(
+        f"{os.cpu_count()} cores, load over the last minutes {', '.join(f'{one:.1f}' for one in os.getloadavg())}"
+    )
 
 
 def bar(results: Results) -> Iterator[tuple[str, bool]]:
@@ -164,6 +167,12 @@ def bar(results: Results) -> Iterator[tuple[str, bool]]:
         yield f"{name}: at least .985 of the quota", median(figure(name, "ours", "attained")) >= 0.985
 
 
+def write(results: Results) -> None:
+    """Write what is known so far, with the machine's load: figures of a busy machine are worth less."""
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "results": results}, indent=1))
+
+
 def main() -> None:
     """Run, print, write."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -181,11 +190,10 @@ def main() -> None:
                     runs[client].append(run_once(scenario, client))
             results[scenario.name] = runs
             console.print(f"{time.monotonic() - started:4.0f} s  {scenario.name}")
+            write(results)
     show(results, console)
     for line, met in bar(results):
         console.print("met   " if met else "MISSED", line)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps({"load": os.getloadavg(), "cores": os.cpu_count(), "results": results}, indent=1))
     console.print(f"every run: {OUT.relative_to(HERE.parents[1])}")
 
 
