@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from pipeline.config import Columns, Config, ProviderSettings
 from pipeline.providers import settings_models
+from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.settings import QuerySettings
 
 _ROW = re.compile(r"\| `(\w+)` \| ([^|]+) \| (?:`([^`]*)`|[^|]*) \| (.+) \|")
@@ -37,6 +38,7 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     }
     tables["manifest.columns"] = Columns.model_fields
+    tables["manifest.search"] = ImageSearch.model_fields
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
     for name, model in settings_models().items():
         tables[f"provider {name}"] = _own(model, SHARED_BY.get(name, ProviderSettings))
@@ -115,12 +117,12 @@ def test_type_and_default_are_what_the_document_says(
         model = next(model for model in _models() if model.model_fields.get(key) is field)
         assert getattr(model.model_construct(), key) == _read(model, key, value)
     else:
-        assert field.is_required() or field.default is None or kind == "table"
+        assert field.is_required() or not field.default or kind == "table"
 
 
 def _models() -> list[type[BaseModel]]:
     sections = [field.annotation for field in Config.model_fields.values() if isinstance(field.annotation, type)]
-    return [*sections, Columns, QuerySettings, *settings_models().values()]
+    return [*sections, Columns, ImageSearch, QuerySettings, *settings_models().values()]
 
 
 def _read(model: type[BaseModel], key: str, value: object) -> object:

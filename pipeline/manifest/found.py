@@ -49,7 +49,7 @@ class Finding:
 
     def _has_more(self, offset: int | None) -> bool:
         enough = self._search is None or self._rows >= self._search.count
-        return not enough and offset is not None and offset <= LARGEST_OFFSET
+        return not enough and offset is not None and 0 <= offset <= LARGEST_OFFSET
 
     def _ask(self, offset: int | None) -> Request:
         try:

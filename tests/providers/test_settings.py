@@ -36,7 +36,7 @@ def problems(tmp_path: Path, table: str) -> str:
         ('accept_language = ["en-US"]', "provider.accept_language: and cc need each other"),
         ('cc = "US"\naccept_language = ["en_US"]', "provider.accept_language: holds 'en_US'"),
         ('cc = "US"\naccept_language = ["en"]\nset_lang = "en"', "provider.set_lang: excludes accept_language"),
-        ('set_lang = "eng"', "provider.set_lang"),
+        ('set_lang = "eng"', "provider.set_lang: must be a language of two letters such as de (it is 'eng')"),
         ('safe_search = "None"', "provider.safe_search: is no safe_search value"),
         ('ask = "details"\nmodules = ["Tag"]', "provider.modules[0]: is no module; did you mean 'Tags'"),
         ('modules = ["Tags"]', 'provider.modules: belongs to ask = "details"'),

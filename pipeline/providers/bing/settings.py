@@ -80,7 +80,7 @@ class QuerySettings(ProviderSettings):
     market: Annotated[str, AfterValidator(markets.market)] = ""
     cc: Annotated[str, AfterValidator(markets.country)] = ""
     accept_language: tuple[str, ...] = ()
-    set_lang: Annotated[str, Field(pattern=r"^([A-Za-z]{2})?$")] = ""
+    set_lang: str = ""
     safe_search: Annotated[str, AfterValidator(markets.safe_search)] = ""
     accept: Literal["application/json", "application/ld+json"] = "application/json"
     no_cache: bool = False
@@ -116,6 +116,8 @@ class QuerySettings(ProviderSettings):
     @field_validator("set_lang")
     @classmethod
     def _set_lang(cls, value: str, info: ValidationInfo) -> str:
+        if value and not re.fullmatch(r"[A-Za-z]{2}", value):
+            raise ValueError("must be a language of two letters such as de")
         if value and info.data.get("accept_language"):
             raise ValueError("excludes accept_language; give one of them")
         return value
