@@ -29,20 +29,21 @@ from pipeline.fetch.once import Once
 from pipeline.fetch.pacers import open_pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits, account
-from pipeline.manifest import Manifest, batches, open_manifest
+from pipeline.manifest import Manifest, open_manifest
 from pipeline.manifest.found import Finding
 from pipeline.prepare.preparer import Preparer
 from pipeline.prepare.rules import rules_from
 from pipeline.providers.base import Finder, Provider
-from pipeline.records import Answer, Failure, Row
+from pipeline.records import Answer
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.report.tally import Tally
 from pipeline.runner import Runner
 from pipeline.sink.job import Job, open_job
 from pipeline.sink.ledger import Ledger
-from pipeline.sink.probe import Probe
-from pipeline.sink.sink import Finished, Paid, Sink
+from pipeline.sink.probe import Probe, Sifted
+from pipeline.sink.sift import sifted_batches, sifted_manifest
+from pipeline.sink.sink import Item, Paid, Sink
 from pipeline.watch import Stop, at_deadline, judge_failures, judge_whole, on_signals, on_stall
 
 ITEMS_ON_THE_WAY = 100
@@ -137,11 +138,12 @@ def find(config: Config, provider: Provider) -> Finding:
     return Finding(provider, config.manifest)
 
 
-def _batches(session: _Session, provider: Provider, once: Once) -> AsyncIterator[list[Row | Failure]]:
-    """Return the rows of the manifest or of the search, in batches."""
+def _sifted(session: _Session, finding: Finding | None, probe: Probe, once: Once) -> AsyncIterator[Sifted]:
+    """Return what is to be done of the manifest or of the search."""
     if session.manifest is not None:
-        return batches(session.manifest)
-    return found_batches(once, find(session.config, provider))
+        return sifted_manifest(session.manifest, probe)
+    assert finding is not None
+    return sifted_batches(found_batches(once, finding), probe)
 
 
 def _per_run(limits: LimitsConfig) -> int:
@@ -159,6 +161,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
     not_before = oldest_answer(config)
     async with AsyncExitStack() as opened:
         provider, service = await opened.enter_async_context(open_provider(config))
+        finding = None if session.manifest else find(config, provider)
         preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits))
         pacer = await opened.enter_async_context(open_pacer(config.limits.pacer, provider.endpoint, session.key, rate))
         fetcher = await opened.enter_async_context(
@@ -172,18 +175,19 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
                 counters=session.counters,
             )
         )
-        items, written = anyio.create_memory_object_stream[Paid | Finished](ITEMS_ON_THE_WAY)
+        items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)
         once = Once(
             provider,
             fetcher,
             stored=partial(session.job.answers.get, not_before=not_before),
             keep=partial(_keep, items, tally),
         )
+        probe = make_probe(config, provider, session.job.ledger)
         sink = Sink(session.job, stored=once.forget, written=tally.wrote, broken=stop.ask)
         runner = Runner(
-            batches=_batches(session, provider, once),
+            sifted=_sifted(session, finding, probe, once),
             provider=provider,
-            probe=make_probe(config, provider, session.job.ledger),
+            probe=probe,
             preparer=preparer,
             once=once,
             sink=sink,
@@ -211,7 +215,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
             judge_whole(stop, tally, config.output.max_failed)
 
 
-async def _keep(items: MemoryObjectSendStream[Paid | Finished], tally: Tally, print_: bytes, answer: Answer) -> None:
+async def _keep(items: MemoryObjectSendStream[Item], tally: Tally, print_: bytes, answer: Answer) -> None:
     """Hand an answer that was paid for to the sink, before anyone uses it."""
     tally.moved += 1
     await items.send(Paid(fingerprint=print_, answer=answer))

@@ -21,11 +21,11 @@ from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts
 from pipeline.sink.answers import AnswerStore
-from pipeline.sink.ledger import Ledger, chunks
-from pipeline.sink.probe import Probe, Todo
+from pipeline.sink.ledger import Ledger
+from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import image_name
+from pipeline.sink.sift import sift_manifest
 
-BATCH_ROWS = 500
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
     source=SourceFacts(sha256="", width=1, height=1, bytes=1, format="JPEG"),
@@ -104,11 +104,10 @@ def make_plan(config: Config) -> Plan:
     with ExitStack() as opened:
         ledger, answers = opened.enter_context(_state(Path(config.output.dir)))
         probe = make_probe(config, provider, ledger)
-        for batch in _batches(config, provider, finding, answers, opened):
-            sifted = probe.sift(batch)
-            plan.rows += len(batch)
+        for sifted in _sifted(config, provider, finding, answers, probe, opened):
+            plan.rows += sifted.rows
             plan.done += sifted.done_before
-            plan.failed += len(sifted.failed_before)
+            plan.failed += sifted.failed_before.total()
             for todo in sifted.todo:
                 _add(plan, todo, provider, probe, ledger)
     if finding is not None and finding.request is not None:
@@ -117,13 +116,13 @@ def make_plan(config: Config) -> Plan:
     return plan
 
 
-def _batches(
-    config: Config, provider: Provider, finding: Finding | None, answers: AnswerStore, opened: ExitStack
-) -> Iterable[list[Row | Failure]]:
-    """Return the rows of the manifest, or those of a search as far as its pages are stored."""
-    if finding is not None:
-        return stored_batches(finding, provider, partial(answers.get, not_before=oldest_answer(config)))
-    return chunks(opened.enter_context(open_manifest(config.manifest)).rows(), BATCH_ROWS)
+def _sifted(
+    config: Config, provider: Provider, finding: Finding | None, answers: AnswerStore, probe: Probe, opened: ExitStack
+) -> Iterable[Sifted]:
+    """Return what is to be done of the manifest, or of a search as far as its pages are stored."""
+    if finding is None:
+        return sift_manifest(opened.enter_context(open_manifest(config.manifest)), probe)
+    return map(probe.sift, stored_batches(finding, provider, partial(answers.get, not_before=oldest_answer(config))))
 
 
 def _add(plan: Plan, todo: Todo, provider: Provider, probe: Probe, ledger: Ledger) -> None:

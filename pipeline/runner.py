@@ -25,7 +25,7 @@ from pipeline.schema import Insights
 from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
 from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import build_record, image_name
-from pipeline.sink.sink import Finished, Paid, Sink
+from pipeline.sink.sink import Item, Sink
 from pipeline.watch import GRACE_SECONDS, Stop
 
 MOST_READY = 8  # pictures that wait for a permit, up to 1 MB each
@@ -44,20 +44,20 @@ class Ready:
 
 @dataclass(slots=True, kw_only=True)
 class Runner:
-    """One run over the rows that `batches` yields.
+    """One run over the rows that `sifted` yields.
 
     `watchers` run beside the stages and end with them. `judge` looks at the tally after every failure, `askers` is how
     many rows may be asked at once, `limit` the most rows to do. `complete` tells afterwards whether every row was
     looked at.
     """
 
-    batches: AsyncIterator[list[Row | Failure]]
+    sifted: AsyncIterator[Sifted]
     provider: Provider
     probe: Probe
     preparer: Preparer
     once: Once
     sink: Sink
-    items: MemoryObjectSendStream[Paid | Finished]
+    items: MemoryObjectSendStream[Item]
     tally: Tally
     stop: Stop
     judge: Callable[[], None]
@@ -68,7 +68,7 @@ class Runner:
     _intake: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _stages: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
-    async def execute(self, written: MemoryObjectReceiveStream[Paid | Finished]) -> None:
+    async def execute(self, written: MemoryObjectReceiveStream[Item]) -> None:
         """Run all stages; `written` is the receiving end of `items`. Returns when all that was begun is committed."""
         async with anyio.create_task_group() as outer:
             for watcher in (self._grace, *self.watchers):
@@ -101,14 +101,12 @@ class Runner:
                 end.close()
 
     async def _produce(self, todos: MemoryObjectSendStream[Todo]) -> None:
-        """Stage 1: take the rows, and send on what the ledger doesn't have."""
-        thread = anyio.CapacityLimiter(1)
+        """Stage 1: take the rows that the ledger doesn't have, and send them on."""
         with self._intake:
             async with todos:
                 try:
-                    async for batch in self.batches:
-                        sifted = await anyio.to_thread.run_sync(self.probe.sift, batch, limiter=thread)
-                        if not await self._take_on(len(batch), sifted, todos):
+                    async for sifted in self.sifted:
+                        if not await self._take_on(sifted, todos):
                             return
                 except IntakeClosed:
                     return
@@ -120,9 +118,11 @@ class Runner:
                     return
                 self.complete = True
 
-    async def _take_on(self, rows: int, sifted: Sifted, todos: MemoryObjectSendStream[Todo]) -> bool:
+    async def _take_on(self, sifted: Sifted, todos: MemoryObjectSendStream[Todo]) -> bool:
         """Send on one batch; return False where the limit of rows is reached."""
-        self.tally.sifted(rows, sifted.done_before, sifted.failed_before)
+        self.tally.sifted(sifted.rows, sifted.done_before, sifted.failed_before)
+        if sifted.draft is not None:
+            await self.items.send(sifted.draft)
         for todo in sifted.todo:
             if self.limit is not None and self.tally.begun >= self.limit:
                 return False

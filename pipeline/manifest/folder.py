@@ -16,14 +16,13 @@ _CLAIMS = frozenset(
 )
 _HEAD_BYTES = 16
 
-Found = tuple[str, LineError | None]
 
-
-def folder_files(root: Root, folder: Path) -> Iterator[Found]:
+def folder_files(root: Root, folder: Path) -> Iterator[str]:
     """Return the pictures of `folder` and below by path from the root: a folder's files by name, then its folders.
 
-    Hidden files, linked folders, and files that neither are nor claim to be pictures are passed over; a folder that
-    can't be read is yielded with its error. Held in memory: the names of one folder, and the folders still to come.
+    Each is one text: the name, NUL, why a folder can't be read (else nothing), NUL, which no name holds. Hidden files,
+    linked folders, and files that neither are nor claim to be pictures are passed over. Held in memory: the names of
+    one folder, and the folders still to come.
     Raises ManifestError where the folder itself can't be read or lies outside the root.
     """
     top = os.fspath(root.path)
@@ -37,17 +36,25 @@ def folder_files(root: Root, folder: Path) -> Iterator[Found]:
     return _walk(top, "" if start == Path() else f"{start}/")
 
 
-def _walk(top: str, start: str) -> Iterator[Found]:
+def read_found(found: str) -> tuple[str, LineError | None]:
+    """Return the name in one of `folder_files`' texts, and what is wrong with it."""
+    name, reason, _ = found.split("\0")
+    if not reason:
+        return name, None
+    return name, LineError("unreadable-folder", f"the folder {name!r} can't be read: {reason}")
+
+
+def _walk(top: str, start: str) -> Iterator[str]:
     waiting = [start]
     while waiting:
         folder = waiting.pop()
         try:
             files, folders = _listing(f"{top}/{folder}")
         except OSError as exc:
-            yield folder, LineError("unreadable-folder", f"the folder {folder!r} can't be read: {exc.strerror}")
+            yield f"{folder}\0{exc.strerror}\0"
             continue
         waiting += (f"{folder}{name}/" for name in sorted(folders, reverse=True))
-        yield from ((folder + name, None) for name in sorted(files) if _is_row(f"{top}/{folder}{name}"))
+        yield from (f"{folder}{name}\0\0" for name in sorted(files) if _is_row(f"{top}/{folder}{name}"))
 
 
 def _listing(folder: str | Path) -> tuple[list[str], list[str]]:

@@ -3,57 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
 
 from pipeline.errors import LineError, ManifestError
 from pipeline.manifest.lines import check_line
+from pipeline.manifest.tape import Tape
 
 Entry = tuple[int, Mapping[str, Any] | LineError]
+Reader = Callable[[Tape], Iterator[Entry]]
 
 
-class Tape:
-    """Physical lines for the csv module; those of the row being read can be rewound.
-
-    A stray quote makes csv swallow what follows, so a row that breaks costs its first line only.
-    """
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._ahead: deque[str] = deque()
-        self.taken: list[str] = []
-        self.first = 1
-
-    def __iter__(self) -> Tape:
-        return self
-
-    def __next__(self) -> str:
-        line = self._ahead.popleft() if self._ahead else next(self._lines)
-        self.taken.append(line)
-        return line
-
-    def begin(self) -> None:
-        """Forget the row that was read: the next line taken starts another."""
-        self.first += len(self.taken)
-        self.taken.clear()
-
-    def rewind(self) -> None:
-        """Keep the first line of the row only; the others are read again."""
-        self._ahead.extendleft(reversed(self.taken[1:]))
-        del self.taken[1:]
-
-
-def table(lines: Iterator[str], delimiter: str, place: str) -> tuple[tuple[str, ...], Iterator[Entry]]:
-    """Read the header of a delimited table and return it with the rows below; raises ManifestError without one."""
-    tape = Tape(lines)
+def table(tape: Tape, delimiter: str, place: str) -> tuple[tuple[str, ...], Reader]:
+    """Read the header of a delimited table; return it with the reader of the rows. Raises ManifestError without one."""
     for _, cells in _records(tape, delimiter):
         if isinstance(cells, LineError):
             raise ManifestError(f"{place}: the header can't be read: {cells}")
         header = tuple(cell.strip() for cell in cells)
-        return header, _rows(tape, delimiter, header)
+        return header, partial(_rows, delimiter=delimiter, header=header)
     raise ManifestError(f"{place}: is empty; its first line must name the columns")
 
 
@@ -68,35 +38,38 @@ def _rows(tape: Tape, delimiter: str, header: tuple[str, ...]) -> Iterator[Entry
 
 
 def _records(tape: Tape, delimiter: str) -> Iterator[tuple[int, list[str] | LineError]]:
-    """Yield the cells of each row that isn't blank, or what is wrong with it, and the line it starts on."""
+    """Yield the cells of each row that isn't blank, or what is wrong with it, and the line it starts on.
+
+    A stray quote makes csv swallow what follows, so a row that breaks is rewound: it costs its first line only.
+    """
     reader = csv.reader(tape, delimiter=delimiter, strict=True)
     while True:
-        tape.begin()
+        first = tape.line
         try:
             cells = next(reader)
-            for line in tape.taken:
+            for line in tape.since(first):
                 check_line(line)
         except StopIteration:
             return
         except csv.Error as exc:
-            tape.rewind()
-            yield tape.first, LineError("bad-line", f"the line is no row of a table: {exc}")
+            tape.rewind(first + 1)
+            yield first, LineError("bad-line", f"the line is no row of a table: {exc}")
         except LineError as exc:
-            yield tape.first, exc
+            yield first, exc
         else:
             if cells and (len(cells) > 1 or not cells[0].isspace()):
-                yield tape.first, cells
+                yield first, cells
 
 
 def _wrong_width(found: int, expected: int) -> str:
     return f"the line has {found} fields, the header has {expected}; a value that holds a separator needs quotes"
 
 
-def json_lines(lines: Iterator[str]) -> Iterator[Entry]:
+def json_lines(tape: Tape) -> Iterator[Entry]:
     """Read one JSON object a line."""
-    for number, line in enumerate(lines, 1):
+    for line in tape:
         if not line.isspace():
-            yield number, _json_object(line)
+            yield tape.line - 1, _json_object(line)
 
 
 def _json_object(line: str) -> Mapping[str, Any] | LineError:
@@ -112,11 +85,11 @@ def _json_object(line: str) -> Mapping[str, Any] | LineError:
     return LineError("bad-line", "the line is no JSON object; write one {...} with the columns as keys a line")
 
 
-def text_lines(lines: Iterator[str], column: str) -> Iterator[Entry]:
+def text_lines(tape: Tape, column: str) -> Iterator[Entry]:
     """Read one image a line."""
-    for number, line in enumerate(lines, 1):
+    for line in tape:
         if not line.isspace():
-            yield number, _only(line, column)
+            yield tape.line - 1, _only(line, column)
 
 
 def _only(line: str, column: str) -> Mapping[str, Any] | LineError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ import orjson
 
 from pipeline.config import Columns
 from pipeline.errors import LineError
-from pipeline.manifest.folder import Found
-from pipeline.manifest.formats import Entry
+from pipeline.manifest.folder import read_found
+from pipeline.manifest.formats import Reader
 from pipeline.manifest.root import Root
+from pipeline.manifest.tape import Tape
 from pipeline.records import Crop, Failure, Image, InsightsToken, RemoteUrl, Row
 
 MAX_ID_CHARS = 1000
@@ -29,16 +30,16 @@ _URL = re.compile(
 )
 
 
-def rows_of_entries(entries: Iterable[Entry], rules: RowRules) -> Iterator[Row | Failure]:
-    """Turn what a manifest's lines say into rows, numbered from 0."""
-    for ordinal, (line, fields) in enumerate(entries):
-        yield rules.read(fields, line=line, ordinal=ordinal)
+def rows_of_entries(tape: Tape, ordinal: int, reader: Reader, rules: RowRules) -> Iterator[Row | Failure]:
+    """Turn what a manifest's lines say into rows, the first of them number `ordinal`."""
+    for number, (line, fields) in enumerate(reader(tape), ordinal):
+        yield rules.read(fields, line=line, ordinal=number)
 
 
-def rows_of_files(files: Iterable[Found], rules: RowRules) -> Iterator[Row | Failure]:
+def rows_of_files(tape: Tape, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
     """Turn the files of a folder into rows; the first file counts as line 1."""
-    for ordinal, (name, error) in enumerate(files):
-        yield rules.read_file(name, error, ordinal=ordinal)
+    for number, found in enumerate(tape, ordinal):
+        yield rules.read_file(*read_found(found), ordinal=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

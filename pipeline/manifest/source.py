@@ -1,28 +1,31 @@
-"""Opens a manifest in whatever form it has, and gives its rows one after another, or in batches from a thread."""
+"""Opens a manifest in whatever form it has, and checks the form."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from difflib import get_close_matches
+from functools import partial
+from hashlib import blake2b
 from io import BufferedReader
-from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from anyio import CapacityLimiter, to_thread
+import orjson
 
 from pipeline.config import ManifestConfig
 from pipeline.errors import ManifestError
 from pipeline.manifest.folder import folder_files
-from pipeline.manifest.formats import Entry, json_lines, table, text_lines
+from pipeline.manifest.formats import Reader, json_lines, table, text_lines
 from pipeline.manifest.lines import COMPRESSIONS, StandardInput, as_text, open_text, physical_lines
 from pipeline.manifest.root import Root
 from pipeline.manifest.rows import RowRules, rows_of_entries, rows_of_files
-from pipeline.records import Failure, Row
+from pipeline.manifest.stretches import Manifest
+from pipeline.manifest.tape import Tape
 
-BATCH_ROWS = 500
+# Goes up when the same lines are to be read differently: lines that earlier runs know are then read again.
+_READING = 1
 _JSON_LOOK_AHEAD = 20
 _COLUMNS_SHOWN = 20
 _STDIN = "-"
@@ -39,40 +42,6 @@ _SUFFIXES: dict[str, Format] = {
 _SUPPORTED = "a folder, .csv, .tsv, .jsonl, .txt (each also .gz or .zst), or '-' for stdin"
 
 
-class Manifest:
-    """An open source of rows, read once from front to end; close it, or use it as a context manager."""
-
-    def __init__(self, rows: Iterable[Row | Failure], close: Callable[[], None] = lambda: None) -> None:
-        self._rows = iter(rows)
-        self._close = close
-
-    def rows(self) -> Iterator[Row | Failure]:
-        """Return the rows that are left, lazily; raises ManifestError where the manifest can't be read on."""
-        return self._rows
-
-    def close(self) -> None:
-        """Close what is open below; a read that waits for stdin ends."""
-        self._close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-async def batches(manifest: Manifest, size: int = BATCH_ROWS) -> AsyncGenerator[list[Row | Failure], None]:
-    """Yield up to `size` rows at a time, read in a worker thread; nothing is read before it is asked for.
-
-    A cancelled wait gives up its thread: close the manifest then, or a read from stdin goes on.
-    """
-    rows, limiter = manifest.rows(), CapacityLimiter(1)
-    while batch := await to_thread.run_sync(lambda: list(islice(rows, size)), limiter=limiter, abandon_on_cancel=True):
-        yield batch
-
-
 def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
     """Open a manifest and check its form before any row is read; `stdin` is the file descriptor behind "-".
 
@@ -83,11 +52,21 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
         raise ManifestError(f"manifest.columns, manifest.carry: a {form} manifest has no columns; leave them out")
     root = Root(_root(config, form))
     rules = RowRules(columns=config.columns, root=root, carry=config.carry)
+    top = os.fspath(root.path)
     if form == "folder":
-        return Manifest(rows_of_files(folder_files(root, Path(config.path)), rules))
+        read_files = partial(rows_of_files, rules=rules)
+        return Manifest(Tape(folder_files(root, Path(config.path))), read_files, root=top, form=_digest([form, top]))
     with ExitStack() as opened:
-        entries = _entries(_lines(config.path, stdin, opened), form, config)
-        return Manifest(rows_of_entries(entries, rules), opened.pop_all().close)
+        tape = Tape(_lines(config.path, stdin, opened))
+        header, reader = _reader(tape, form, config)
+        read = partial(rows_of_entries, reader=reader, rules=rules)
+        told = _digest([form, top, header, config.columns.model_dump(), config.carry])
+        return Manifest(tape, read, root=top, form=told, close=opened.pop_all().close)
+
+
+def _digest(told: list[object]) -> bytes:
+    """Return 16 bytes for all beside the lines' text that decides what rows they are."""
+    return blake2b(orjson.dumps([_READING, *told]), digest_size=16).digest()
 
 
 def _format(config: ManifestConfig) -> Format:
@@ -134,25 +113,26 @@ def _lines(path: str, stdin: int, opened: ExitStack) -> Iterator[str]:
     return physical_lines(stream, path)
 
 
-def _entries(lines: Iterator[str], form: Format, config: ManifestConfig) -> Iterator[Entry]:
-    """Read the lines by format, and check that the columns are there."""
+def _reader(tape: Tape, form: Format, config: ManifestConfig) -> tuple[tuple[str, ...], Reader]:
+    """Return the header (of a table) and what reads the lines of a format; check that the columns are there."""
     columns = config.columns
     if form == "txt":
-        return text_lines(lines, columns.image)
+        return (), partial(text_lines, column=columns.image)
     if form == "jsonl":
-        return _checked_objects(json_lines(lines), config)
-    header, entries = table(lines, "\t" if form == "tsv" else ",", config.path)
+        _check_objects(tape, config)
+        return (), json_lines
+    header, reader = table(tape, "\t" if form == "tsv" else ",", config.path)
     _check_columns(header, config, {getattr(columns, field) for field in columns.model_fields_set})
-    return entries
+    return header, reader
 
 
-def _checked_objects(entries: Iterator[Entry], config: ManifestConfig) -> Iterator[Entry]:
+def _check_objects(tape: Tape, config: ManifestConfig) -> None:
     """Check the first objects for the image's key; other keys may be absent from any line."""
-    first = list(islice(entries, _JSON_LOOK_AHEAD))
-    keys = dict.fromkeys(key for _, fields in first if isinstance(fields, Mapping) for key in fields)
-    if keys:
+    lines = tape.take(_JSON_LOOK_AHEAD)
+    tape.put_back(lines)
+    objects = [fields for _, fields in json_lines(Tape(lines)) if isinstance(fields, Mapping)]
+    if keys := dict.fromkeys(key for fields in objects for key in fields):
         _check_columns(list(keys), config.model_copy(update={"carry": ()}), set())
-    return chain(first, entries)
 
 
 def _check_columns(header: Sequence[str], config: ManifestConfig, named: set[str]) -> None:

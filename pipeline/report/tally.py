@@ -44,7 +44,7 @@ class Tally:
         """Rows whose outcome is known."""
         return self.ok + self.empty + self.done_before + self.failures
 
-    def sifted(self, rows: int, done_before: int, failed_before: list[str]) -> None:
+    def sifted(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
         """Count a batch of the manifest."""
         self.moved += 1
         self.seen += rows

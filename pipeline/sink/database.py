@@ -9,11 +9,15 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 
-LAYOUT = 1
+LAYOUT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+-- Rows lie in the order they came in: what stands together in the manifest is read and written together.
 CREATE TABLE IF NOT EXISTS rows (
-    key BLOB PRIMARY KEY,     -- 16 bytes: the id, or the place of a line that has none of its own
+    number INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE, -- 16 bytes: the id, or the place of a line that has none of its own
+    line INTEGER NOT NULL,    -- of the manifest, when it was last written down
+    span INTEGER NOT NULL,    -- the span it was written down with; 0 or the id of one that is gone: none
     state INTEGER NOT NULL,   -- ledger.State
     digest BLOB NOT NULL,     -- 16 bytes: the row and the settings it was asked with
     stamp BLOB NOT NULL,      -- size and mtime of a local file, else empty
@@ -23,7 +27,20 @@ CREATE TABLE IF NOT EXISTS rows (
     asked_at REAL NOT NULL,   -- Unix time of its oldest answer, or of its failure
     code TEXT NOT NULL,       -- of a failure
     prints BLOB NOT NULL      -- the fingerprints of its answers, 32 bytes each
-) WITHOUT ROWID;
+);
+-- Lines of the manifest of which every row is done or has failed for good, and nothing of it changed since: spans.py.
+CREATE TABLE IF NOT EXISTS spans (
+    id INTEGER PRIMARY KEY,   -- never given twice
+    line INTEGER NOT NULL UNIQUE,  -- its first line
+    lines INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    digest BLOB NOT NULL,     -- 16 bytes: its text, how it is read, and the settings its rows were asked with
+    done INTEGER NOT NULL,    -- rows with a record
+    failed BLOB NOT NULL,     -- JSON: failed rows by code
+    asked_at REAL NOT NULL,   -- Unix time of the oldest answer
+    pictures BLOB NOT NULL,   -- zstd: the names of its local pictures, each ended by NUL
+    stamps BLOB NOT NULL      -- 16 bytes: the sizes and mtimes of them all
+);
 CREATE INDEX IF NOT EXISTS rows_question ON rows (question) WHERE question != x'';
 CREATE TABLE IF NOT EXISTS answers (
     print BLOB NOT NULL UNIQUE,  -- 32 bytes: Request.fingerprint

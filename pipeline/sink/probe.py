@@ -1,111 +1,190 @@
-"""What is still to be done: each row of the manifest against the ledger, a batch at a time."""
+"""What is still to be done: each row of the manifest against the ledger, a stretch at a time."""
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import count
+from typing import NamedTuple
 
 import orjson
 
+from pipeline.manifest import Stretch
 from pipeline.records import Failure, LocalFile, Row
 from pipeline.sink.ledger import Known, Ledger, State
 from pipeline.sink.record import image_name
+from pipeline.sink.spans import Draft, Span, digest_stamps, pack_names, stamp
 
-_STAMP = struct.Struct("<qq")
+_SPANS_AHEAD = 16
+_REPEATED = "repeated-id"
+# Failures that depend on other lines, or on links below the root: their lines are read again each time.
+_NEVER_SETTLED = {_REPEATED, "outside-root"}
+_SETTLED = (State.DONE, State.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Todo:
-    """A line of the manifest that is to be done, with what the ledger remembers of it."""
+    """A line of the manifest that is to be done, with what the ledger remembers of it; `span` is the one it fills."""
 
     item: Row | Failure
     key: bytes
     digest: bytes
     stamp: bytes
+    span: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Sifted:
-    """One batch of the manifest: what is to do (rows, and lines that fail as they are), what was done or failed before.
+    """Lines of the manifest: what is to do (rows, and lines that fail as they are), what was done or failed before.
 
-    `failed_before` holds the code of each such row.
+    `failed_before` counts the latter by code. `draft` is the span that they become, where they can be one.
     """
 
+    rows: int
     todo: list[Todo] = field(default_factory=list)
     done_before: int = 0
-    failed_before: list[str] = field(default_factory=list)
+    failed_before: Counter[str] = field(default_factory=Counter)
+    draft: Draft | None = None
+
+
+class _Look(NamedTuple):
+    """A line beside what the ledger knows of it; `state` is WAITING where it, its picture or its request is new."""
+
+    item: Row | Failure
+    key: bytes
+    digest: bytes
+    stamp: bytes
+    state: int
+    before: Known | None
 
 
 class Probe:
-    """Sifts rows. `settings` stands for all that is asked beside the row; answers before `not_before` don't count."""
+    """Sifts rows. `settings` stands for all that is asked beside the row; answers before `not_before` don't count.
+
+    Lines come from front to end. A repeated id is found among the rows seen so far: those of the spans that were passed
+    over, and those that were looked at one by one.
+    """
 
     def __init__(self, ledger: Ledger, settings: bytes, *, not_before: float = 0.0) -> None:
+        self.settings = settings
         self._ledger = ledger
-        self._settings = settings
         self._not_before = not_before
+        self._ids = count(ledger.number("span") + 1)
+        self._met: set[int] = set()
+
+    def spans(self, line: int) -> list[Span]:
+        """Return what may be passed over from `line` on."""
+        return self._ledger.spans(line, _SPANS_AHEAD)
+
+    def sift_stretch(self, stretch: Stretch[Span]) -> Sifted:
+        """Tell what a stretch of the manifest needs: nothing where it is a span of which nothing has changed."""
+        span = stretch.known
+        if span is not None and self._is_settled(span, stretch.root):
+            self._ledger.pass_over(span.id)
+            return Sifted(rows=span.rows, done_before=span.done, failed_before=span.failures())
+        looks = self._look(stretch.rows())
+        if not stretch.is_closed or any(isinstance(i, Failure) and i.code in _NEVER_SETTLED for i, *_ in looks):
+            return _sifted(looks, 0)
+        draft = _draft(next(self._ids), stretch, looks)
+        return replace(_sifted(looks, draft.span.id), draft=draft)
 
     def sift(self, batch: Sequence[Row | Failure]) -> Sifted:
         """Tell what a batch needs; an id that an earlier line had is a failure of its own line."""
-        todos = [self._todo(key, item) for key, item in self._told_apart(batch)]
-        known = self._ledger.probe([todo.key for todo in todos])
-        sifted = Sifted()
-        for todo in todos:
-            before = known.get(todo.key)
-            state = self._state(todo, before)
-            if state is State.DONE:
-                sifted.done_before += 1
-            elif before is not None and state is State.FAILED:
-                sifted.failed_before.append(before.code)
-            else:
-                sifted.todo.append(todo)
-        return sifted
+        return _sifted(self._look(batch), 0)
 
     def question(self, todo: Todo, source_sha256: str) -> bytes:
         """Return 16 bytes that are equal for rows whose pictures and requests are, whatever their ids."""
         row = todo.item
         asked = [row.crop, row.query, row.site, row.market] if isinstance(row, Row) else []
-        return _digest(self._settings, source_sha256.encode(), orjson.dumps(asked))
+        return _digest(orjson.dumps([source_sha256, *asked]), self.settings)
 
-    def _told_apart(self, batch: Sequence[Row | Failure]) -> list[tuple[bytes, Row | Failure]]:
-        """Give each line its key: that of its id where it is the first with it, else that of the line itself."""
-        first: dict[bytes, int] = {}
-        for item in batch:
-            first.setdefault(_key(item), item.line)
-        first |= self._ledger.see(first)
-        keyed: list[tuple[bytes, Row | Failure]] = []
-        repeats: dict[bytes, int] = {}
-        for item in batch:
-            key = _key(item)
-            if first[key] != item.line:
-                item = _repeat(item, first[key])
-                key = _line_key(item)
-                repeats[key] = item.line
-            keyed.append((key, item))
+    def _is_settled(self, span: Span, root: str) -> bool:
+        """Tell whether a span's rows need no look: none stood further above, no answer is too old, no picture new."""
+        return span.id not in self._met and span.asked_at >= self._not_before and span.has_its_pictures(root)
+
+    def _look(self, batch: Sequence[Row | Failure]) -> list[_Look]:
+        """Look each line up."""
+        keyed = [(_key(item), item) for item in batch]
+        known = self._ledger.probe([key for key, _ in keyed])
+        repeats = self._tell_apart(keyed, known)
+        known |= self._ledger.probe(list(repeats))
         self._ledger.see(repeats)
-        return keyed
+        self._met.update(row.span for row in known.values() if not row.is_seen)
+        return [self._beside(item, key, known.get(key)) for key, item in keyed]
 
-    def _todo(self, key: bytes, item: Row | Failure) -> Todo:
+    def _tell_apart(self, keyed: list[tuple[bytes, Row | Failure]], known: Mapping[bytes, Known]) -> dict[bytes, int]:
+        """Put a failure with its own key in place of each line whose id stands further above; return these lines."""
+        first = {key: row.line for key, row in known.items() if row.is_seen}
+        others: dict[bytes, int] = {}
+        for key, item in keyed:
+            if key not in first:
+                others.setdefault(key, item.line)
+        first |= others | self._ledger.see(others)
+        repeats: dict[bytes, int] = {}
+        for place, (key, item) in enumerate(keyed):
+            if first[key] != item.line:
+                failure = _repeat(item, first[key])
+                keyed[place] = (_line_key(failure), failure)
+                repeats[keyed[place][0]] = item.line
+        return repeats
+
+    def _beside(self, item: Row | Failure, key: bytes, before: Known | None) -> _Look:
+        digest, taken = self._digest(item), _stamp(item)
+        state = State.WAITING if before is None else self._state(before, digest, taken)
+        return _Look(item, key, digest, taken, state, before)
+
+    def _state(self, before: Known, digest: bytes, taken: bytes) -> int:
+        if before.digest != digest or before.stamp != taken:
+            return State.WAITING
+        if before.state == State.DONE and before.asked_at < self._not_before:
+            return State.WAITING
+        return before.state
+
+    def _digest(self, item: Row | Failure) -> bytes:
+        """Return 16 bytes for all that a row's line in the output comes from, but for the picture's content."""
         if isinstance(item, Failure):
-            said = orjson.dumps([item.message, item.image])
-            return Todo(item=item, key=key, digest=_digest(said), stamp=b"")
-        asked = orjson.dumps([image_name(item.image), item.crop, item.query, item.site, item.market, dict(item.carry)])
-        return Todo(item=item, key=key, digest=_digest(self._settings, asked), stamp=_stamp(item))
+            return _digest(orjson.dumps([item.message, item.image]))
+        asked = [image_name(item.image), item.crop, item.query, item.site, item.market, dict(item.carry)]
+        return _digest(orjson.dumps(asked), self.settings)
 
-    def _state(self, todo: Todo, known: Known | None) -> State:
-        """Return where a row stands, WAITING where it, its picture or its request is new or changed."""
-        if known is None or known.digest != todo.digest or known.stamp != todo.stamp:
-            return State.WAITING
-        if known.state is State.DONE and known.asked_at < self._not_before:
-            return State.WAITING
-        return known.state
+
+def _sifted(looks: Sequence[_Look], span: int) -> Sifted:
+    """Sort what is to do, for the span with this id, from what is not."""
+    sifted = Sifted(rows=len(looks))
+    for look in looks:
+        if look.state == State.DONE:
+            sifted.done_before += 1
+        elif look.state == State.FAILED and look.before is not None:
+            sifted.failed_before[look.before.code] += 1
+        else:
+            sifted.todo.append(Todo(item=look.item, key=look.key, digest=look.digest, stamp=look.stamp, span=span))
+    return sifted
+
+
+def _draft(span: int, stretch: Stretch[Span], looks: Sequence[_Look]) -> Draft:
+    """Return the span that a stretch becomes once the rows that are to do have their lines."""
+    before = [look for look in looks if look.state in _SETTLED]
+    local = [look for look in looks if _is_local(look.item)]
+    empty = Span(
+        id=span,
+        line=stretch.line,
+        lines=stretch.lines,
+        rows=len(looks),
+        digest=stretch.digest,
+        pictures=pack_names([image_name(look.item.image) for look in local if isinstance(look.item, Row)]),
+        stamps=digest_stamps(look.stamp for look in local),
+    )
+    done = [look.before.asked_at for look in before if look.before and look.state == State.DONE]
+    failed = [look.before.code for look in before if look.before and look.state == State.FAILED]
+    moved = [(look.key, look.item.line) for look in before]
+    return Draft(span=empty.counting(done, failed), waiting=len(looks) - len(before), moved=moved)
 
 
 def row_key(row_id: str) -> bytes:
     """Return the 16 bytes a row is known by."""
-    return _digest(b"id", row_id.encode())
+    return blake2b(row_id.encode(), digest_size=16, person=b"id").digest()
 
 
 def _key(item: Row | Failure) -> bytes:
@@ -114,7 +193,22 @@ def _key(item: Row | Failure) -> bytes:
 
 def _line_key(item: Row | Failure) -> bytes:
     code = item.code if isinstance(item, Failure) else ""
-    return _digest(b"line", str(item.line).encode(), code.encode())
+    return blake2b(f"{item.line} {code}".encode(), digest_size=16, person=b"line").digest()
+
+
+def _digest(said: bytes, key: bytes = b"") -> bytes:
+    return blake2b(said, digest_size=16, key=key).digest()
+
+
+def _is_local(item: Row | Failure) -> bool:
+    return isinstance(item, Row) and isinstance(item.image, LocalFile)
+
+
+def _stamp(item: Row | Failure) -> bytes:
+    """Return the stamp of a row's local picture, nothing where it has none."""
+    if isinstance(item, Row) and isinstance(item.image, LocalFile):
+        return stamp(item.image.path)
+    return b""
 
 
 def _repeat(item: Row | Failure, line: int) -> Failure:
@@ -126,25 +220,6 @@ def _repeat(item: Row | Failure, line: int) -> Failure:
         ordinal=item.ordinal,
         image=image,
         stage="manifest",
-        code="repeated-id",
+        code=_REPEATED,
         message=message,
     )
-
-
-def _stamp(row: Row) -> bytes:
-    """Return size and modification time of a local picture: unchanged, it is not even opened again."""
-    if not isinstance(row.image, LocalFile):
-        return b""
-    try:
-        found = os.stat(row.image.path)  # noqa: PTH116 - Path.stat takes twice as long, a million times
-    except OSError:
-        return b""
-    return _STAMP.pack(found.st_size, found.st_mtime_ns)
-
-
-def _digest(*parts: bytes) -> bytes:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return digest.digest()

@@ -16,8 +16,10 @@ from anyio.abc import ObjectReceiveStream
 from pipeline.errors import OutputError
 from pipeline.records import Answer
 from pipeline.sink.compact import compact
+from pipeline.sink.drafts import Drafts
 from pipeline.sink.job import FAILURES, INSIGHTS, STATES, Job
 from pipeline.sink.ledger import Entry, State
+from pipeline.sink.spans import Draft
 
 BATCH_SECONDS = 0.25
 BATCH_ROWS = 500
@@ -37,6 +39,9 @@ class Finished:
 
     entry: Entry
     line: bytes = field(repr=False)
+
+
+Item = Paid | Finished | Draft
 
 
 class Sink:
@@ -60,9 +65,10 @@ class Sink:
         self._broken = broken
         self._is_broken = False
         self._thread = anyio.CapacityLimiter(1)
-        self._waiting: list[Finished] = []
+        self._waiting: list[Finished | Draft] = []
+        self._drafts = Drafts()
 
-    async def consume(self, items: ObjectReceiveStream[Paid | Finished]) -> None:
+    async def consume(self, items: ObjectReceiveStream[Item]) -> None:
         """Write until the stream ends; what has arrived is written even when the run is cancelled."""
         try:
             async with items:
@@ -70,7 +76,7 @@ class Sink:
         finally:
             await self._flush()
 
-    async def _until_closed(self, items: ObjectReceiveStream[Paid | Finished]) -> None:
+    async def _until_closed(self, items: ObjectReceiveStream[Item]) -> None:
         due = anyio.current_time() + BATCH_SECONDS
         while True:
             with anyio.move_on_at(due if self._waiting else float("inf")) as waited:
@@ -84,8 +90,8 @@ class Sink:
             if waited.cancelled_caught or len(self._waiting) >= BATCH_ROWS or anyio.current_time() >= due:
                 await self._flush()
 
-    async def _take(self, item: Paid | Finished) -> None:
-        if isinstance(item, Finished):
+    async def _take(self, item: Item) -> None:
+        if not isinstance(item, Paid):
             self._waiting.append(item)
             return
         answers = [(item.fingerprint, item.answer)]
@@ -95,8 +101,13 @@ class Sink:
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
-        if batch and not self._is_broken and await self._done(partial(write_batch, self._job, batch)):
-            self._written(len(batch))
+        for draft in batch:
+            if isinstance(draft, Draft):
+                self._drafts.begin(draft)
+        rows = [row for row in batch if isinstance(row, Finished)]
+        whole = self._drafts.finish([row.entry for row in rows])
+        if (rows or whole) and not self._is_broken and await self._done(partial(write_batch, self._job, rows, whole)):
+            self._written(len(rows))
 
     async def _done(self, write: Callable[[], None]) -> bool:
         """Write in the sink's thread, uninterrupted; return False where the disk refuses."""
@@ -116,8 +127,8 @@ class Sink:
         await anyio.to_thread.run_sync(settle, self._job, prune, limiter=self._thread)
 
 
-def write_batch(job: Job, batch: Sequence[Finished]) -> None:
-    """Append the lines of a batch and mark its rows with their places and the files' new lengths."""
+def write_batch(job: Job, batch: Sequence[Finished], drafts: Sequence[Draft] = ()) -> None:
+    """Append the lines of a batch and mark its rows with their places, the files' lengths, and the spans they fill."""
     entries = []
     for name, output in job.outputs.items():
         items = [item for item in batch if item.entry.state in STATES[name]]
@@ -125,7 +136,7 @@ def write_batch(job: Job, batch: Sequence[Finished]) -> None:
         entries += [
             replace(item.entry, place=place, length=len(item.line)) for item, place in zip(items, places, strict=True)
         ]
-    job.ledger.mark(entries, {name: output.length for name, output in job.outputs.items()})
+    job.ledger.mark(entries, {name: output.length for name, output in job.outputs.items()}, drafts)
 
 
 def settle(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only

@@ -6,17 +6,22 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
-from pipeline.config import ManifestConfig
+from pipeline.config import Columns, ManifestConfig
 from pipeline.errors import ExitCode, ManifestError
-from pipeline.manifest import Manifest, batches, open_manifest
-from pipeline.records import Failure, LocalFile, RemoteUrl, Row
+from pipeline.manifest import Manifest, Stretch, open_manifest
+from pipeline.manifest.formats import text_lines
+from pipeline.manifest.root import Root
+from pipeline.manifest.rows import RowRules, rows_of_entries
+from pipeline.manifest.tape import Tape
+from pipeline.records import Failure, LocalFile, Row
 
 
 def _config(path: Path | str, **more: object) -> ManifestConfig:
@@ -140,45 +145,43 @@ async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
     """A run that stops isn't held by a producer that says nothing: the wait is left, and its thread ends."""
     opened, ended = open_manifest(_config("-"), stdin=pipe[0]), threading.Event()
 
-    def rows() -> Iterator[Row | Failure]:
-        yield from opened.rows()
+    def read() -> None:
+        opened.stretches()
         ended.set()
 
     with anyio.move_on_after(0.01) as scope:
-        async with aclosing(batches(Manifest(rows(), opened.close))) as source:
-            await anext(source)
+        await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     assert scope.cancelled_caught
     assert not ended.is_set()
     opened.close()
     assert await anyio.to_thread.run_sync(ended.wait, 10)
 
 
-async def test_batches_read_nothing_ahead() -> None:
-    """Rows are taken only when a batch is asked for, off the loop's thread, and in order."""
+def test_a_stretch_reads_nothing_ahead() -> None:
+    """Lines are taken only when a stretch is asked for, so many rows at a time, and in order."""
     taken: list[int] = []
-    loop_thread = threading.get_ident()
 
-    def rows() -> Iterator[Row]:
+    def lines() -> Iterator[str]:
         for number in range(1_001):
-            assert threading.get_ident() != loop_thread
             taken.append(number)
-            url = f"https://example.org/{number}"
-            yield Row(id=url, image=RemoteUrl(url=url), ordinal=number, line=number + 1)
+            yield f"token:{number}\n"
 
     sizes = []
-    async with aclosing(batches(Manifest(rows()))) as source:
-        async for batch in source:
-            sizes.append(len(batch))
-            assert len(taken) == sum(sizes)
+    rules = RowRules(columns=Columns(), root=Root(Path()))
+    reader = partial(text_lines, column="image")
+    manifest = Manifest(Tape(lines()), partial(rows_of_entries, reader=reader, rules=rules))
+    found: list[Stretch[Any]]
+    while found := manifest.stretches():
+        sizes += [len(stretch.rows()) for stretch in found]
+        assert len(taken) == sum(sizes)
     assert sizes == [500, 500, 1]
 
 
-async def test_an_error_on_the_way_ends_the_batches(tmp_path: Path) -> None:
-    """A manifest that breaks in the middle raises where its batches are awaited."""
+def test_an_error_on_the_way_ends_the_stretches(tmp_path: Path) -> None:
+    """A manifest that breaks in the middle raises where its rows are asked for."""
     (tmp_path / "m.txt.gz").write_bytes(b"no gzip")
     with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(ManifestError):
-        async with aclosing(batches(manifest)) as source:
-            await anext(source)
+        manifest.stretches()
 
 
 def _peak_bytes(path: Path) -> int:

@@ -26,10 +26,17 @@ def make_row(row_id: str, line: int = 1, path: Path | None = None, **other: obje
     return Row(id=row_id, image=image, ordinal=line - 1, line=line, **other)  # type: ignore[arg-type] # literals of the tests
 
 
-def make_failure(line: int, code: str = "bad-line", row_id: str | None = None) -> Failure:
+def make_failure(line: int, code: str = "bad-line", row_id: str | None = None, *, retryable: bool = False) -> Failure:
     """Return a failure of the manifest's stage."""
     return Failure(
-        id=row_id, line=line, ordinal=line - 1, image=None, stage="manifest", code=code, message=f"{code} in {line}"
+        id=row_id,
+        line=line,
+        ordinal=line - 1,
+        image=None,
+        stage="manifest",
+        code=code,
+        message=f"{code} in {line}",
+        retryable=retryable,
     )
 
 

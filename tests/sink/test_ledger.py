@@ -24,7 +24,7 @@ def test_what_is_marked_is_known_after_reopening(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path / "state.db")) as ledger:
         known = ledger.probe([b"a", b"b"])
         assert list(known) == [b"a"]
-        assert known[b"a"].state is State.DONE
+        assert known[b"a"].state == State.DONE
         assert known[b"a"].stamp == b"s"
         assert ledger.committed("insights.jsonl") == 10
 
@@ -64,7 +64,7 @@ def test_retry_forgets_the_answers_of_the_code_it_names(tmp_path: Path) -> None:
         assert ledger.reset("x") == 1
         assert answers.get(b"1" * 32) is None
         assert answers.get(b"2" * 32) is not None
-        assert ledger.probe([b"a"])[b"a"].state is State.RETRYABLE
+        assert ledger.probe([b"a"])[b"a"].state == State.RETRYABLE
         assert ledger.reset() == 2
 
 

@@ -44,7 +44,7 @@ def test_answers_older_than_the_refresh_are_asked_again(ledger: Ledger) -> None:
     ledger._read.execute("DELETE FROM run.seen")
     sifted = Probe(ledger, b"s", not_before=101.0).sift([make_row("a", 1), make_row("b", 2)])
     assert [todo.item.id for todo in sifted.todo] == ["a"]
-    assert sifted.failed_before == ["truncated"]
+    assert sifted.failed_before == {"truncated": 1}
 
 
 def test_failures_that_may_be_tried_again_are(ledger: Ledger) -> None:
@@ -75,7 +75,7 @@ def test_bad_lines_fail_once_and_are_known_afterwards(ledger: Ledger) -> None:
     assert todo.key == row_key("x")
     mark(ledger, todo, State.FAILED, code="bad-line")
     ledger._read.execute("DELETE FROM run.seen")
-    assert Probe(ledger, b"s").sift([make_failure(7, row_id="x")]).failed_before == ["bad-line"]
+    assert Probe(ledger, b"s").sift([make_failure(7, row_id="x")]).failed_before == {"bad-line": 1}
     ledger._read.execute("DELETE FROM run.seen")
     mended = Probe(ledger, b"s").sift([make_row("x", 7)]).todo[0]
     assert mended.key == todo.key

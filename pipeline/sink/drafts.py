@@ -1,0 +1,41 @@
+"""Spans that wait for rows on their way: each is whole once the last of its rows has its line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pipeline.sink.ledger import Entry, State
+from pipeline.sink.spans import Draft
+
+
+class Drafts:
+    """The drafts of one run; those whose rows are not all reached, or will be tried again, are never whole."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Draft] = {}
+        self._whole: list[Draft] = []
+
+    def begin(self, draft: Draft) -> None:
+        """Take a draft, before any of its rows."""
+        if draft.waiting:
+            self._open[draft.span.id] = draft
+        else:
+            self._whole.append(draft)
+
+    def finish(self, entries: Sequence[Entry]) -> list[Draft]:
+        """Count rows that get their lines; return the drafts that are whole now."""
+        grouped: dict[int, list[Entry]] = {}
+        for entry in entries:
+            grouped.setdefault(entry.span, []).append(entry)
+        for span in grouped.keys() & self._open.keys():
+            self._count(self._open.pop(span), grouped[span])
+        whole, self._whole = self._whole, []
+        return whole
+
+    def _count(self, draft: Draft, entries: Sequence[Entry]) -> None:
+        if any(entry.state is State.RETRYABLE for entry in entries):
+            return
+        done = [entry.asked_at for entry in entries if entry.state is State.DONE]
+        failed = [entry.code for entry in entries if entry.state is State.FAILED]
+        self.begin(replace(draft, span=draft.span.counting(done, failed), waiting=draft.waiting - len(entries)))
