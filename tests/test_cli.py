@@ -155,3 +155,10 @@ def test_help_names_every_command() -> None:
     text = command("--help").stdout
     for name in ("run", "plan", "status", "report", "retry", "renormalise", "check", "serve", "schema"):
         assert name in text
+
+
+def test_a_run_needs_no_package_of_the_service() -> None:
+    """numpy is for the embedded service alone: the commands load without it."""
+    code = "import sys; sys.modules['numpy'] = None; import pipeline.cli"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 from io import BytesIO
+from math import isfinite
 
-import numpy as np
 from PIL import Image, features
 from PIL.ImageFile import _Tile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -78,7 +78,7 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     clip it to white.
     """
     if image.mode in _SIXTEEN_BIT:
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in _DEEP:
         return _eight_bit(image)
     if image.has_transparency_data:
@@ -97,8 +97,13 @@ def _drop_opaque(image: Image.Image) -> Image.Image:
 
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale 32-bit grey to 0..255: from its natural range (1, 255 or 65,535), else from its own extremes."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-    low, high = float(values.min()), float(values.max())
+    grey = image.convert("F")
+    low, high = grey.getextrema()
+    assert isinstance(low, float)
+    assert isinstance(high, float)
+    if not (isfinite(low) and isfinite(high)):
+        low, high = 0.0, 1.0
     if low >= 0:
         low, high = 0.0, next((top for top in (1.0, 255.0, 65535.0) if high <= top), high)
-    return Image.fromarray(((values - low) * (255 / (high - low or 1))).round().astype(np.uint8))
+    scale = 255 / (high - low or 1)
+    return grey.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
