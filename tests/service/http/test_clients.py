@@ -33,8 +33,9 @@ def _clients(served: Served, key: str = KEY) -> Iterator[Clients]:
         visual.VisualSearchClient(endpoint=served.url, credentials=credentials) as search,
         imaging.ImageSearchClient(endpoint=served.url, credentials=credentials) as images,
     ):
-        for client in (search, images):  # a 429 is to reach the test, not to be waited for
+        for client in (search, images):  # a refusal is to reach the test, not to be tried again
             client.config.retry_policy.policy.total = 0
+            client.config.retry_policy.policy.raise_on_status = False
         yield search.images, images.images
 
 
@@ -188,6 +189,32 @@ def test_search_errors_are_typed_too(over_paper: Clients) -> None:
     with pytest.raises(ImageError) as undecidable:
         over_paper[1].search(query="mug", license="Public")
     assert undecidable.value.error.errors[0].parameter == "license"
+
+
+@pytest.mark.parametrize(
+    ("options", "query", "fault", "status", "code"),
+    [
+        ({}, "x" * 2100, "", 404, "InvalidRequest"),
+        ({"https_only": True}, "mug", "", 410, "InvalidRequest"),
+        ({"faults": True}, "mug", '{"status": 500, "sub_code": "UnexpectedError"}', 500, "ServerError"),
+        (
+            {"faults": True},
+            "mug",
+            '{"status": 403, "code": "InsufficientAuthorization"}',
+            403,
+            "InsufficientAuthorization",
+        ),
+    ],
+    ids=["url-too-long", "plain-http", "server-error", "permission"],
+)
+def test_every_other_status_is_typed_too(
+    engine: PaperEngine, start: Start, options: dict[str, Any], query: str, fault: str, status: int, code: str
+) -> None:
+    """404, 410, 500 and the other 403 arrive as the same exception, with the code of their body."""
+    for _, images in _clients(start(engine, **options)):
+        with pytest.raises(ImageError) as caught:
+            images.search(query=query, custom_headers={"X-Fault": fault} if fault else None)
+        assert (caught.value.response.status_code, caught.value.error.errors[0].code) == (status, code)
 
 
 def test_keys_and_rates_are_typed_too(engine: PaperEngine, start: Start) -> None:
