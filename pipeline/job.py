@@ -23,6 +23,7 @@ from pipeline.backend import open_provider
 from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError, InternalError, PipelineError, ServiceError
 from pipeline.fetch.concurrency import max_workers
+from pipeline.fetch.conversation import Conversation
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.found import found_batches
 from pipeline.fetch.once import Once
@@ -111,7 +112,11 @@ def open_quota(config: Config, key: SecretStr | None) -> Quota:
     caps = QuotaLimits(per_run=_per_run(limits), per_day=limits.calls_per_day, per_month=limits.calls_per_month)
     service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
     name = account(key.get_secret_value() if key else "", service)
-    return Quota(user_state_path("image-insights-pipeline", appauthor=False) / "calls.db", name, caps)
+    return Quota(_state_folder() / "calls.db", name, caps)
+
+
+def _state_folder() -> Path:
+    return user_state_path("image-insights-pipeline", appauthor=False)
 
 
 def settings_digest(config: Config, provider: Provider) -> bytes:
@@ -173,6 +178,7 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
                 pacer=pacer,
                 charge=_charging(session.quota),
                 counters=session.counters,
+                conversation=Conversation(provider.identity, _state_folder() / "clients"),
             )
         )
         items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)

@@ -125,7 +125,6 @@ class Request:
     """One call, complete but for the endpoint and the key: the same Request always has the same bytes.
 
     `target` is the path and the encoded query below the endpoint. `crop` is kept so that boxes can be mapped back.
-    `session_headers` follow a conversation (X-MSEdge-ClientID) and never change what is asked.
     """
 
     method: Literal["GET", "POST"]

@@ -201,9 +201,10 @@ async def test_tokens_urls_skills_and_languages(tmp_path: Path) -> None:
 
 
 async def test_the_first_client_id_is_sent_from_then_on_and_no_cookie(tmp_path: Path) -> None:
-    """The first request has none; whatever ids follow, the first is kept, and cookies are never sent back."""
+    """The first request has none; whatever ids follow, the first is kept, on the next night too; cookies never are."""
     rows = [{"id": str(n), "image": f"token:t{n}"} for n in range(6)]
     async with raw_service(lambda _: NOTHING) as raw:
+        await records(job(tmp_path, raw.endpoint, rows[:4]))
         await records(job(tmp_path, raw.endpoint, rows))
     ids = [asked.message["X-MSEdge-ClientID"] for asked in raw.arrived]
     assert ids == [None] + ["CLIENT1"] * 5

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import KeyRefused, Misconfigured, QuotaUsedUp
 from pipeline.fetch.concurrency import Concurrency
+from pipeline.fetch.conversation import Conversation
 from pipeline.fetch.pace import Permit
 from pipeline.fetch.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
@@ -42,7 +43,7 @@ class Fetcher:
     """Asks the provider's service, within `limits`, for everyone who calls `ask`; an async context manager.
 
     `charge` is awaited after the permit and before each send, and may raise QuotaUsedUp. `counters` is updated as
-    the run goes on.
+    the run goes on. `conversation` is what the service gives its client to keep; by default it ends with the Fetcher.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Fetcher:
         pacer: Pacer,
         charge: Callable[[], Awaitable[None]] | None = None,
         counters: FetchCounters | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
         self.counters = counters or FetchCounters()
         self._provider = provider
@@ -73,6 +75,7 @@ class Fetcher:
             pacer=pacer,
             counters=self.counters,
             paused_until=lambda: self._paused_until,
+            conversation=conversation or Conversation(),
         )
         self._refused = 0  # pauses for refusals since the last success
         self._faults = 0  # faults since the last success

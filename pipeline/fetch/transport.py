@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import ContentEncodingError
 from anyio import current_time
 from pydantic import SecretStr
 
+from pipeline.fetch.conversation import Conversation
 from pipeline.fetch.pace import Permit
 from pipeline.fetch.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters, RetryPolicy
@@ -25,7 +26,6 @@ KEPT_HEADERS: Final = (
     "date", "retry-after", "content-type", "bingapis-traceid", "bingapis-market",
     "x-msedge-clientid", "x-msedge-ref", "apim-request-id", "location",
 )  # fmt: skip
-SESSION_HEADERS: Final = ("X-MSEdge-ClientID",)  # reference 004: one user, one id; kept from the first answer
 
 # The first that fits decides: a time-out is an OSError too, a certificate error a connection error.
 _FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = (
@@ -75,6 +75,7 @@ class Transport:
         pacer: Pacer,
         counters: FetchCounters,
         paused_until: Callable[[], float],
+        conversation: Conversation,
     ) -> None:
         self._endpoint = endpoint
         self._key_header = key_header
@@ -85,7 +86,7 @@ class Transport:
         self._pacer = pacer
         self._counters = counters
         self._paused_until = paused_until
-        self._conversation: dict[str, str] = {}
+        self._conversation = conversation
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -129,7 +130,7 @@ class Transport:
             raise
         except (aiohttp.ClientError, OSError) as exc:
             return _translate(exc)
-        self._remember(headers)
+        self._conversation.remember(headers)
         if body is None:
             return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
         if 300 <= status < 400:
@@ -138,16 +139,11 @@ class Transport:
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {**self._conversation, **dict(request.headers)}
+        headers = {**self._conversation.headers, **dict(request.headers)}
         if self._key is not None:
             name, form = self._key_header
             headers[name] = form.format(self._key.get_secret_value())
         return headers
-
-    def _remember(self, headers: Mapping[str, str]) -> None:
-        for name in SESSION_HEADERS:
-            if value := headers.get(name.lower()):
-                self._conversation.setdefault(name, value)
 
     async def _on_headers(
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
