@@ -158,7 +158,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_a_run_needs_no_package_of_the_service() -> None:
-    """numpy is for the embedded service alone: the commands load without it."""
+    """Only the embedded service needs numpy: the commands load without it."""
     code = "import sys; sys.modules['numpy'] = None; import pipeline.cli"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

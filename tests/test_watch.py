@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from datetime import time as time_of_day
@@ -156,7 +157,7 @@ def test_a_count_of_failures_is_judged_at_once() -> None:
 def test_rows_that_failed_before_count_at_the_end_alone() -> None:
     """They end no run that goes on, but a catalogue of which too much has failed never exits with 1."""
     tally, stop = Tally(), Stop()
-    tally.sifted(40, 10, ["truncated"] * 30)
+    tally.sifted(40, 10, Counter(truncated=30))
     judge_failures(stop, tally, Share(share=0.05))
     assert not stop.asked.is_set()
     judge_whole(stop, tally, Share(share=0.05))
