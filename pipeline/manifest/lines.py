@@ -8,7 +8,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from select import select
 
@@ -117,31 +117,17 @@ def physical_lines(stream: io.TextIOWrapper, place: str) -> Iterator[str]:
 
     Raises ManifestError, naming the line reached, where the file can't be read on (I/O, compression).
     """
-    with readable(place) as progress:
-        while line := stream.readline(MAX_LINE_CHARS):
-            if progress.reached == 0:
+    reached = 0
+    try:
+        for line in iter(partial(stream.readline, MAX_LINE_CHARS), ""):
+            if not reached:
                 line = _without_mark(line, place)
-            progress.reached += 1
+            reached += 1
             if len(line) == MAX_LINE_CHARS:
                 _skip_rest(stream, line)
             yield line
-
-
-class Progress:
-    """How far a manifest was read: `reached` is the last whole line."""
-
-    def __init__(self) -> None:
-        self.reached = 0
-
-
-@contextmanager
-def readable(place: str) -> Iterator[Progress]:
-    """Turn the errors of files and of their compression into one ManifestError."""
-    progress = Progress()
-    try:
-        yield progress
     except (OSError, EOFError, zlib.error, zstandard.ZstdError) as exc:
-        raise ManifestError(f"{place}: can't be read on after line {progress.reached}: {exc}") from exc
+        raise ManifestError(f"{place}: can't be read on after line {reached}: {exc}") from exc
 
 
 def check_line(line: str) -> None:

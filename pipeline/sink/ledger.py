@@ -58,6 +58,7 @@ class Known(NamedTuple):
     """What the probe needs of a row; `asked_at` is Unix time, `is_seen`: it stands in a span that was passed over."""
 
     key: bytes
+    number: int
     state: int
     digest: bytes
     stamp: bytes
@@ -89,7 +90,7 @@ class Ledger:
 
     def probe(self, keys: Sequence[bytes]) -> dict[bytes, Known]:
         """Return what is known of `keys`, at most a few thousand at once."""
-        columns = "key, state, digest, stamp, asked_at, code, line, span, span IN (SELECT span FROM run.passed)"
+        columns = "key, number, state, digest, stamp, asked_at, code, line, span, span IN (SELECT span FROM run.passed)"
         sql = f"SELECT {columns} FROM rows WHERE key IN ({_marks(keys)})"  # noqa: S608 - only marks
         with translated(self._path):
             return {known[0]: Known._make(known) for known in self._read.execute(sql, keys)}
@@ -108,12 +109,12 @@ class Ledger:
         """Note the keys of this run with their lines; return those that an earlier line had, with that line."""
         sql = f"SELECT key, line FROM run.seen WHERE key IN ({_marks(lines)})"  # noqa: S608 - only marks
         with translated(self._path):
-            repeated = dict(self._read.execute(sql, list(lines)))
-            new = [(key, line) for key, line in lines.items() if key not in repeated]
             self._read.execute("BEGIN")
-            self._read.executemany("INSERT INTO run.seen VALUES (?, ?)", new)
+            added = self._read.executemany("INSERT OR IGNORE INTO run.seen VALUES (?, ?)", lines.items()).rowcount
             self._read.execute("COMMIT")
-        return repeated
+            if added == len(lines):
+                return {}
+            return {key: line for key, line in self._read.execute(sql, list(lines)) if line != lines[key]}
 
     def asked(self, question: bytes) -> bool:
         """Tell whether some row with this question has its answers."""
@@ -149,9 +150,9 @@ class Ledger:
 
     def _settle(self, draft: Draft) -> None:
         """Write a whole span; its rows that were done before belong to it from now on."""
-        self._leave([key for key, _ in draft.moved])
-        moves = [(line, draft.span.id, key) for key, line in draft.moved]
-        self._write.executemany("UPDATE rows SET line = ?, span = ? WHERE key = ?", moves)
+        self._write.executemany("DELETE FROM spans WHERE id = ?", [(span,) for span in draft.left])
+        moves = [(line, draft.span.id, number) for number, line in draft.moved]
+        self._write.executemany("UPDATE rows SET line = ?, span = ? WHERE number = ?", moves)
         write_span(self._write, draft.span)
 
     def number(self, name: str) -> int:

@@ -165,21 +165,25 @@ def _sifted(looks: Sequence[_Look], span: int) -> Sifted:
 
 def _draft(span: int, stretch: Stretch[Span], looks: Sequence[_Look]) -> Draft:
     """Return the span that a stretch becomes once the rows that are to do have their lines."""
-    before = [look for look in looks if look.state in _SETTLED]
-    local = [look for look in looks if _is_local(look.item)]
+    local = [(picture.name, look.stamp) for look in looks if (picture := _picture(look.item)) is not None]
+    settled = [(look.before, look.item.line) for look in looks if look.before and look.state in _SETTLED]
     empty = Span(
         id=span,
         line=stretch.line,
         lines=stretch.lines,
         rows=len(looks),
         digest=stretch.digest,
-        pictures=pack_names([image_name(look.item.image) for look in local if isinstance(look.item, Row)]),
-        stamps=digest_stamps(look.stamp for look in local),
+        pictures=pack_names([name for name, _ in local]),
+        stamps=digest_stamps(taken for _, taken in local),
     )
-    done = [look.before.asked_at for look in before if look.before and look.state == State.DONE]
-    failed = [look.before.code for look in before if look.before and look.state == State.FAILED]
-    moved = [(look.key, look.item.line) for look in before]
-    return Draft(span=empty.counting(done, failed), waiting=len(looks) - len(before), moved=moved)
+    done = [row.asked_at for row, _ in settled if row.state == State.DONE]
+    failed = [row.code for row, _ in settled if row.state == State.FAILED]
+    return Draft(
+        span=empty.counting(done, failed),
+        waiting=len(looks) - len(settled),
+        moved=[(row.number, line) for row, line in settled],
+        left=frozenset(row.span for row, _ in settled),
+    )
 
 
 def row_key(row_id: str) -> bytes:
@@ -200,15 +204,14 @@ def _digest(said: bytes, key: bytes = b"") -> bytes:
     return blake2b(said, digest_size=16, key=key).digest()
 
 
-def _is_local(item: Row | Failure) -> bool:
-    return isinstance(item, Row) and isinstance(item.image, LocalFile)
+def _picture(item: Row | Failure) -> LocalFile | None:
+    return item.image if isinstance(item, Row) and isinstance(item.image, LocalFile) else None
 
 
 def _stamp(item: Row | Failure) -> bytes:
     """Return the stamp of a row's local picture, nothing where it has none."""
-    if isinstance(item, Row) and isinstance(item.image, LocalFile):
-        return stamp(item.image.path)
-    return b""
+    picture = _picture(item)
+    return b"" if picture is None else stamp(picture.path)
 
 
 def _repeat(item: Row | Failure, line: int) -> Failure:

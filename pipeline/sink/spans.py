@@ -58,11 +58,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A span to be: it waits for so many rows; `moved` are rows done before, key and line."""
+    """A span to be: it waits for so many rows.
+
+    `moved` are rows that were done before, number and line; `left` are the spans they stood in.
+    """
 
     span: Span
     waiting: int
-    moved: Sequence[tuple[bytes, int]] = ()
+    moved: Sequence[tuple[int, int]] = ()
+    left: frozenset[int] = frozenset()
 
 
 def stamp(path: str | os.PathLike[str]) -> bytes:

@@ -1,8 +1,9 @@
-"""How long a run takes that finds (nearly) everything done: `make bench-resume`, or resume.py ROWS.
+"""How long a run takes that finds (nearly) everything done: `make bench-resume`, or resume.py [ROWS].
 
-Fills a ledger with finished rows, then runs the command over the manifest with nothing new, and with one new row at the
-end, and prints the wall time, the peak memory, and how long the new row's call took to arrive. Rows are tokens, so that
-the figures are those of manifest, probe and ledger.
+(a) every row is done, once with nothing to look at but the manifest (tokens), once with local pictures, whose sizes and
+times are compared; (b) an interrupted run goes on: how soon the first new row's call arrives; (c) the second night over
+10,000 local pictures. Each is the whole command in a process of its own, against the embedded service. A ledger of so
+many rows is filled as a run would fill it, without the calls.
 """
 
 from __future__ import annotations
@@ -11,76 +12,153 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
+from pipeline.config import Config
 from pipeline.job import make_probe
 from pipeline.manifest import open_manifest
 from pipeline.providers import PROVIDERS
-from pipeline.sink.ledger import Entry, Ledger, State, chunks
-from tests.running import KEY, KEY_ENV, draw, load, running_service, write_config
+from pipeline.sink.drafts import Drafts
+from pipeline.sink.job import open_job
+from pipeline.sink.ledger import Entry, State
+from pipeline.sink.probe import Todo
+from pipeline.sink.sift import sift_manifest
+from pipeline.sink.sink import Finished, write_batch
+from tests.running import KEY, KEY_ENV, Service, draw, load, running_service, write_config
 
-BATCH_ROWS = 5_000
+ROWS = 1_000_000
+PICTURES = 10_000
+Line = Callable[[int], str]
 
 
-def write_rows(path: Path, count: int, extra: str = "") -> None:
-    """Write a manifest of `count` tokens."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What one command took: wall and CPU seconds, peak memory; `asked_after` is when its first call arrived."""
+
+    what: str
+    rows: int
+    exit_code: int
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    calls: int
+    asked_after: float | None
+
+    def text(self) -> str:
+        """Return the figures as one line of the table."""
+        asked = "" if self.asked_after is None else f", first call after {self.asked_after:.2f} s"
+        return (
+            f"{self.what:<34} {self.rows:>10,} rows  {self.wall_seconds:6.2f} s wall  {self.cpu_seconds:6.2f} s CPU  "
+            f"{self.peak_mb:4.0f} MB  {self.calls} calls{asked}, exit {self.exit_code}"
+        )
+
+
+def token(number: int) -> str:
+    """Return a line with a picture that the service knows."""
+    return f"row-{number},token:t{number}\n"
+
+
+def picture(number: int) -> str:
+    """Return a line with a local picture."""
+    return f"row-{number},{number % PICTURES // 100}/{number % PICTURES}.jpg\n"
+
+
+def write_rows(path: Path, count: int, line: Line, extra: str = "") -> None:
+    """Write a manifest of so many lines."""
     with path.open("w", encoding="utf-8") as file:
         file.write("id,image\n")
-        file.writelines(f"row-{number},token:t{number}\n" for number in range(count))
+        file.writelines(line(number) for number in range(count))
         file.write(extra)
 
 
-def fill(config_path: Path) -> None:
-    """Mark every row of the manifest as done, as finished runs would have."""
-    config = load(config_path)
-    folder = Path(config.output.dir)
-    folder.mkdir(parents=True, exist_ok=True)
+def fill(config: Config) -> None:
+    """Give every row of the manifest its line, as finished runs would have."""
     provider = PROVIDERS[config.provider.name].make(config.provider)
-    with closing(Ledger(folder / "state.db")) as ledger, open_manifest(config.manifest) as manifest:
-        probe = make_probe(config, provider, ledger)
-        for batch in chunks(manifest.rows(), BATCH_ROWS):
-            entries = [
-                Entry(key=todo.key, state=State.DONE, digest=todo.digest, asked_at=time.time(), prints=bytes(32))
-                for todo in probe.sift(batch).todo
-            ]
-            ledger.mark(entries, {})
+    drafts = Drafts()
+    with open_job(Path(config.output.dir)) as job, open_manifest(config.manifest) as manifest:
+        for sifted in sift_manifest(manifest, make_probe(config, provider, job.ledger)):
+            if sifted.draft is not None:
+                drafts.begin(sifted.draft)
+            rows = [_finished(todo) for todo in sifted.todo]
+            write_batch(job, rows, drafts.finish([row.entry for row in rows]))
 
 
-def measure(config: Path) -> tuple[int, float, float]:
-    """Run the command; return its exit code, wall time in seconds and peak memory in MB."""
-    started = time.perf_counter()
+def _finished(todo: Todo) -> Finished:
+    entry = Entry(
+        key=todo.key,
+        state=State.DONE,
+        digest=todo.digest,
+        line=todo.item.line,
+        span=todo.span,
+        stamp=todo.stamp,
+        asked_at=time.time(),
+        prints=bytes(32),
+    )
+    return Finished(entry=entry, line=b"{}\n")
+
+
+def measure(what: str, rows: int, config: Path, service: Service) -> Figures:
+    """Run the command and return what it took."""
+    before = len(service.seen()) if service.journal.exists() else 0
     environment = {**os.environ, KEY_ENV: KEY, "XDG_STATE_HOME": str(config.parent / "state")}
     command = [sys.executable, "-m", "pipeline", "run", str(config), "--quiet"]
+    begun = time.time()
     process = os.posix_spawn(sys.executable, command, environment)
     _, status, usage = os.wait4(process, 0)
-    return os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss / 1000
+    wall = time.time() - begun
+    calls = service.seen()[before:] if service.journal.exists() else []
+    figures = Figures(
+        what=what,
+        rows=rows,
+        exit_code=os.waitstatus_to_exitcode(status),
+        wall_seconds=wall,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_mb=usage.ru_maxrss / 1000,
+        calls=len(calls),
+        asked_after=calls[0]["at"] - begun if calls else None,
+    )
+    print(figures.text(), flush=True)
+    return figures
+
+
+def over(folder: Path, service: Service, what: str, count: int, line: Line) -> list[Figures]:
+    """Measure a job whose rows are all done, then with a new line below them, then with one above them."""
+    folder.mkdir()
+    manifest = folder / "manifest.csv"
+    root = str(folder.parent / "pictures")
+    config = write_config(folder / "job.toml", manifest, service.endpoint, manifest={"root": root})
+    write_rows(manifest, count, line)
+    fill(load(config))
+    done = [measure(f"{what}, all done", count, config, service)]
+    if line is token:
+        write_rows(manifest, count, line, "new,token:new\n")
+        done.append(measure(f"{what}, interrupted", count + 1, config, service))
+        write_rows(manifest, count, lambda number: ("\n" if number == 0 else "") + line(number), "new,token:new\n")
+        done.append(measure(f"{what}, every line moved", count + 1, config, service))
+    return done
 
 
 def main(count: int) -> None:
     """Print the table and write out/bench/resume.json."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        draw(folder / "pictures" / "p.png", 1)
-        with running_service(folder / "service", folder / "pictures") as service:
-            manifest = folder / "manifest.csv"
-            config = write_config(folder / "job.toml", manifest, service.endpoint)
-            write_rows(manifest, count)
-            fill(config)
-            code, wall, memory = measure(config)
-            write_rows(manifest, count, "new,token:new\n")
-            begun = time.time()
-            measure(config)
-            arrived = service.seen()[0]["at"] - begun
-    figures = {"rows": count, "exit_code": code, "seconds": wall, "peak_mb": memory, "new_row_asked_after": arrived}
-    print(f"{count:,} rows, all done: {wall:.1f} s, peak {memory:.0f} MB, exit {code}")
-    print(f"one new row at the end: its call arrives after {arrived:.1f} s")
+        draw(folder / "indexed" / "p.png", 1)
+        for number in range(PICTURES):
+            path = folder / "pictures" / str(number // 100) / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"\xff\xd8\xff" + bytes(number % 100))
+        with running_service(folder / "service", folder / "indexed") as service:
+            figures = over(folder / "a", service, "tokens", count, token)
+            figures += over(folder / "b", service, "local pictures", count, picture)
+            figures += over(folder / "c", service, "second night", PICTURES, picture)
     out = Path("out/bench")
     out.mkdir(parents=True, exist_ok=True)
-    (out / "resume.json").write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+    (out / "resume.json").write_bytes(orjson.dumps([asdict(found) for found in figures], option=orjson.OPT_INDENT_2))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS)

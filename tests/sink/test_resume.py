@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -236,19 +237,19 @@ rows = st.one_of(
     st.sampled_from(["\n", "short\n", 'a"b,p0.png,"T\n', '"open,p1.png,T\n', ",p0.png,T\n"]),
 )
 places = st.integers(0, 11)
-steps = st.one_of(
+edits = st.one_of(
     st.tuples(st.just("set"), places, rows),
     st.tuples(st.just("insert"), places, rows),
     st.tuples(st.just("delete"), places, places),
     st.tuples(st.just("swap"), places, places),
+    st.tuples(st.just("copy"), places, places),
     st.tuples(st.just("picture"), st.integers(0, 2), st.integers(0, 3)),
-    st.tuples(st.just("stopped"), places, st.integers(1, 4)),
-    st.tuples(st.just("foul"), places, st.integers(1, 4)),
-    st.tuples(st.just("whole"), places, st.integers(1, 4)),
     st.tuples(st.just("retry"), places, places),
     st.tuples(st.just("shorten"), places, places),
     st.tuples(st.just("settings"), st.integers(0, 1), places),
 )
+runs = st.tuples(st.sampled_from(["whole", "whole", "stopped", "foul"]), places, st.integers(1, 4))
+nights = st.lists(st.tuples(st.lists(edits, max_size=2), runs), min_size=1, max_size=5)
 
 
 def _foul(world: World, stop_after: int, flush: int) -> None:
@@ -262,6 +263,7 @@ STEPS: dict[str, Callable[[World, Any, Any], object]] = {
     "insert": lambda world, place, row: world.lines.insert(place, row),
     "delete": lambda world, place, end: world.lines.__delitem__(slice(place, end + 1)),
     "swap": lambda world, place, end: world.lines.__setitem__(slice(place, end), world.lines[place:end][::-1]),
+    "copy": lambda world, place, to: world.lines.__setitem__(slice(to, to + 1), world.lines[place : place + 1]),
     "picture": lambda world, number, size: world.picture(f"p{number}.png", size),
     "stopped": lambda world, after, flush: world.run(stop_after=after, flush=flush),
     "foul": _foul,
@@ -272,10 +274,10 @@ STEPS: dict[str, Callable[[World, Any, Any], object]] = {
 }
 
 
-@given(lines=st.lists(rows, max_size=12), steps=st.lists(steps, max_size=14), size=st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@given(lines=st.lists(rows, min_size=2, max_size=12), nights=nights, size=st.integers(1, 4))
+@settings(max_examples=80, deadline=None)
 def test_any_history_ends_like_a_first_run(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], steps: list[Any], size: int
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], nights: list[Any], size: int
 ) -> None:
     """Edits, repeats, stops, faults, changed pictures: the last run leaves just what a new job would, each row once."""
     folder = tmp_path_factory.mktemp("world")
@@ -284,7 +286,7 @@ def test_any_history_ends_like_a_first_run(
         world = World(folder, lines)
         for number in range(3):
             world.picture(f"p{number}.png", number)
-        for step in steps:
+        for step in chain.from_iterable([run, *edits] for edits, run in nights):
             STEPS[step[0]](world, *step[1:])
         world.run()
         world.run(out="fresh")
