@@ -165,7 +165,8 @@ def _sifted(looks: Sequence[_Look], span: int) -> Sifted:
 
 def _draft(span: int, stretch: Stretch[Span], looks: Sequence[_Look]) -> Draft:
     """Return the span that a stretch becomes once the rows that are to do have their lines."""
-    local = [(picture.name, look.stamp) for look in looks if (picture := _picture(look.item)) is not None]
+    # Twice only where a picture changed in between: such stamps never come again, and its rows are looked at.
+    local = dict.fromkeys((picture.name, look.stamp) for look in looks if (picture := _picture(look.item)))
     settled = [(look.before, look.item.line) for look in looks if look.before and look.state in _SETTLED]
     empty = Span(
         id=span,

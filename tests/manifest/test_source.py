@@ -6,10 +6,10 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -22,6 +22,19 @@ from pipeline.manifest.root import Root
 from pipeline.manifest.rows import RowRules, rows_of_entries
 from pipeline.manifest.tape import Tape
 from pipeline.records import Failure, LocalFile, Row
+
+
+@dataclass(frozen=True)
+class Known:
+    """A passage of an earlier run."""
+
+    line: int
+    lines: int
+    rows: int
+    digest: bytes
+
+
+NONE: tuple[Known, ...] = ()
 
 
 def _config(path: Path | str, **more: object) -> ManifestConfig:
@@ -170,11 +183,62 @@ def test_a_stretch_reads_nothing_ahead() -> None:
     rules = RowRules(columns=Columns(), root=Root(Path()))
     reader = partial(text_lines, column="image")
     manifest = Manifest(Tape(lines()), partial(rows_of_entries, reader=reader, rules=rules))
-    found: list[Stretch[Any]]
+    found: list[Stretch[Known]]
     while found := manifest.stretches():
         sizes += [len(stretch.rows()) for stretch in found]
         assert len(taken) == sum(sizes)
     assert sizes == [500, 500, 1]
+
+
+def _known(stretch: Stretch[Known]) -> Known:
+    return Known(stretch.line, stretch.lines, len(stretch.rows()), stretch.digest)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.txt", "folder"])
+def test_known_lines_stand_unread_and_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Lines with the same text under the same config are known; their rows, and those below, are what they were."""
+    monkeypatch.setattr("pipeline.manifest.stretches.BATCH_ROWS", 2)
+    _write_four_rows(tmp_path / name)
+    with open_manifest(_config(tmp_path / name)) as manifest:
+        first, second = [stretch for _ in range(2) for stretch in manifest.stretches(NONE)]
+        rows = [*first.rows(), *second.rows()]
+    with open_manifest(_config(tmp_path / name)) as manifest:
+        known = [_known(first)]
+        (found,) = manifest.stretches(known)
+        assert found.known is known[0]
+        (below,) = manifest.stretches(known)
+        assert below.known is None
+        assert [*found.rows(), *below.rows()] == rows
+    with open_manifest(_config(tmp_path / name)) as manifest:
+        assert manifest.stretches(known, b"other settings")[0].known is None
+    with open_manifest(_config(tmp_path / name, root=str(tmp_path.parent))) as manifest:
+        assert manifest.stretches(known)[0].known is None
+
+
+def _write_four_rows(path: Path) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    match path.suffix:
+        case ".csv":
+            path.write_text("\n".join(["id,image,note", *(f'{name},{name},"a\nb"\n' for name in names)]))
+        case ".jsonl":
+            path.write_text("\n\n".join(f'{{"image": "{name}"}}' for name in names))
+        case ".txt":
+            path.write_text("\r\n".join(names))
+        case _:
+            path.mkdir()
+            for name in names:
+                (path / name).touch()
+
+
+def test_a_quote_that_is_left_open_ties_a_stretch_to_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows may change with lines further down, so it says that it isn't closed."""
+    monkeypatch.setattr("pipeline.manifest.stretches.BATCH_ROWS", 1)
+    (tmp_path / "m.csv").write_text('id,image\n1,a.png\n2,"b.png\n3,c.png\n')
+    with open_manifest(_config(tmp_path / "m.csv")) as manifest:
+        closed = [stretch.is_closed for _ in range(3) for stretch in manifest.stretches(NONE)]
+    assert closed == [True, False, True]
 
 
 def test_an_error_on_the_way_ends_the_stretches(tmp_path: Path) -> None:
