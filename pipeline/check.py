@@ -9,10 +9,11 @@ import anyio
 
 from pipeline.backend import catalogue_of
 from pipeline.config import Config, read_key
-from pipeline.job import find, run
+from pipeline.job import run
 from pipeline.manifest import open_manifest
 from pipeline.providers import PROVIDERS
 from pipeline.sink.job import open_job
+from pipeline.terms import find
 
 
 def check(config: Config, *, call: bool) -> Iterator[str]:

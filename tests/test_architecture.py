@@ -21,7 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("manifest", "prepare", "providers"),
     ("fetch", "sink"),
     ("report",),
-    ("backend", "watch"),
+    ("backend", "terms", "watch"),
     ("runner",),
     ("job",),
     ("check", "plan", "renormalise", "serving"),

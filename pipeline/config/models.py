@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.config.values import (
     Age,
@@ -147,6 +147,13 @@ class LimitsConfig(Section):
     max_cost: Money = 0.0
     max_runtime: Duration = 0.0
     stop_at: TimeOfDay = None
+
+    @field_validator("max_cost")
+    @classmethod
+    def _needs_a_price(cls, value: float, info: ValidationInfo) -> float:
+        if value and not info.data.get("cost_per_1000_calls"):
+            raise ValueError("needs cost_per_1000_calls, or it could not be kept")
+        return value
 
 
 class RetryConfig(Section):

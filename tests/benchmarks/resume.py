@@ -1,9 +1,9 @@
-"""How long a run takes that finds (nearly) everything done: `make bench-resume`, or resume.py [ROWS].
+"""How long a run takes that finds (nearly) everything done: `make bench-resume`, or python -m tests.benchmarks.resume.
 
-(a) every row is done, once with nothing to look at but the manifest (tokens), once with local pictures, whose sizes and
-times are compared; (b) an interrupted run goes on: how soon the first new row's call arrives; (c) the second night over
-10,000 local pictures. Each is the whole command in a process of its own, against the embedded service. A ledger of so
-many rows is filled as a run would fill it, without the calls.
+(a) Every row is done: tokens, of which nothing but the manifest is looked at, and local pictures, whose sizes and times
+are compared. (b) An interrupted run goes on: how soon the first new row's call arrives. (c) The second night over
+10,000 local pictures. And the worst that can happen to a manifest: every line has moved. Each is the whole command in a
+process of its own, against the embedded service; the ledger is filled as a run would fill it, without the calls.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import orjson
 
 from pipeline.config import Config
-from pipeline.job import make_probe
 from pipeline.manifest import open_manifest
 from pipeline.providers import PROVIDERS
 from pipeline.sink.drafts import Drafts
@@ -28,6 +28,7 @@ from pipeline.sink.ledger import Entry, State
 from pipeline.sink.probe import Todo
 from pipeline.sink.sift import sift_manifest
 from pipeline.sink.sink import Finished, write_batch
+from pipeline.terms import make_probe
 from tests.running import KEY, KEY_ENV, Service, draw, load, running_service, write_config
 
 ROWS = 1_000_000
@@ -132,7 +133,8 @@ def over(folder: Path, service: Service, what: str, count: int, line: Line) -> l
     root = str(folder.parent / "pictures")
     config = write_config(folder / "job.toml", manifest, service.endpoint, manifest={"root": root})
     write_rows(manifest, count, line)
-    fill(load(config))
+    with get_context("spawn").Pool(1) as apart:  # a child's peak memory counts from its parent's size
+        apart.apply(fill, (load(config),))
     done = [measure(f"{what}, all done", count, config, service)]
     if line is token:
         write_rows(manifest, count, line, "new,token:new\n")

@@ -1,0 +1,72 @@
+"""The terms of a job, from its config: what counts as done, how fast it goes, what it may spend."""
+
+from __future__ import annotations
+
+import time
+from hashlib import blake2b
+from pathlib import Path
+
+import orjson
+from platformdirs import user_state_path
+from pydantic import SecretStr
+
+from pipeline.config import Config, LimitsConfig
+from pipeline.errors import ConfigError
+from pipeline.fetch.policy import RateLimit
+from pipeline.fetch.quota import Quota, QuotaLimits, account
+from pipeline.manifest.found import Finding
+from pipeline.prepare.rules import rules_from
+from pipeline.providers.base import Finder, Provider
+from pipeline.sink.ledger import Ledger
+from pipeline.sink.probe import Probe
+
+
+def rate_of(config: Config) -> RateLimit:
+    """Return the rate of a job's calls."""
+    return RateLimit(qps=config.limits.qps, concurrency=config.limits.concurrency, guard=config.limits.guard)
+
+
+def open_quota(config: Config, key: SecretStr | None) -> Quota:
+    """Open the count of calls of this key, shared by all jobs of this user."""
+    limits = config.limits
+    caps = QuotaLimits(per_run=calls_per_run(limits), per_day=limits.calls_per_day, per_month=limits.calls_per_month)
+    service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
+    name = account(key.get_secret_value() if key else "", service)
+    return Quota(state_folder() / "calls.db", name, caps)
+
+
+def state_folder() -> Path:
+    """Return where what all jobs of this user share is kept: counts of calls, paces, client ids."""
+    return user_state_path("image-insights-pipeline", appauthor=False)
+
+
+def settings_digest(config: Config, provider: Provider) -> bytes:
+    """Return a digest of all that is asked beside the row: the service, its settings, how pictures are prepared."""
+    rules = rules_from(config.prepare, provider.limits)
+    asked = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
+    return blake2b(orjson.dumps([provider.identity, asked, rules]), digest_size=16).digest()
+
+
+def make_probe(config: Config, provider: Provider, ledger: Ledger) -> Probe:
+    """Return the probe of a job: what counts as done under this config."""
+    return Probe(ledger, settings_digest(config, provider), not_before=oldest_answer(config))
+
+
+def oldest_answer(config: Config) -> float:
+    """Return the Unix time before which answers are asked again (`output.refresh`), 0 for never."""
+    return 0.0 if config.output.refresh is None else time.time() - config.output.refresh
+
+
+def find(config: Config, provider: Provider) -> Finding:
+    """Begin the search of a job; raises ConfigError where the provider has none, ManifestError for a bad one."""
+    if not isinstance(provider, Finder):
+        raise ConfigError("manifest", [f"the provider {provider.name!r} finds no images; give a path"])
+    return Finding(provider, config.manifest)
+
+
+def calls_per_run(limits: LimitsConfig) -> int:
+    """Return the most calls a run may make: calls_per_run, or what max_cost pays for, whichever is less."""
+    caps = [limits.calls_per_run] if limits.calls_per_run else []
+    if limits.max_cost and limits.cost_per_1000_calls:
+        caps.append(max(1, int(limits.max_cost * 1000 / limits.cost_per_1000_calls)))
+    return min(caps, default=0)
