@@ -69,7 +69,7 @@ class Once:
         flight = self._flights[fingerprint] = _Flight()
         try:
             answer, outcome = await self._asks.ask(request)
-            if is_paid(outcome):
+            if is_worth_keeping(answer, outcome):
                 with anyio.CancelScope(shield=True):
                     await self._keep(fingerprint, answer)
             else:
@@ -83,6 +83,9 @@ class Once:
         return answer, outcome
 
 
-def is_paid(outcome: Outcome) -> bool:
-    """Tell whether an answer is worth keeping: insights, a page, or a verdict on the picture; a fault is none."""
-    return not isinstance(outcome, Problem) or outcome.kind == "row"
+def is_worth_keeping(answer: Answer, outcome: Outcome) -> bool:
+    """Tell whether reading `answer` again would say the same: insights, a page, a verdict on the picture.
+
+    A fault is none of these, and a body that was given up has nothing to read.
+    """
+    return bool(answer.body) and (not isinstance(outcome, Problem) or outcome.kind == "row")

@@ -19,9 +19,10 @@ class Service:
     key_header = ("k", "{}")
     limits = Limits(max_bytes=1, max_side_px=1, forms=frozenset())
 
-    def __init__(self, outcome: Outcome | None = None, failures: int = 0) -> None:
+    def __init__(self, outcome: Outcome | None = None, failures: int = 0, body: bytes = b"x") -> None:
         self.asked = 0
         self.failures = failures
+        self.body = body
         self.outcome = outcome or Reading(insights=no_insights())
         self.go = anyio.Event()
         self.kept: list[bytes] = []
@@ -33,7 +34,7 @@ class Service:
         if self.failures:
             self.failures -= 1
             raise RuntimeError("stopped")
-        return Answer(status=200, headers={}, body=b"x", asked_at=1.0), self.outcome
+        return Answer(status=200, headers={}, body=self.body, asked_at=1.0), self.outcome
 
     def requests(self, *_: object) -> list[Request]:
         return []
@@ -107,6 +108,13 @@ async def test_a_verdict_on_the_picture_is_kept() -> None:
     service = Service(Problem(kind="row", code="UnknownFormat", message="no picture"))
     await ask_many(service.once(), service, 2)
     assert len(service.kept) == 1
+
+
+async def test_an_answer_that_was_given_up_is_not_kept() -> None:
+    """A body too large to be read can't be read again from the store; the row fails, and nothing is stored."""
+    service = Service(Problem(kind="row", code="body-too-large", message="too large"), body=b"")
+    await ask_many(service.once(), service, 2)
+    assert service.kept == []
 
 
 async def test_when_the_one_that_asked_is_stopped_another_asks() -> None:
