@@ -155,7 +155,7 @@ def _picture(row: Row) -> str:
     """Return what tells a row's picture from others: the content of a local file, else its name."""
     if isinstance(row.image, LocalFile):
         try:
-            with row.image.path.open("rb") as file:
+            with Path(row.image.path).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             pass

@@ -44,17 +44,16 @@ class Root:
         Raises LineError "outside-root" where a link on the way leads out of the root.
         """
         parent, _, base = name.rpartition("/")
-        folder, prefix = self._real_directory(parent)
+        prefix = self._real_directory(parent)
         try:
             linked = S_ISLNK(os.lstat(prefix + base).st_mode)
         except OSError:
             linked = False
-        path = Path(self._check_real(prefix + base, name)) if linked else folder / base
+        path = self._check_real(prefix + base, name) if linked else prefix + base
         return LocalFile(path=path, name=name)
 
-    def _find_real_directory(self, parent: str) -> tuple[Path, str]:
-        real = self._check_real(f"{self._top}/{parent}", parent)
-        return Path(real), real.rstrip("/") + "/"
+    def _find_real_directory(self, parent: str) -> str:
+        return self._check_real(f"{self._top}/{parent}", parent).rstrip("/") + "/"
 
     def _check_real(self, path: str, name: str) -> str:
         real = os.path.realpath(path)

@@ -73,7 +73,7 @@ class Preparer:
         match row.image:
             case LocalFile(path=path):
                 async with self._in_hand:
-                    return await self._fit(await self._read(path))
+                    return await self._fit(await self._read(Path(path)))
             case RemoteUrl(url=url) if "url" not in self._forms:
                 return await self._fit(await self._downloader.fetch(url))
         return None

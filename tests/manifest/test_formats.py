@@ -124,7 +124,7 @@ def test_columns_may_be_named_otherwise(tmp_path: Path) -> None:
     (row,) = rows_of(path, columns=columns)
     assert isinstance(row, Row)
     assert (row.id, row.query, row.site, row.market) == ("1", "mug", None, "de-DE")
-    assert row.image == LocalFile(path=tmp_path.resolve() / "a.jpg", name="a.jpg")
+    assert row.image == LocalFile(path=str(tmp_path.resolve() / "a.jpg"), name="a.jpg")
     assert row.crop is not None
     assert (row.crop.left, row.crop.top, row.crop.right, row.crop.bottom) == (0, 0, 0.5, 1)
 

@@ -35,7 +35,7 @@ def row(image: Image) -> Row:
 def large(tmp_path: Path) -> Row:
     path = tmp_path / "large.jpg"
     path.write_bytes(stored(scene(900, 600), "JPEG"))
-    return row(LocalFile(path=path, name="large.jpg"))
+    return row(LocalFile(path=str(path), name="large.jpg"))
 
 
 @pytest.mark.parametrize("isolate", [False, True], ids=["threads", "processes"])
@@ -68,7 +68,7 @@ async def test_refusal_keeps_its_code_and_sentence(tmp_path: Path, *, isolate: b
     (tmp_path / "a.jpg").write_bytes(b"<html>")
     async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
         with pytest.raises(PrepareError, match="web page") as caught:
-            await preparer.prepare(row(LocalFile(path=tmp_path / "a.jpg", name="a.jpg")))
+            await preparer.prepare(row(LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg")))
     assert caught.value.code == "not-a-picture"
 
 
@@ -87,7 +87,7 @@ async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monk
     async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
         for _ in range(2):
             with pytest.raises(PrepareError) as caught:
-                await preparer.prepare(row(LocalFile(path=deadly, name="deadly.jpg")))
+                await preparer.prepare(row(LocalFile(path=str(deadly), name="deadly.jpg")))
             assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
             assert await preparer.prepare(large) is not None
 

@@ -189,7 +189,7 @@ def test_url_length_counts_the_endpoint(make: Callable[..., Bing], row: Callable
 
 def test_unprepared_file(make: Callable[..., Bing], row: Callable[..., Row], tmp_path: Any) -> None:
     """A file on disk can't be asked about by its path."""
-    file = Row(id="1", image=LocalFile(path=tmp_path / "a.jpg", name="a.jpg"), ordinal=0, line=1)
+    file = Row(id="1", image=LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg"), ordinal=0, line=1)
     with pytest.raises(RequestError, match=r"a\.jpg"):
         make().requests(file, None)
 

@@ -22,7 +22,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def make_row(row_id: str, line: int = 1, path: Path | None = None, **other: object) -> Row:
     """Return a row of a local picture."""
-    image = LocalFile(path=path or Path("/nowhere") / row_id, name=row_id)
+    image = LocalFile(path=str(path or Path("/nowhere") / row_id), name=row_id)
     return Row(id=row_id, image=image, ordinal=line - 1, line=line, **other)  # type: ignore[arg-type] # literals of the tests
 
 

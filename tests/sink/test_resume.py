@@ -90,7 +90,7 @@ def _write(job: Job, rows: Sequence[Finished], drafts: Drafts) -> None:
 
 
 def _size(row: Row) -> int:
-    found = row.image.path if isinstance(row.image, LocalFile) else None
+    found = Path(row.image.path) if isinstance(row.image, LocalFile) else None
     return found.stat().st_size if found and found.exists() else -1
 
 
