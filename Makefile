@@ -49,7 +49,7 @@ crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/test_crash.py --long
 
 clean:
-	rm -rf .venv out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 .venv/bin/python:
 	@$(PYTHON) -m venv .venv

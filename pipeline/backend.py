@@ -26,13 +26,20 @@ READY_LINE_BYTES = 65_536
 @asynccontextmanager
 async def open_provider(config: Config) -> AsyncGenerator[tuple[Provider, Process | None]]:
     """Yield the configured provider, and the embedded service's process where it has been started for it."""
-    kind = PROVIDERS[config.provider.name]
     if config.provider.name != "local":
-        yield kind.make(config.provider), None
+        yield make_provider(config), None
         return
     log = Path(config.output.dir) / "service.log"
     async with _service(_command(config), log) as (process, port):
-        yield kind.make(config.provider, f"http://127.0.0.1:{port}/v7.0"), process
+        yield make_provider(config, f"http://127.0.0.1:{port}/v7.0"), process
+
+
+def make_provider(config: Config, endpoint: str = "") -> Provider:
+    """Return the configured provider; the embedded one is told its catalogue, which its answers come from."""
+    settings = config.provider
+    if settings.name == "local":
+        settings = settings.model_copy(update={"catalogue": str(Path(catalogue_of(config)).resolve())})
+    return PROVIDERS[settings.name].make(settings, endpoint)
 
 
 def _command(config: Config) -> list[str]:
@@ -42,8 +49,9 @@ def _command(config: Config) -> list[str]:
     command = [sys.executable, "-m", "pipeline", "serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
     command += ["--index", str(Path(config.output.dir) / "index")]
     command += [part for name in ("id", "image") for part in ("--column", f"{name}={getattr(columns, name)}")]
-    if config.manifest.root is not None and catalogue == config.manifest.path:
-        command += ["--root", config.manifest.root]
+    if catalogue == config.manifest.path:
+        command += ["--format", config.manifest.format]
+        command += ["--root", config.manifest.root] if config.manifest.root is not None else []
     return command
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.backend import catalogue_of
+from pipeline.backend import make_provider
 from pipeline.config import Config, read_key
+from pipeline.errors import UsageError
 from pipeline.job import run
 from pipeline.manifest import open_manifest
-from pipeline.providers import PROVIDERS
 from pipeline.sink.job import open_job
 from pipeline.terms import find
 
@@ -28,16 +28,17 @@ def check(config: Config, *, call: bool) -> Iterator[str]:
         report = anyio.run(lambda: run(config, limit=1))
         if report.cause is not None:
             raise report.cause
+        if not report.traffic.sends:
+            raise UsageError(f"no call was made ({report.summary()}); the first row that is left needs none")
         yield f"call      {report.summary()}"
 
 
 def _source(config: Config) -> str:
     """Look at where the rows come from; raises UsageError where that can't be."""
-    if config.provider.name == "local":
-        catalogue_of(config)
+    provider = make_provider(config)
     if config.manifest.path:
         with open_manifest(config.manifest):
             return f"manifest  {config.manifest.path} can be read"
-    find(config, PROVIDERS[config.provider.name].make(config.provider))
+    find(config, provider)
     what = "a search" if config.manifest.search else "the images that are trending"
     return f"manifest  {what} can be asked for"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -14,7 +15,7 @@ import typer
 from pipeline import check as checks
 from pipeline import load_config
 from pipeline.config import Config
-from pipeline.errors import ExitCode, PipelineError
+from pipeline.errors import ExitCode, InternalError, PipelineError, Stalled
 from pipeline.job import run as run_job
 from pipeline.plan import make_plan
 from pipeline.renormalise import renormalise as renormalise_job
@@ -49,10 +50,13 @@ def run(
     report = anyio.run(lambda: run_job(_load(config, sets), limit=limit, follow=progress_for(quiet=quiet)))
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
-        if report.cause is not None and report.cause.__cause__ is not None:
+        if isinstance(report.cause, InternalError):
             traceback.print_exception(report.cause)
     elif not quiet:
         typer.echo(report.summary())
+    if isinstance(report.cause, Stalled):  # a thread that hangs would be waited for
+        sys.stdout.flush()
+        os._exit(report.exit_code)
     raise typer.Exit(report.exit_code)
 
 
@@ -115,6 +119,7 @@ def serve(
     root: Annotated[
         Path | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")
     ] = None,
+    form: Annotated[str, typer.Option("--format", help="Its format, where its name doesn't tell.")] = "auto",
     column: Annotated[
         list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that holds a field; repeatable.")
     ] = None,
@@ -133,6 +138,7 @@ def serve(
 
     config = serving.serve_config(
         catalogue=catalogue,
+        form=form,
         root=root,
         columns=column or [],
         index=index,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
+from anyio import CapacityLimiter, to_thread
 from anyio.abc import Process
 from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import SecretStr
@@ -33,7 +34,7 @@ from pipeline.records import Answer
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.report.tally import Tally
-from pipeline.runner import Runner
+from pipeline.runner import Runner, Watcher, beside
 from pipeline.sink.job import Job, open_job
 from pipeline.sink.sift import sifted_batches, sifted_manifest
 from pipeline.sink.sink import Item, Paid, Sink
@@ -41,9 +42,9 @@ from pipeline.terms import find, make_probe, oldest_answer, open_quota, rate_of,
 from pipeline.watch import Stop, at_deadline, judge_failures, judge_whole, on_signals, on_stall
 
 ITEMS_ON_THE_WAY = 100
+PREPARERS = 8  # rows in preparation: downloads wait for the network, decoding has a bound of its own
 STALL_SECONDS = 300.0
 E = TypeVar("E", bound=BaseException)
-Watcher = Callable[[], Coroutine[None, None, None]]
 Follow = Callable[[Tally], Coroutine[None, None, None]]
 
 
@@ -60,6 +61,7 @@ class _Session:
     tally: Tally = field(default_factory=Tally)
     counters: FetchCounters = field(default_factory=FetchCounters)
     stop: Stop = field(default_factory=Stop)
+    complete: bool = False
 
 
 async def run(config: Config, *, limit: int | None = None, follow: Follow | None = None) -> Report:
@@ -83,7 +85,7 @@ async def run(config: Config, *, limit: int | None = None, follow: Follow | None
         except* PipelineError as group:
             cause = next(leaves(group))
         except* Exception as group:
-            cause = InternalError(f"internal error: {next(leaves(group))!r}; what was committed is safe")
+            cause = InternalError(f"internal error: {_named(next(leaves(group)))}; what was committed is safe")
             cause.__cause__ = group
         report = _report(session, cause, limit)
         write_run_json(job.folder, report)
@@ -100,10 +102,19 @@ def leaves(group: BaseExceptionGroup[E]) -> Iterator[E]:
             yield exception
 
 
+def _named(error: Exception) -> str:
+    """Return an error's type and text; the repr of some holds request headers."""
+    return f"{type(error).__name__}: {error}"
+
+
 async def _execute(session: _Session, limit: int | None, follow: Follow | None) -> None:
     """Open the service, the stages and their streams, run them, and settle what is finished."""
     config, stop = session.config, session.stop
-    async with AsyncExitStack() as opened:
+    opening = anyio.CancelScope()
+    stop.then = [opening.cancel]  # until there is something to drain: an index may take long to build
+    ending = [partial(on_signals, stop), partial(at_deadline, stop, config.limits, session.started)]
+    async with beside(ending), AsyncExitStack() as opened:
+        opened.enter_context(opening)
         provider, service = await opened.enter_async_context(open_provider(config))
         preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits))
         fetcher = await _open_fetcher(session, provider, opened)
@@ -116,8 +127,9 @@ async def _execute(session: _Session, limit: int | None, follow: Follow | None) 
         # A page of a search that is in flight is paid for: it is finished, and the closed intake ends the search.
         stop.then = [*([runner.drain] if session.manifest else []), fetcher.close_intake]
         await runner.execute(written)
+        session.complete = runner.complete
         if stop.cause is None and runner.complete:
-            await runner.sink.settle(prune=config.output.prune)
+            await runner.sink.settle(prune=config.output.prune and session.tally.seen > 0)
             judge_whole(stop, session.tally, config.output.max_failed)
 
 
@@ -132,7 +144,7 @@ async def _open_fetcher(session: _Session, provider: Provider, opened: AsyncExit
         rate,
         RetryPolicy(**config.retry.model_dump()),
         pacer=pacer,
-        charge=_charging(session.quota),
+        charge=partial(to_thread.run_sync, session.quota.charge, limiter=CapacityLimiter(1)),
         counters=session.counters,
         conversation=Conversation(provider.identity, state_folder() / "clients"),
     )
@@ -167,19 +179,18 @@ def _make_runner(
         stop=stop,
         judge=partial(judge_failures, stop, tally, config.output.max_failed),
         askers=max_workers(rate_of(config)),
+        preparers=max(PREPARERS, 2 * config.prepare.workers),
     )
 
 
 def _watchers(
     session: _Session, runner: Runner, fetcher: Fetcher, service: Process | None, follow: Follow | None
 ) -> list[Watcher]:
-    """Return what runs beside the stages: signals, deadline, stall, the embedded service's end, the progress."""
+    """Return what runs beside the stages: the stall watch, the embedded service's end, the progress."""
     config, stop, tally = session.config, session.stop, session.tally
     patience = max(STALL_SECONDS, 2 * config.retry.request_timeout, 2 * config.prepare.download_timeout)
     stalled = session.job.folder / "stalled.log"
     return [
-        partial(on_signals, stop),
-        partial(at_deadline, stop, config.limits, session.started),
         partial(on_stall, stop, tally, patience, fetcher.waits, stalled, runner.give_up),
         *([partial(follow, tally)] if follow else []),
         *([partial(_outlive, service, stop)] if service else []),
@@ -198,18 +209,15 @@ async def _outlive(service: Process, stop: Stop) -> None:
     stop.ask(ServiceError(f"the embedded service has died (exit code {code}); see service.log, and run again"))
 
 
-def _charging(quota: Quota) -> Callable[[], Awaitable[None]]:
-    async def charge() -> None:
-        quota.charge()
-
-    return charge
-
-
 def _report(session: _Session, cause: PipelineError | None, limit: int | None) -> Report:
     counters, quota = session.counters, session.quota
     today, month = quota.used()
     traffic = Traffic(
         sends=counters.calls,
+        answers=counters.answers,
+        retries=counters.retries,
+        faults=counters.faults,
+        pauses=counters.pauses,
         throttled=counters.refusals,
         paused_seconds=counters.paused,
         sent_into_pause=counters.sent_while_paused,
@@ -225,4 +233,5 @@ def _report(session: _Session, cause: PipelineError | None, limit: int | None) -
         traffic=traffic,
         cause=cause,
         limited=limit is not None and session.tally.begun >= limit,
+        complete=session.complete,
     )

@@ -11,12 +11,12 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
+from pipeline.backend import make_provider
 from pipeline.config import Config, LimitsConfig
 from pipeline.errors import RowError
 from pipeline.fetch.found import stored_batches
 from pipeline.manifest import open_manifest
 from pipeline.manifest.found import Finding
-from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts
 from pipeline.sink.answers import AnswerStore
@@ -46,6 +46,7 @@ class Plan:
     """
 
     limits: LimitsConfig
+    not_before: float = 0.0
     rows: int = 0
     done: int = 0
     failed: int = 0
@@ -95,9 +96,8 @@ class Plan:
 
 def make_plan(config: Config) -> Plan:
     """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
-    kind = PROVIDERS[config.provider.name]
-    provider = kind.make(config.provider)
-    plan = Plan(config.limits)
+    provider = make_provider(config)
+    plan = Plan(config.limits, not_before=oldest_answer(config))
     finding = None if config.manifest.path else find(config, provider)
     with ExitStack() as opened:
         ledger, answers = opened.enter_context(_state(Path(config.output.dir)))
@@ -130,7 +130,7 @@ def _add(plan: Plan, todo: Todo, provider: Provider, probe: Probe, ledger: Ledge
         plan.failed += 1
         return
     question = probe.question(todo, _picture(row))
-    if ledger.asked(question):
+    if ledger.asked(question, not_before=plan.not_before):
         plan.stored += 1
     elif ledger.see({question: row.line}):
         plan.repeated += 1

@@ -70,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why a row has no record: one line of failures.jsonl (design 5, Failure)."""
+    """Why a row has no record: one line of failures.jsonl."""
 
     id: str | None
     line: int
@@ -166,7 +166,7 @@ ProblemKind = Literal["row", "transient", "throttled", "quota", "refused", "misc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """An answer that is no success, classified (design 4, Provider). `retry_after` is in seconds from now.
+    """An answer that is no success, classified. `retry_after` is in seconds from now.
 
     `details` holds what the service said beyond the message: parameter, value, sub_code, trace_id, more.
     """

@@ -8,8 +8,8 @@ from typing import cast
 
 import orjson
 
+from pipeline.backend import make_provider
 from pipeline.config import Config
-from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 from pipeline.providers.merge import join
 from pipeline.records import Crop, Reading, Request
@@ -35,7 +35,7 @@ class Renormalised:
 
 def renormalise(config: Config) -> Renormalised:
     """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers."""
-    provider = PROVIDERS[config.provider.name].make(config.provider)
+    provider = make_provider(config)
     counts = Renormalised()
 
     def change(key: bytes, line: bytes) -> bytes:
@@ -63,7 +63,14 @@ def _read_again(record: Record, job: Job, key: bytes, provider: Provider) -> Ins
         if not isinstance(outcome, Reading):
             return None
         reading = join(reading, outcome)
-    return reading.insights if reading else None
+    return _with_reasons(reading.insights, record) if reading else None
+
+
+def _with_reasons(insights: Insights, record: Record) -> Insights:
+    """Keep why something is unavailable where the request told it and not the answer."""
+    kinds = {item["kind"] for item in insights["unavailable"]}
+    kept = [item for item in record["unavailable"] if item["kind"] not in kinds]
+    return {**insights, "unavailable": [*insights["unavailable"], *kept]}
 
 
 def _request(record: Record) -> Request:

@@ -7,7 +7,8 @@ is asked to stop takes on nothing new, finishes what is in flight within the gra
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -28,8 +29,8 @@ from pipeline.sink.record import build_record, image_name
 from pipeline.sink.sink import Item, Sink
 from pipeline.watch import GRACE_SECONDS, Stop
 
+Watcher = Callable[[], Coroutine[None, None, None]]
 MOST_READY = 8  # pictures that wait for a permit, up to 1 MB each
-PREPARERS = 8  # rows in preparation; downloads wait for the network, decoding has a bound of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class Runner:
     """One run over the rows that `sifted` yields.
 
     `watchers` run beside the stages and end with them. `judge` looks at the tally after every failure, `askers` is how
-    many rows may be asked at once, `limit` the most rows to do. `complete` tells afterwards whether every row was
-    looked at.
+    many rows may be asked at once, `preparers` how many prepared, `limit` the most rows to do. `complete` tells
+    afterwards whether every row was looked at.
     """
 
     sifted: AsyncIterator[Sifted]
@@ -62,7 +63,8 @@ class Runner:
     stop: Stop
     judge: Callable[[], None]
     askers: int
-    watchers: Sequence[Callable[[], Coroutine[None, None, None]]] = ()
+    preparers: int
+    watchers: Sequence[Watcher] = ()
     limit: int | None = None
     complete: bool = False
     _intake: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -70,15 +72,11 @@ class Runner:
 
     async def execute(self, written: MemoryObjectReceiveStream[Item]) -> None:
         """Run all stages; `written` is the receiving end of `items`. Returns when all that was begun is committed."""
-        async with anyio.create_task_group() as outer:
-            for watcher in (self._grace, *self.watchers):
-                outer.start_soon(watcher)
-            async with anyio.create_task_group() as writing:
-                writing.start_soon(self.sink.consume, written)
-                async with self.items:
-                    with self._stages:
-                        await self._run_stages()
-            outer.cancel_scope.cancel()
+        async with beside([self._grace, *self.watchers]), anyio.create_task_group() as writing:
+            writing.start_soon(self.sink.consume, written)
+            async with self.items:
+                with self._stages:
+                    await self._run_stages()
 
     def drain(self) -> None:
         """Take on nothing new; what is in flight goes on."""
@@ -89,11 +87,11 @@ class Runner:
         self._stages.cancel()
 
     async def _run_stages(self) -> None:
-        todo_in, todo_out = anyio.create_memory_object_stream[Todo](PREPARERS)
+        todo_in, todo_out = anyio.create_memory_object_stream[Todo](self.preparers)
         ready_in, ready_out = anyio.create_memory_object_stream[Ready](min(MOST_READY, self.askers))
         async with anyio.create_task_group() as stages:
             stages.start_soon(self._produce, todo_in)
-            for _ in range(PREPARERS):
+            for _ in range(self.preparers):
                 stages.start_soon(self._prepare, todo_out.clone(), ready_in.clone())
             for _ in range(self.askers):
                 stages.start_soon(self._fetch, ready_out.clone())
@@ -169,7 +167,9 @@ class Runner:
             self.stop.ask(exc)
             return
         if asked.problem is not None:
-            await self._fail(ready.todo, problem_failure(ready.row, asked.problem, asked.answers), asked.prints)
+            # Only the refusal is forgotten by a retry: what was answered well before it is paid for and stays.
+            failure = problem_failure(ready.row, asked.problem, asked.answers)
+            await self._fail(ready.todo, failure, asked.prints[-1:])
         elif asked.reading is not None:
             await self._record(ready, asked, asked.reading.insights)
 
@@ -183,7 +183,8 @@ class Runner:
 
     async def _fail(self, todo: Todo, failure: Failure, prints: Sequence[bytes] = ()) -> None:
         self.tally.failing(failure)
-        await self.items.send(failed_row(todo, failure, time.time(), prints))
+        if not (failure.retryable and todo.has_record):  # the record of an earlier run is better than none
+            await self.items.send(failed_row(todo, failure, time.time(), prints))
         self.judge()
 
     async def _grace(self) -> None:
@@ -191,3 +192,13 @@ class Runner:
         await self.stop.asked.wait()
         await anyio.sleep(GRACE_SECONDS)
         self._stages.cancel()
+
+
+@asynccontextmanager
+async def beside(watchers: Sequence[Watcher]) -> AsyncGenerator[None]:
+    """Run watchers beside a block, and end them with it."""
+    async with anyio.create_task_group() as tasks:
+        for watcher in watchers:
+            tasks.start_soon(watcher)
+        yield
+        tasks.cancel_scope.cancel()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast, get_args
 
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
 from pipeline.service.app import AppConfig
-from pipeline.service.findings import CatalogueConfig
+from pipeline.service.findings import CatalogueConfig, Format
 from pipeline.service.limits import Allowance, ApiKey
 from pipeline.service.serve import ServeConfig, serve
 
@@ -20,6 +21,7 @@ __all__ = ["serve", "serve_config"]
 def serve_config(
     *,
     catalogue: str,
+    form: str,
     root: Path | None,
     columns: Iterable[str],
     index: Path,
@@ -36,13 +38,21 @@ def serve_config(
     allowance = Allowance(qps=qps, per_month=monthly_quota)
     keys = (ApiKey(secret=_key(key_env), allowance=allowance),) if key_env else ()
     return ServeConfig(
-        catalogue=CatalogueConfig(path=Path(catalogue), root=root, columns=dict(map(_column, columns))),
+        catalogue=CatalogueConfig(
+            path=Path(catalogue), format=_format(form), root=root, columns=dict(map(_column, columns))
+        ),
         index_dir=index,
         host=host,
         port=port,
         app=AppConfig(keys=keys, allowance=allowance, journal=journal, faults=faults),
         with_parent=with_parent,
     )
+
+
+def _format(name: str) -> Format:
+    if name not in get_args(Format):
+        raise ConfigError("--format", [f"{name!r} is none of {', '.join(get_args(Format))}"])
+    return cast("Format", name)
 
 
 def _key(name: str) -> SecretStr:

@@ -68,5 +68,5 @@ def calls_per_run(limits: LimitsConfig) -> int:
     """Return the most calls a run may make: calls_per_run, or what max_cost pays for, whichever is less."""
     caps = [limits.calls_per_run] if limits.calls_per_run else []
     if limits.max_cost and limits.cost_per_1000_calls:
-        caps.append(max(1, int(limits.max_cost * 1000 / limits.cost_per_1000_calls)))
+        caps.append(int(limits.max_cost * 1000 / limits.cost_per_1000_calls))
     return min(caps, default=0)

@@ -74,6 +74,7 @@ async def at_deadline(stop: Stop, limits: LimitsConfig, started: datetime) -> No
 
 def next_time(of_day: time, now: datetime) -> datetime:
     """Return when the local clock next shows `of_day`, after `now` (aware): today, or tomorrow."""
+    now = now.astimezone()
     for day in (now.date(), now.date() + timedelta(days=1)):
         then = datetime.combine(day, of_day).astimezone()
         if then > now:

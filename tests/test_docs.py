@@ -121,7 +121,7 @@ def codes_in_the_code() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
             if isinstance(node, ast.Call) and name in {"LineError", "SourceError", "PrepareError", "RequestError"}:
-                codes |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+                codes |= {str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant)}
     return codes
 
 

@@ -37,7 +37,7 @@ class Share(Section):
     share: float | None = Field(default=None, ge=0, le=1)
 
     def exceeded(self, failed: int, total: int) -> bool:
-        """Tell whether `failed` of `total` rows are too many; a share is judged from 20 rows on (design 2)."""
+        """Tell whether `failed` of `total` rows are too many; a share is judged from 20 rows on."""
         if self.count is not None:
             return failed > self.count
         return self.share is not None and total >= 20 and failed > self.share * total
@@ -151,8 +151,11 @@ class LimitsConfig(Section):
     @field_validator("max_cost")
     @classmethod
     def _needs_a_price(cls, value: float, info: ValidationInfo) -> float:
-        if value and not info.data.get("cost_per_1000_calls"):
+        price = info.data.get("cost_per_1000_calls", 0.0) / 1000
+        if value and not price:
             raise ValueError("needs cost_per_1000_calls, or it could not be kept")
+        if 0 < value < price:
+            raise ValueError(f"pays for no call at {price:g} each")
         return value
 
 

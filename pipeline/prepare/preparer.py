@@ -79,7 +79,9 @@ class Preparer:
         return None
 
     async def _read(self, path: Path) -> bytes:
-        return await to_thread.run_sync(read_file, path, self._rules.max_file_bytes, limiter=self._readers)
+        return await to_thread.run_sync(
+            read_file, path, self._rules.max_file_bytes, limiter=self._readers, abandon_on_cancel=True
+        )
 
     async def _fit(self, data: bytes) -> Prepared:
         """Look at the header first: what passes is done, what is decoded waits for its share of the memory."""
@@ -91,7 +93,7 @@ class Preparer:
 
     async def _work(self, step: Callable[[bytes, FitRules], T], data: bytes) -> T:
         if not self._isolate:
-            return await to_thread.run_sync(step, data, self._rules, limiter=self._workers)
+            return await to_thread.run_sync(step, data, self._rules, limiter=self._workers, abandon_on_cancel=True)
         try:
             done = await to_process.run_sync(
                 _isolated, step, data, self._rules, cancellable=True, limiter=self._workers

@@ -19,7 +19,9 @@ def write_metrics(folder: Path, report: Report) -> None:
     path = folder / METRICS_FILE
     success = report.ended.timestamp() if report.exit_code in {0, 1} else _last_success(path)
     lines = [
-        line for name, kind, text, samples in _families(report, success) for line in _family(name, kind, text, samples)
+        line
+        for name, kind, text, samples in _families(report, success)
+        for line in _family(name, kind, text, samples, _label(folder))
     ]
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
@@ -35,16 +37,16 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
         "failed": tally.failed.total(),
         "done_before": tally.done_before,
         "failed_before": tally.failed_before.total(),
-        "left": tally.seen - tally.judged,
+        "records_written": tally.records_written,
     }
-    yield "rows", "gauge", "Rows of the manifest by outcome.", {f'{{outcome="{k}"}}': v for k, v in rows.items()}
+    yield "rows", "gauge", "Rows of the manifest by outcome.", {f'outcome="{k}"': v for k, v in rows.items()}
     yield "calls", "gauge", "Calls sent by the last run, every attempt counted.", {"": traffic.sends}
     yield "calls_throttled", "gauge", "Answers with status 429.", {"": traffic.throttled}
     yield "calls_into_pause", "gauge", "Calls that went out while a pause was on.", {"": traffic.sent_into_pause}
     yield "calls_month", "gauge", "Calls counted this month for this key.", {"": traffic.calls_this_month}
     yield "paused_seconds", "gauge", "Seconds paused on the service's word.", {"": traffic.paused_seconds}
     yield "rows_from_store", "gauge", "Records built without a call.", {"": tally.from_store}
-    sizes: Samples = {'{when="before"}': tally.bytes_before, '{when="after"}': tally.bytes_after}
+    sizes: Samples = {'when="before"': tally.bytes_before, 'when="after"': tally.bytes_after}
     yield "picture_bytes", "gauge", "Bytes of the pictures before and after they were prepared.", sizes
     yield "cost", "gauge", "Cost of the last run's calls, in the unit of cost_per_1000_calls.", {"": traffic.cost}
     yield "run_seconds", "gauge", "How long the last run took.", {"": report.seconds}
@@ -52,16 +54,23 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
     yield "last_success_timestamp_seconds", "gauge", "When a run last ended with exit code 0 or 1.", {"": success}
 
 
-def _family(name: str, kind: str, text: str, samples: Samples) -> Iterator[str]:
+def _label(folder: Path) -> str:
+    """Return the label that tells this job's metrics from another's in one collector: its output folder."""
+    escaped = str(folder).replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")
+    return f'job="{escaped}"'
+
+
+def _family(name: str, kind: str, text: str, samples: Samples, job: str) -> Iterator[str]:
     yield f"# HELP {_PREFIX}{name} {text}"
     yield f"# TYPE {_PREFIX}{name} {kind}"
-    for labels, value in samples.items():
-        yield f"{_PREFIX}{name}{labels} {value:.15g}"
+    for label, value in samples.items():
+        labels = f"{job},{label}" if label else job
+        yield f"{_PREFIX}{name}{{{labels}}} {value:.15g}"
 
 
 def _last_success(path: Path) -> float:
     try:
-        found = re.search(rf"^{_LAST_SUCCESS} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        found = re.search(rf"^{_LAST_SUCCESS}{{.*}} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return 0.0
     return float(found[1]) if found else 0.0

@@ -21,7 +21,11 @@ class Traffic:
     """What the way to the service saw: sends, answers, refusals by rate, seconds paused, calls counted by the quota."""
 
     sends: int = 0
+    answers: int = 0
+    retries: int = 0
+    faults: int = 0
     throttled: int = 0
+    pauses: int = 0
     paused_seconds: float = 0.0
     sent_into_pause: int = 0
     calls_today: int = 0
@@ -31,7 +35,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run, told whole; `started` and `ended` are aware times."""
+    """One run, told whole; `started` and `ended` are aware times. `complete`: the manifest was read to its end."""
 
     provider: str
     started: datetime
@@ -40,6 +44,7 @@ class Report:
     traffic: Traffic
     cause: PipelineError | None
     limited: bool = False
+    complete: bool = True
 
     @property
     def exit_code(self) -> int:
@@ -64,7 +69,7 @@ class Report:
         """Return the one line that is printed at the end."""
         tally = self.tally
         parts = [
-            f"{tally.ok + tally.empty} records written",
+            f"{tally.records_written} records written",
             f"{tally.done_before} done before",
             f"{tally.failures} failed",
             f"{self.traffic.sends} calls",
@@ -93,13 +98,19 @@ class Report:
                 "done_before": tally.done_before,
                 "failed": tally.failed.total(),
                 "failed_before": tally.failed_before.total(),
-                "left": tally.seen - tally.judged,
+                "left": tally.seen - tally.judged if self.complete else None,
+                "records_written": tally.records_written,
+                "failures_written": tally.failures_written,
             },
             "failures": dict((tally.failed + tally.failed_before).most_common()),
             "calls": {
                 "sent": self.traffic.sends,
                 "rows_from_store": tally.from_store,
+                "answers": self.traffic.answers,
+                "retries": self.traffic.retries,
+                "faults": self.traffic.faults,
                 "throttled": self.traffic.throttled,
+                "pauses": self.traffic.pauses,
                 "paused_seconds": round(self.traffic.paused_seconds, 3),
                 "sent_into_pause": self.traffic.sent_into_pause,
                 "today": self.traffic.calls_today,

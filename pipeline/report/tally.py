@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.records import Failure, Prepared
 from pipeline.schema import Record
+from pipeline.sink.ledger import Entry, State
 
 
 @dataclass(slots=True)
@@ -20,7 +22,8 @@ class Tally:
     ok: int = 0
     empty: int = 0
     failed: Counter[str] = field(default_factory=Counter)
-    written: int = 0
+    records_written: int = 0
+    failures_written: int = 0
     from_store: int = 0
     passed: int = 0
     encoded: int = 0
@@ -51,10 +54,12 @@ class Tally:
         self.done_before += done_before
         self.failed_before.update(failed_before)
 
-    def wrote(self, rows: int) -> None:
+    def wrote(self, entries: Sequence[Entry]) -> None:
         """Count rows whose lines are committed."""
         self.moved += 1
-        self.written += rows
+        records = sum(entry.state is State.DONE for entry in entries)
+        self.records_written += records
+        self.failures_written += len(entries) - records
 
     def prepared(self, prepared: Prepared) -> None:
         """Count a picture that is within the limits now."""

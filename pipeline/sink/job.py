@@ -72,12 +72,17 @@ def _locked(folder: Path) -> Iterator[None]:
     except OSError as exc:
         raise OutputError(f"{folder} can't be written ({exc.strerror}); check output.dir and its permissions") from exc
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        _take_lock(fd, path)
         yield
-    except BlockingIOError:
-        holder = os.pread(fd, 20, 0).decode().strip() or "unknown"
-        raise JobLocked(f"another run (process {holder}) is working on {folder}; it holds {path}") from None
     finally:
         os.close(fd)
+
+
+def _take_lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(fd, 20, 0).decode().strip() or "unknown"
+        raise JobLocked(f"another run (process {holder}) is working on {path.parent}; it holds {path}") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

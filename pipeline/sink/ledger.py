@@ -116,11 +116,11 @@ class Ledger:
                 return {}
             return {key: line for key, line in self._read.execute(sql, list(lines)) if line != lines[key]}
 
-    def asked(self, question: bytes) -> bool:
-        """Tell whether some row with this question has its answers."""
-        sql = "SELECT 1 FROM rows WHERE question = ? AND prints != x'' LIMIT 1"
+    def asked(self, question: bytes, *, not_before: float = 0.0) -> bool:
+        """Tell whether some row with this question has its answers, none asked before `not_before` (Unix time)."""
+        sql = "SELECT 1 FROM rows WHERE question = ? AND prints != x'' AND asked_at >= ? LIMIT 1"
         with translated(self._path):
-            return self._read.execute(sql, (question,)).fetchone() is not None
+            return self._read.execute(sql, (question, not_before)).fetchone() is not None
 
     def prints(self, key: bytes) -> list[bytes]:
         """Return the fingerprints of a row's answers."""

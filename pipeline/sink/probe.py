@@ -26,13 +26,17 @@ _SETTLED = (State.DONE, State.FAILED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Todo:
-    """A line of the manifest that is to be done, with what the ledger remembers of it; `span` is the one it fills."""
+    """A line of the manifest that is to be done, with what the ledger remembers of it.
+
+    `span` is the one it fills; `has_record` tells whether an earlier run left a record of its id.
+    """
 
     item: Row | Failure
     key: bytes
     digest: bytes
     stamp: bytes
     span: int = 0
+    has_record: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,8 +163,19 @@ def _sifted(looks: Sequence[_Look], span: int) -> Sifted:
         elif look.state == State.FAILED and look.before is not None:
             sifted.failed_before[look.before.code] += 1
         else:
-            sifted.todo.append(Todo(item=look.item, key=look.key, digest=look.digest, stamp=look.stamp, span=span))
+            sifted.todo.append(_todo(look, span))
     return sifted
+
+
+def _todo(look: _Look, span: int) -> Todo:
+    return Todo(
+        item=look.item,
+        key=look.key,
+        digest=look.digest,
+        stamp=look.stamp,
+        span=span,
+        has_record=look.before is not None and look.before.state == State.DONE,
+    )
 
 
 def _draft(span: int, stretch: Stretch[Span], looks: Sequence[_Look]) -> Draft:

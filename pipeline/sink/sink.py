@@ -1,4 +1,4 @@
-"""Stage 4: one writer for everything, in the order that makes a row stand exactly once (design 4).
+"""Stage 4: one writer for everything, in the order that makes a row stand exactly once.
 
 (1) answers are committed as they come in, (2) lines are appended whole and synced, (3) rows are marked done together
 with the committed length of the files. A kill between any two of them costs nothing and repeats nothing.
@@ -7,11 +7,12 @@ with the committed length of the files. A kill between any two of them costs not
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import anyio
-from anyio.abc import ObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from pipeline.errors import OutputError
 from pipeline.records import Answer
@@ -45,7 +46,7 @@ Item = Paid | Finished | Draft
 
 
 class Sink:
-    """Writes what the stages send; `stored` is told which fingerprints are committed, `written` how many rows.
+    """Writes what the stages send; `stored` is told which fingerprints are committed, `written` which rows.
 
     When the disk refuses, `broken` is told why, once. From then on only answers that were paid for are taken, into the
     space that was kept for them; rows are dropped, and rebuilt from those answers by the next run.
@@ -56,7 +57,7 @@ class Sink:
         job: Job,
         *,
         stored: Callable[[Sequence[bytes]], None],
-        written: Callable[[int], None],
+        written: Callable[[Sequence[Entry]], None],
         broken: Callable[[OutputError], None],
     ) -> None:
         self._job = job
@@ -68,15 +69,22 @@ class Sink:
         self._waiting: list[Finished | Draft] = []
         self._drafts = Drafts()
 
-    async def consume(self, items: ObjectReceiveStream[Item]) -> None:
+    async def consume(self, items: MemoryObjectReceiveStream[Item]) -> None:
         """Write until the stream ends; what has arrived is written even when the run is cancelled."""
-        try:
-            async with items:
+        async with items:
+            try:
                 await self._until_closed(items)
-        finally:
-            await self._flush()
+            finally:
+                await self._take_what_is_left(items)
+                await self._flush()
 
-    async def _until_closed(self, items: ObjectReceiveStream[Item]) -> None:
+    async def _take_what_is_left(self, items: MemoryObjectReceiveStream[Item]) -> None:
+        """Take what was sent before a run was cancelled: it may have been paid for."""
+        with suppress(anyio.WouldBlock, anyio.EndOfStream):
+            while True:
+                await self._take(items.receive_nowait())
+
+    async def _until_closed(self, items: MemoryObjectReceiveStream[Item]) -> None:
         due = anyio.current_time() + BATCH_SECONDS
         while True:
             with anyio.move_on_at(due if self._waiting else float("inf")) as waited:
@@ -106,8 +114,9 @@ class Sink:
                 self._drafts.begin(draft)
         rows = [row for row in batch if isinstance(row, Finished)]
         whole = self._drafts.finish([row.entry for row in rows])
-        if (rows or whole) and not self._is_broken and await self._done(partial(write_batch, self._job, rows, whole)):
-            self._written(len(rows))
+        write = partial(write_batch, self._job, rows, whole)
+        if (rows or whole) and not self._is_broken and await self._done(write):
+            self._written([row.entry for row in rows])
 
     async def _done(self, write: Callable[[], None]) -> bool:
         """Write in the sink's thread, uninterrupted; return False where the disk refuses."""

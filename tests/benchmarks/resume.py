@@ -19,9 +19,9 @@ from pathlib import Path
 
 import orjson
 
+from pipeline.backend import make_provider
 from pipeline.config import Config
 from pipeline.manifest import open_manifest
-from pipeline.providers import PROVIDERS
 from pipeline.sink.drafts import Drafts
 from pipeline.sink.job import open_job
 from pipeline.sink.ledger import Entry, State
@@ -78,7 +78,7 @@ def write_rows(path: Path, count: int, line: Line, extra: str = "") -> None:
 
 def fill(config: Config) -> None:
     """Give every row of the manifest its line, as finished runs would have."""
-    provider = PROVIDERS[config.provider.name].make(config.provider)
+    provider = make_provider(config)
     drafts = Drafts()
     with open_job(Path(config.output.dir)) as job, open_manifest(config.manifest) as manifest:
         for sifted in sift_manifest(manifest, make_probe(config, provider, job.ledger)):

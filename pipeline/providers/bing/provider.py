@@ -99,7 +99,12 @@ class Bing:
         return parse_qs(request.target.partition("?")[2]).get("mkt", [""])[0]
 
     def _more(self, request: Request, insights: Insights) -> Request | None:
-        """Return the request for the next page where more is wanted and the answer says that there is more."""
+        """Return the request for the next page where more is wanted and the answer says that there is more.
+
+        A request without a target was made up to read a stored answer; nothing follows it.
+        """
+        if not request.target:
+            return None
         similar = self._paged(insights)
         if self.settings.ask == "details" or not similar["items"] or "next_offset" not in similar:
             return None
