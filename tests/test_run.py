@@ -405,3 +405,59 @@ async def test_a_wrong_path_of_the_endpoint_costs_one_call(tmp_path: Path, pictu
     report = await run(config)
     assert isinstance(report.cause, Misconfigured)
     assert report.exit_code == 2
+
+
+async def test_paged_records_can_be_rebuilt_too(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """Records of several calls are joined again as they were."""
+    config = job(tmp_path, pictures, service, distinct(3), provider={"skills": "SimilarImages", "max_similar": 9, "count": 1})
+    report = await ok(config)
+    assert report.traffic.sends > 3
+    before = lines_of(tmp_path / "out" / "insights.jsonl")
+    assert renormalise(config).rebuilt == 3
+    assert lines_of(tmp_path / "out" / "insights.jsonl") == before
+
+
+async def test_the_plan_of_a_refresh_is_its_calls(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """Answers that are too old are planned as calls."""
+    config = job(tmp_path, pictures, service, distinct(3))
+    await ok(config)
+    refreshing = config.model_copy(update={"output": config.output.model_copy(update={"refresh": 0.0})})
+    assert make_plan(refreshing).calls == 3
+    assert (await ok(refreshing)).traffic.sends == 3
+
+
+async def test_a_refresh_that_finds_no_answer_keeps_the_old_records(
+    tmp_path: Path, pictures: Path, service: Service
+) -> None:
+    """An old record is better than none; the next run asks again."""
+    config = job(tmp_path, pictures, service, distinct(4), retry={"attempts": 1}, limits={"concurrency": 1})
+    await ok(config)
+    refreshing = config.model_copy(update={"output": config.output.model_copy(update={"refresh": 0.0})})
+    service.faults({"kind": "reset", "times": 1000})
+    report = await run(refreshing)
+    assert report.tally.failed.total() == 4
+    assert len(lines_of(tmp_path / "out" / "insights.jsonl")) == 4
+    assert lines_of(tmp_path / "out" / "failures.jsonl") == []
+    service.faults()
+    assert (await ok(refreshing)).tally.ok == 4
+
+
+async def test_one_row_with_a_wrong_path_stops_no_run(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """A 404 after others were answered is that row's trouble: it fails, tried again next time, and the run goes on."""
+    service.faults({"kind": "answer", "times": 2}, {"kind": "error", "status": 404, "times": 2})
+    config = job(tmp_path, pictures, service, distinct(6), retry={"attempts": 2}, limits={"concurrency": 1})
+    report = await run(config)
+    assert (report.exit_code, report.tally.ok) == (1, 5)
+    (failure,) = lines_of(tmp_path / "out" / "failures.jsonl")
+    assert (failure["http_status"], failure["retryable"]) == (404, True)
+
+
+async def test_the_deadline_counts_while_the_index_is_built(tmp_path: Path, pictures: Path) -> None:
+    """A run of the embedded service that has no time left ends with exit code 6 before it asks anything."""
+    manifest = write_manifest(tmp_path / "manifest.csv", distinct(12))
+    lines = [f'[manifest]\npath = "{manifest}"\nroot = "{pictures}"', '[provider]\nname = "local"']
+    lines += ['[limits]\nmax_runtime = "1ms"', f'[output]\ndir = "{tmp_path}/out"']
+    (tmp_path / "job.toml").write_text("\n".join(lines))
+    report = await run(load(tmp_path / "job.toml"))
+    assert (report.exit_code, report.reason, report.traffic.sends) == (6, "deadline", 0)
+    assert read_run_json(tmp_path / "out")["rows"]["left"] is None

@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from datetime import time as time_of_day
 from functools import partial
 from pathlib import Path
@@ -48,13 +48,14 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.param("2026-06-10T22:00:00", "06:00", 8.0, id="across midnight"),
         pytest.param("2026-06-10T05:59:00", "06:00", 1 / 60, id="the same morning"),
         pytest.param("2026-06-10T06:00:00", "06:00", 24.0, id="just now is tomorrow"),
+        pytest.param("2026-06-10T20:30:00", "23:00", 2.5, id="an evening that is tomorrow in UTC"),
         pytest.param("2026-03-07T22:00:00", "06:00", 7.0, id="the night that loses an hour"),
         pytest.param("2026-10-31T22:00:00", "06:00", 9.0, id="the night that gains an hour"),
     ],
 )
 def test_the_next_time_of_day_is_on_the_local_clock(now: str, of_day: str, hours: float) -> None:
     """Midnight and daylight saving are followed."""
-    begun = datetime.fromisoformat(now).astimezone()
+    begun = datetime.fromisoformat(now).astimezone(UTC)  # as a run notes its start
     until = next_time(time_of_day.fromisoformat(of_day), begun)
     assert (until.timestamp() - begun.timestamp()) / 3600 == pytest.approx(hours)
     assert f"{until.astimezone():%H:%M}" == of_day
