@@ -409,7 +409,9 @@ async def test_a_wrong_path_of_the_endpoint_costs_one_call(tmp_path: Path, pictu
 
 async def test_paged_records_can_be_rebuilt_too(tmp_path: Path, pictures: Path, service: Service) -> None:
     """Records of several calls are joined again as they were."""
-    config = job(tmp_path, pictures, service, distinct(3), provider={"skills": "SimilarImages", "max_similar": 9, "count": 1})
+    config = job(
+        tmp_path, pictures, service, distinct(3), provider={"skills": "SimilarImages", "max_similar": 9, "count": 1}
+    )
     report = await ok(config)
     assert report.traffic.sends > 3
     before = lines_of(tmp_path / "out" / "insights.jsonl")
