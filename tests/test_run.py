@@ -463,3 +463,38 @@ async def test_the_deadline_counts_while_the_index_is_built(tmp_path: Path, pict
     report = await run(load(tmp_path / "job.toml"))
     assert (report.exit_code, report.reason, report.traffic.sends) == (6, "deadline", 0)
     assert read_run_json(tmp_path / "out")["rows"]["left"] is None
+
+
+HOSTILE = {
+    "h01_empty.jpg": "empty",
+    "h02_onebyte.jpg": "not-a-picture",
+    "h03_html.jpg": "not-a-picture",
+    "h04_trunc_base_50.jpg": "truncated",
+    "h05_trunc_prog_50.jpg": "truncated",
+    "h07_trunc_png_50.png": "truncated",
+    "h08_header_only.jpg": "truncated",
+    "h09_bomb_50k_1bit.png": "too-many-pixels",
+    "h18_png_crc.png": "corrupt",
+    "h19_svg.jpg": "unsupported-format",
+}
+
+
+async def test_real_photographs_arrive_within_the_limits(tmp_path: Path, service: Service, shared_photos: Path) -> None:
+    """Each of 42 real pictures has its record, and what the server received is within 1,000,000 bytes and 1,500 px."""
+    config = load(write_config(tmp_path / "job.toml", shared_photos / "good", service.endpoint))
+    report = await ok(config)
+    arrived = [seen["picture"] for seen in service.seen()]
+    assert (report.exit_code, report.tally.records_written, len(arrived)) == (0, 42, 42)
+    assert max(picture["bytes"] for picture in arrived) <= 1_000_000
+    assert max(max(picture["width"], picture["height"]) for picture in arrived) <= 1_500
+
+
+async def test_hostile_files_fail_by_name(tmp_path: Path, service: Service, shared_photos: Path) -> None:
+    """Each broken file has its code, the others have their records, and the run ends with exit code 1."""
+    config = load(write_config(tmp_path / "job.toml", shared_photos / "hostile", service.endpoint))
+    report = await ok(config)
+    failures = {failure["id"]: failure["code"] for failure in lines_of(tmp_path / "out" / "failures.jsonl")}
+    assert failures == HOSTILE
+    records = {record["id"] for record in lines_of(tmp_path / "out" / "insights.jsonl")}
+    assert records == {"h12_png_as.jpg", "h14_exif_corrupt.jpg", "h15_icc_garbage.jpg"}
+    assert report.exit_code == 1
