@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 
 import anyio
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from pipeline.report.tally import Tally
 
@@ -24,21 +24,29 @@ def progress_for(*, quiet: bool) -> Callable[[Tally], Coroutine[None, None, None
 
 async def show_lines(tally: Tally) -> None:
     """Write a line a minute to stderr."""
+    started = anyio.current_time()
     while True:
         await anyio.sleep(LINE_SECONDS)
-        print(line(tally), file=sys.stderr, flush=True)  # noqa: T201 - this is the command's own output
+        print(line(tally, anyio.current_time() - started), file=sys.stderr, flush=True)  # noqa: T201 - its purpose
 
 
-async def show_bar(tally: Tally) -> None:
-    """Show a bar on stderr until cancelled; the manifest is read lazily, so the total grows."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+async def show_bar(tally: Tally, console: Console | None = None) -> None:
+    """Show rows, rate, failures and time left on stderr until cancelled.
+
+    The manifest is read lazily, so the total and the time left are those of the rows read so far.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    started = anyio.current_time()
+    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
         while True:
-            bar.update(task, completed=tally.judged, total=tally.seen, description=line(tally))
+            said = line(tally, anyio.current_time() - started)
+            bar.update(task, completed=tally.judged, total=tally.seen, description=said)
             await anyio.sleep(BAR_SECONDS)
 
 
-def line(tally: Tally) -> str:
-    """Return where a run stands, in one line."""
-    return f"{tally.ok + tally.empty} records, {tally.failures} failed, {tally.done_before} done before"
+def line(tally: Tally, seconds: float) -> str:
+    """Return where a run of so many seconds stands, in one line; the rate is that of the rows tried in it."""
+    rate = tally.tried / seconds if seconds else 0.0
+    records = tally.ok + tally.empty
+    return f"{records} records, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
