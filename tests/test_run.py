@@ -292,6 +292,19 @@ async def test_the_deadline_drains_and_the_next_run_goes_on(tmp_path: Path, pict
     assert (await ok(config)).tally.ok == 12 - written
 
 
+async def test_the_local_clock_ends_a_run(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """When the clock shows `stop_at` what is in flight is finished, and the next run goes on."""
+    service.faults({"kind": "answer", "delay": 0.3, "times": 1000})
+    config = job(tmp_path, pictures, service, distinct(12), limits={"concurrency": 1})
+    soon = (datetime.now() + timedelta(seconds=1)).time()
+    ending = config.model_copy(update={"limits": config.limits.model_copy(update={"stop_at": soon})})
+    report = await run(ending)
+    assert (report.exit_code, "stop_at" in str(report.cause)) == (6, True)
+    assert len(lines_of(tmp_path / "out" / "insights.jsonl")) == len(service.seen()) < 12
+    service.faults()
+    assert (await ok(config)).tally.ok == 12 - report.tally.ok
+
+
 async def test_the_second_run_of_a_job_is_refused(tmp_path: Path, pictures: Path, service: Service) -> None:
     """While one holds the lock the other ends at once with exit code 7."""
     config = job(tmp_path, pictures, service, distinct(1))
