@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 import orjson
@@ -53,7 +54,10 @@ def read_facts(text: bytes) -> PictureFacts:
 def read_file(file: Path) -> bytes:
     """Read a picture's file; raises BadPicture where it is missing, no file, or larger than may be decoded."""
     try:
-        if file.stat().st_size > MAX_FILE_BYTES:
+        status = file.stat()
+        if not S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
+            raise BadPicture("damaged", "it is no plain file")
+        if status.st_size > MAX_FILE_BYTES:
             raise BadPicture("too-many-pixels", f"the file is larger than {MAX_FILE_BYTES} bytes")
         return file.read_bytes()
     except OSError as exc:

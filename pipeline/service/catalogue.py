@@ -107,6 +107,8 @@ def _folder(path: Path) -> Iterator[tuple[int, Fields]]:
 
 def _is_picture(file: Path) -> bool:
     try:
+        if not file.is_file():  # opening a pipe would wait for its other end
+            return False
         with file.open("rb") as stream:
             return looks_like_picture(stream.read(32))
     except OSError:
@@ -128,8 +130,11 @@ def _rows(config: CatalogueConfig, kind: str) -> Iterator[tuple[int, Fields]]:
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    with path.open("rb") as raw, io.TextIOWrapper(_unpacked(raw, path), encoding="utf-8-sig", newline="") as text:
-        yield text
+    with path.open("rb") as raw:
+        unpacked = _unpacked(raw, path)
+        # A line that is not UTF-8 spoils its own row alone.
+        with io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline="") as text:
+            yield text
 
 
 def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
@@ -162,7 +167,13 @@ def _table_rows(stream: TextIO, config: CatalogueConfig, dialect: str) -> Iterat
     for column in {**config.columns, "image": config.columns.get("image", "image")}.values():
         if column not in header:
             raise ManifestError(f"{config.path}: there is no column {column!r}; there are: {', '.join(header)}")
-    for row in reader:
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:  # a field that is too long, a NUL byte: it spoils its own row alone
+            row = {}
         yield reader.line_num, _known(row, config.columns)
 
 

@@ -32,8 +32,8 @@ from PIL import Image, ImageOps
 
 os.environ.setdefault("VIPS_CONCURRENCY", "1")  # one picture on one core, as all the others
 
-import pyvips  # type: ignore[import-untyped]
-import simplejpeg  # type: ignore[import-untyped]
+import pyvips
+import simplejpeg
 
 from pipeline.errors import PrepareError
 from pipeline.prepare.encode import encode_jpeg, encode_within

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import zstandard
 
 from pipeline.errors import ManifestError
+from pipeline.service.analysis import read_file
 from pipeline.service.catalogue import read_entries
-from pipeline.service.findings import CatalogueConfig, Rating, RecipeFacts
+from pipeline.service.findings import BadPicture, CatalogueConfig, Rating, RecipeFacts
 from pipeline.service.items import host_of, item_of, read_number, split_tags
 from tests.service.engine.drawing import fill
 
@@ -142,3 +144,20 @@ def test_odd_urls_have_no_host() -> None:
     assert host_of("http://[broken") is None
     assert host_of(None) is None
     assert split_tags(" ; ,|") == ()
+
+
+def test_a_bad_line_spoils_its_own_row_alone(tmp_path: Path) -> None:
+    """Neither bytes that are not UTF-8 nor a field that is too long end the catalogue."""
+    table = b"id,image\na,a.png\nb\xfc,b.png\nc," + b"x" * 200_000 + b"\nd,d.png\n"
+    (tmp_path / "catalogue.csv").write_bytes(table)
+    entries = list(read_entries(CatalogueConfig(path=tmp_path / "catalogue.csv")))
+    assert entries[0].fields.get("id") == "a"
+    assert entries[-1].fields.get("id") == "d"
+
+
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    """Reading one would wait for its other end for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(BadPicture, match="no plain file"):
+        read_file(tmp_path / "pipe.png")
+    assert list(read_entries(CatalogueConfig(path=tmp_path))) == []
