@@ -18,7 +18,7 @@ from pipeline.config import LimitsConfig, Share
 from pipeline.errors import DeadlineReached, PipelineError, Signalled, Stalled, TooManyFailures
 from pipeline.report.tally import Tally
 
-FAULTS_IN_A_ROW = 20
+FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
 GRACE_SECONDS = 30.0
 _LOOK_SECONDS = 5.0
 

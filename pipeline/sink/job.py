@@ -40,7 +40,7 @@ def open_job(folder: Path) -> Iterator[Job]:
     """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
     with _locked(folder):
         state = folder / "state.db"
-        if not state.exists() and size(folder / INSIGHTS):
+        if not size(state) and size(folder / INSIGHTS):
             raise OutputError(
                 f"{folder / INSIGHTS} exists without its ledger {state}; restore state.db, or move the file away"
             )

@@ -106,8 +106,11 @@ def test_a_file_that_was_shortened_is_healed(tmp_path: Path) -> None:
         assert job.ledger.counts() == {State.DONE: 2, State.WAITING: 1}
 
 
-def test_output_without_its_ledger_is_not_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ledger", ["gone", "empty"])
+def test_output_without_its_ledger_is_not_overwritten(tmp_path: Path, ledger: str) -> None:
     """Records whose ledger is gone are worth more than a fresh start."""
+    if ledger == "empty":
+        (tmp_path / "state.db").touch()
     (tmp_path / INSIGHTS).write_bytes(b'{"id":"a"}\n')
     with pytest.raises(OutputError, match=r"restore state\.db"), open_job(tmp_path):
         pass
