@@ -22,6 +22,8 @@ from pipeline.config.values import (
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
+Channels = tuple[float, float, float]
+Spread = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -131,6 +133,20 @@ class ProviderSettings(Section):
     @classmethod
     def _file(cls, value: str) -> str:
         return check_text(value) if value else value
+
+
+class ModelSettings(Section):
+    """The user's own ONNX model that embeds pictures, and how it wants them: what `serve` and [provider] local take."""
+
+    path: Text
+    size_px: int = Field(default=224, ge=16, le=2048)
+    mean: Channels = (0.0, 0.0, 0.0)
+    std: tuple[Spread, Spread, Spread] = (1.0, 1.0, 1.0)
+    channels: Literal["RGB", "BGR"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    output: str = Field(default="", max_length=4096)
+    alike_from: float = Field(default=0.5, gt=0, le=1)
 
 
 class LimitsConfig(Section):

@@ -40,6 +40,25 @@ class CatalogueConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The user's own ONNX model: one RGB or BGR picture in, one vector out, whose cosine says how alike pictures are.
+
+    Pixels of 0..1 come as (value - mean) / std, channel by channel in the order of `channels`, `size_px` high and wide.
+    `output` names the output where the first one is no vector; pictures from the cosine `alike_from` on are look-alikes.
+    """
+
+    path: Path
+    size_px: int = 224
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channels: Literal["RGB", "BGR"] = "RGB"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    resize: Literal["squash", "crop", "pad"] = "squash"
+    output: str = ""
+    alike_from: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rating:
     """Only what the catalogue's columns say: `value` out of `best`, by `count` people."""
 
