@@ -1,4 +1,4 @@
-"""The service's HTTP application: the endpoints of the v7 protocol under both prefixes, and /healthz."""
+"""The service's HTTP application: the endpoints of the v7 protocol under both prefixes, /healthz, the page at /."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from aiohttp import web
 from pipeline.service import refusals
 from pipeline.service.endpoints import Endpoints
 from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors
+from pipeline.service.explorer import explorer
 from pipeline.service.faults import FaultScript
 from pipeline.service.findings import Engine
 from pipeline.service.journal import Journal
@@ -68,6 +69,7 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     endpoints = Endpoints(lookup, app[QUERIES], Links(base=config.base_url))
     _add_endpoints(app, endpoints, envelope)
     _add_plain(app, engine, endpoints)
+    app.router.add_get("/", explorer(keyed=bool(config.keys)))
     if config.faults:
         _add_controls(app)
     return app
