@@ -54,4 +54,5 @@ class AnswerStore:
 
     def count(self) -> int:
         """Return how many answers are stored."""
-        return int(self._read.execute("SELECT count(*) FROM answers").fetchone()[0])
+        with translated(self._path):
+            return int(self._read.execute("SELECT count(*) FROM answers").fetchone()[0])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 from pipeline.sink.ledger import Ledger, State
-from pipeline.sink.output import sync_folder
+from pipeline.sink.output import changed, sync_folder
 
 
 def compact(ledger: Ledger, path: Path, states: Iterable[State]) -> int:
@@ -38,7 +38,7 @@ def end_move(ledger: Ledger, path: Path) -> None:
             sync_folder(path.parent)
     except OSError as exc:
         raise OutputError(f"{path} can't be replaced ({exc.strerror}); mend that and run again") from exc
-    ledger.finish_move(path.name, length)
+    ledger.finish_move(path.name, length, changed(path))
 
 
 def _copied(

@@ -1,7 +1,8 @@
 """The files of one job in its output folder: lock, ledger, stored answers, insights.jsonl, failures.jsonl.
 
 Opening brings them to one state, whatever killed the run before: a replacement that had begun is ended, lines past the
-committed length are cut off (their rows are rebuilt from stored answers), rows whose lines are gone are put back.
+committed length are cut off (their rows are rebuilt from stored answers), rows whose lines are gone are put back. A
+file that someone else changed is looked at line by line, and never written to where a line is not what it was.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import JobLocked, OutputError
+from pipeline.errors import JobLocked, OutputError, UsageError
 from pipeline.sink.answers import AnswerStore
 from pipeline.sink.compact import end_move
+from pipeline.sink.intact import check_lines
 from pipeline.sink.ledger import FAILED_STATES, Ledger, State
-from pipeline.sink.output import JsonLines, Reserve, size
+from pipeline.sink.output import JsonLines, Reserve, changed, size
 
+LEDGER = "state.db"
 INSIGHTS = "insights.jsonl"
 FAILURES = "failures.jsonl"
 STATES = {INSIGHTS: (State.DONE,), FAILURES: FAILED_STATES}
@@ -35,11 +38,17 @@ class Job:
     reserve: Reserve
 
 
+def must_exist(folder: Path) -> None:
+    """Raise UsageError where `folder` holds no job; nothing is made."""
+    if not size(folder / LEDGER) and not size(folder / INSIGHTS):
+        raise UsageError(f"{folder} holds no job; check output.dir, or begin one there with: image-insights run")
+
+
 @contextmanager
 def open_job(folder: Path) -> Iterator[Job]:
     """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
     with _locked(folder):
-        state = folder / "state.db"
+        state = folder / LEDGER
         if not size(state) and size(folder / INSIGHTS):
             raise OutputError(
                 f"{folder / INSIGHTS} exists without its ledger {state}; restore state.db, or move the file away"
@@ -56,10 +65,14 @@ def open_job(folder: Path) -> Iterator[Job]:
 def _recover(folder: Path, ledger: Ledger, name: str) -> JsonLines:
     path = folder / name
     end_move(ledger, path)
-    committed = ledger.committed(name)
-    if size(path) < committed:
-        committed = ledger.cut(name, STATES[name], size(path))
-    return JsonLines(path, committed)
+    committed, found = ledger.committed(name), size(path)
+    if committed and changed(path) != ledger.changed(name):
+        check_lines(ledger, path, STATES[name], min(found, committed))
+    if found < committed:
+        committed = ledger.cut(name, STATES[name], found)
+    lines = JsonLines(path, committed)
+    ledger.note_change(name, lines.changed())
+    return lines
 
 
 @contextmanager

@@ -124,11 +124,21 @@ class Ledger:
 
     def prints(self, key: bytes) -> list[bytes]:
         """Return the fingerprints of a row's answers."""
-        row = self._read.execute("SELECT prints FROM rows WHERE key = ?", (key,)).fetchone()
+        with translated(self._path):
+            row = self._read.execute("SELECT prints FROM rows WHERE key = ?", (key,)).fetchone()
         return _split(row[0]) if row else []
 
-    def mark(self, entries: Sequence[Entry], lengths: Mapping[str, int], drafts: Sequence[Draft] = ()) -> None:
-        """Commit rows together with the length of each output file, synced; a line that is superseded is counted."""
+    def mark(
+        self,
+        entries: Sequence[Entry],
+        lengths: Mapping[str, int],
+        drafts: Sequence[Draft] = (),
+        changes: Mapping[str, int] | None = None,
+    ) -> None:
+        """Commit rows together with the length of each output file, synced; a line that is superseded is counted.
+
+        `changes` says when each file was changed last (ns).
+        """
         keys = [entry.key for entry in entries]
         states = f"SELECT count(*) FROM rows WHERE state != 0 AND key IN ({_marks(keys)})"  # noqa: S608 - only marks
         with translated(self._path), transaction(self._write, synced=True):
@@ -140,6 +150,7 @@ class Ledger:
             spans = [*(entry.span for entry in entries), *(draft.span.id for draft in drafts)]
             self._set({"span": max([self.number("span"), *spans])})
             self._set({f"length {name}": length for name, length in lengths.items()})
+            self._set({f"changed {name}": at for name, at in (changes or {}).items()})
             if stale:
                 self._set({"stale": self.number("stale") + stale})
 
@@ -157,12 +168,23 @@ class Ledger:
 
     def number(self, name: str) -> int:
         """Return a number kept in the ledger, 0 where it was never set."""
-        row = self._write.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        with translated(self._path):
+            row = self._write.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
 
     def committed(self, name: str) -> int:
         """Return the committed length of an output file, in bytes."""
         return self.number(f"length {name}")
+
+    def changed(self, name: str) -> int:
+        """Return when an output file was changed last (ns), as far as we changed it."""
+        return self.number(f"changed {name}")
+
+    def note_change(self, name: str, at: int) -> None:
+        """Commit that an output file is as it should be, changed last at `at` (ns)."""
+        if at != self.changed(name):
+            with translated(self._path), transaction(self._write):
+                self._set({f"changed {name}": at})
 
     def cut(self, name: str, states: Sequence[State], size: int) -> int:
         """Put back the rows whose lines lie past `size` (the file lost its end); return the length of what remains."""
@@ -177,14 +199,16 @@ class Ledger:
 
     def counts(self) -> dict[State, int]:
         """Return how many rows stand in each state."""
-        found = self._read.execute("SELECT state, count(*) FROM rows GROUP BY state")
+        with translated(self._path):
+            found = self._read.execute("SELECT state, count(*) FROM rows GROUP BY state").fetchall()
         return {State(state): count for state, count in found}
 
     def failures(self) -> dict[str, int]:
         """Return how many rows failed, by code, most first."""
         which = f"state IN ({_numbers(FAILED_STATES)})"
         sql = f"SELECT code, count(*) FROM rows WHERE {which} GROUP BY code ORDER BY 2 DESC"  # noqa: S608 - numbers
-        return dict(self._read.execute(sql))
+        with translated(self._path):
+            return dict(self._read.execute(sql))
 
     def reset(self, code: str | None = None) -> int:
         """Put failed rows (of one code) back to be tried again, their stored answers forgotten; return how many."""
@@ -239,14 +263,14 @@ class Ledger:
         length = self.number(f"moving {name}")
         return length - 1 if length else None
 
-    def finish_move(self, name: str, length: int) -> None:
-        """Commit the new places: the file has been replaced."""
+    def finish_move(self, name: str, length: int, changed: int) -> None:
+        """Commit the new places: the file has been replaced by one that was changed last at `changed` (ns)."""
         with translated(self._path), transaction(self._write, synced=True):
             self._write.execute(
                 "UPDATE rows SET place = moved.place, length = moved.length FROM moved WHERE moved.key = rows.key"
             )
             self._write.execute("DELETE FROM moved")
-            self._set({f"length {name}": length, f"moving {name}": 0})
+            self._set({f"length {name}": length, f"changed {name}": changed, f"moving {name}": 0})
 
     def settle(self) -> None:
         """Commit that no superseded line is left in the files."""

@@ -17,13 +17,18 @@ class JsonLines:
         self.length = committed
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            os.ftruncate(self._fd, committed)
+            if os.fstat(self._fd).st_size != committed:
+                os.ftruncate(self._fd, committed)
         except OSError as exc:
             raise _unwritable(path, exc) from exc
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
+
+    def changed(self) -> int:
+        """Return when the file was changed last, in ns: its modification time."""
+        return os.fstat(self._fd).st_mtime_ns
 
     def append(self, lines: Sequence[bytes]) -> list[int]:
         """Append whole lines (each ends in a newline), sync them, and return where each begins.
@@ -72,6 +77,18 @@ def size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
+
+
+def changed(path: Path) -> int:
+    """Return when a file was changed last, in ns, 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+    except OSError as exc:
+        raise _unwritable(path, exc) from exc
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -145,7 +145,9 @@ def write_batch(job: Job, batch: Sequence[Finished], drafts: Sequence[Draft] = (
         entries += [
             replace(item.entry, place=place, length=len(item.line)) for item, place in zip(items, places, strict=True)
         ]
-    job.ledger.mark(entries, {name: output.length for name, output in job.outputs.items()}, drafts)
+    outputs = job.outputs.items()
+    lengths, changes = {name: output.length for name, output in outputs}, {name: o.changed() for name, o in outputs}
+    job.ledger.mark(entries, lengths, drafts, changes)
 
 
 def settle(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only

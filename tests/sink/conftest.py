@@ -48,4 +48,4 @@ def make_answer(body: bytes = b"{}", asked_at: float = 100.0) -> Answer:
 def finished(row_id: str, text: str = "", state: State = State.DONE, code: str = "") -> Finished:
     """Return a row that has its line."""
     entry = Entry(key=row_key(row_id), state=state, digest=b"d" * 16, asked_at=5.0, code=code)
-    return Finished(entry=entry, line=f'{{"id":"{row_id}{text}"}}\n'.encode())
+    return Finished(entry=entry, line=f'{{"id":"{row_id}","text":"{text}"}}\n'.encode())

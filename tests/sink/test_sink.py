@@ -22,7 +22,8 @@ from tests.sink.conftest import finished, make_answer
 
 
 def ids(path: Path) -> list[str]:
-    return [orjson.loads(line)["id"] for line in path.read_bytes().splitlines()]
+    lines = map(orjson.loads, path.read_bytes().splitlines())
+    return [line["id"] + line.get("text", "") for line in lines]
 
 
 @pytest.fixture
