@@ -10,6 +10,7 @@ from PIL import Image
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 CLUSTERS = 6
 ROUNDS = 12
@@ -18,6 +19,9 @@ SIDE_PX = 32
 SMALLEST_SHARE = 0.02
 # Cluster centres nearer than this (Lab units) are one colour to the eye.
 SAME_COLOR = 9.0
+# What reaches in from an edge that is mostly of one colour, and is near that colour (Lab units), is background: the
+# backdrop of a product shot, the paper of a card. It counts this much beside what stands before it.
+BACKDROP_REACH, BACKDROP_EDGE, BACKDROP_WEIGHT = 20.0, 0.7, 0.05
 
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -26,6 +30,7 @@ _WHITE = np.array([0.95047, 1.0, 1.08883])
 _TO_WHITE = (_TO_XYZ / _WHITE[:, None]).T.astype(np.float32)
 _steps = np.arange(256) / 255
 _LINEAR = np.where(_steps <= 0.04045, _steps / 12.92, ((_steps + 0.055) / 1.055) ** 2.4).astype(np.float32)
+_EDGE: Mask = np.pad(np.zeros((SIDE_PX - 2, SIDE_PX - 2), dtype=np.bool_), 1, constant_values=True)
 
 
 class Palette(NamedTuple):
@@ -45,7 +50,10 @@ def to_lab(rgb: Bytes) -> Floats:
 
 
 def palette(picture: Image.Image) -> Palette:
-    """Cluster a picture's colours; the accent is the cluster with the largest share x (0.3 + chroma)."""
+    """Cluster a picture's colours; the accent is the cluster with the largest share x (0.3 + chroma).
+
+    For the accent a backdrop counts less than its share; among the dominant colours it counts whole.
+    """
     rgb = np.asarray(picture.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)).reshape(-1, 3)
     lab = to_lab(rgb)
     nearest = _cluster(lab)
@@ -53,8 +61,30 @@ def palette(picture: Image.Image) -> Palette:
     means = np.stack([_means(nearest, rgb[:, channel], shares) for channel in range(3)], axis=1)
     centres = to_lab(np.round(means).astype(np.uint8))
     chroma = np.hypot(centres[:, 1], centres[:, 2]) / 100
-    accent = int(np.argmax(shares * (0.3 + chroma)))
+    striking = np.bincount(nearest, weights=_prominence(lab.reshape(SIDE_PX, SIDE_PX, 3)).ravel(), minlength=CLUSTERS)
+    accent = int(np.argmax(striking * (0.3 + chroma)))
     return Palette(accent=_name(means[accent]), dominant=_dominant(means, centres, shares))
+
+
+def _prominence(lab: Floats) -> Floats:
+    """Weigh each pixel (SIDE_PX, SIDE_PX): 1, or BACKDROP_WEIGHT where it belongs to a backdrop of one colour."""
+    near = np.linalg.norm(lab - np.median(lab[_EDGE], axis=0), axis=-1) < BACKDROP_REACH
+    if near[_EDGE].mean() < BACKDROP_EDGE:
+        return np.ones(near.shape, dtype=np.float32)
+    return np.where(_reached(near & _EDGE, near), BACKDROP_WEIGHT, 1).astype(np.float32)
+
+
+def _reached(start: Mask, ground: Mask) -> Mask:
+    """Return what can be reached from `start` over `ground`, step by step to the four neighbours."""
+    reached, open_ground = np.pad(start, 1).ravel(), np.pad(ground, 1).ravel()
+    width, count = ground.shape[1] + 2, -1
+    while count != (count := int(np.count_nonzero(reached))):
+        spread = reached.copy()
+        for step in (1, width):
+            spread[step:] |= reached[:-step]
+            spread[:-step] |= reached[step:]
+        reached = spread & open_ground
+    return reached.reshape(-1, width)[1:-1, 1:-1]
 
 
 def _cluster(lab: Floats) -> npt.NDArray[np.intp]:

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image, ImageOps
 
+from pipeline.service.engine import BEHIND_BEST
 from pipeline.service.findings import BadPicture, Engine, Findings, Item
+from pipeline.service.search import ALIKE_FROM
 from tests.service.engine.conftest import SAMPLE
 from tests.service.engine.drawing import draw, encode
 
@@ -142,9 +144,16 @@ def test_a_site_filters_look_alikes_and_products_only(sample: Engine, rows: dict
 
 def test_a_parent_site_holds_the_hosts_below_it(sample: Engine, rows: dict[str, Item]) -> None:
     """example.com stands for its subdomains, and not for other hosts that end alike."""
-    found = sample.look(read(rows["poster-fjord"]), site="example.com")
-    assert {match.item.site for match in found.alike} >= {"posters.example.com", "harbour-goods.example.com"}
-    assert all(match.item.site and match.item.site.endswith(".example.com") for match in found.alike)
+    found = sample.look(read(rows["mug-teal"]), site="example.com")
+    assert {match.item.site for match in found.alike} == {"harbour-goods.example.com", "press.example.com"}
+
+
+def test_far_look_alikes_are_left_out(sample: Engine, rows: dict[str, Item]) -> None:
+    """A mug's look-alikes are a handful, mugs above all, and not half of the shop; none is far behind the best."""
+    alike = sample.look(read(rows["mug-teal"])).alike
+    assert 5 <= len(alike) <= 15
+    assert sum(match.item.category == "mug" for match in alike) > len(alike) / 2
+    assert alike[-1].score >= max(ALIKE_FROM, alike[0].score - BEHIND_BEST)
 
 
 def test_a_token_stands_for_its_picture(sample: Engine, rows: dict[str, Item]) -> None:

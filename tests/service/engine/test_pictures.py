@@ -127,6 +127,26 @@ def test_the_accent_is_the_colour_that_strikes() -> None:
     assert sum(share for _, share in colors.dominant) == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("backdrop", "thing"), [("#f2f0ee", "#d8c49a"), ("#cfe3d4", "#8a5a3c"), ("#ffffff", "#22252b")]
+)
+def test_a_backdrop_is_no_accent(backdrop: str, thing: str) -> None:
+    """A small thing of a quiet colour is the accent before its backdrop, which stays the dominant colour."""
+    picture = Image.new("RGB", (96, 96), backdrop)
+    picture.paste(thing, (36, 36, 60, 60))
+    colors = palette(picture)
+    assert colors.accent == thing[1:].upper()
+    assert colors.dominant[0][0] == backdrop[1:].upper()
+
+
+def test_what_is_framed_by_many_colours_has_no_backdrop() -> None:
+    """Sky over land is no backdrop: the larger strong colour stays the accent."""
+    picture = Image.new("RGB", (96, 96), "#3070d0")
+    picture.paste("#806040", (0, 56, 96, 96))
+    picture.paste("#f0f0f0", (40, 20, 50, 30))
+    assert palette(picture).accent == "3070D0"
+
+
 def test_one_colour_has_one_colour() -> None:
     """A plain picture has its colour as accent and as the only dominant one."""
     assert palette(Image.new("RGB", (10, 10), "#336699")) == ("336699", (("336699", 1.0),))
