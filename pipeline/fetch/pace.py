@@ -41,9 +41,13 @@ class _Cell:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Permit:
-    """Leave for one send; `sent_at` and `load` (sends in the window before it) are known once it has left."""
+    """Leave for one send; `sent_at` and `load` (sends in the window before it) are known once it has left.
+
+    `left` is true from just before the first byte on, so that a call may be over-counted but never missed.
+    """
 
     granted_at: float
+    left: bool = False
     sent_at: float | None = None
     load: int = 0
 

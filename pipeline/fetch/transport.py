@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from io import BytesIO
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Final, Self
 
@@ -13,6 +14,8 @@ from aiohttp.http_exceptions import ContentEncodingError
 from anyio import current_time
 from pydantic import SecretStr
 
+from pipeline.errors import PipelineError
+from pipeline.fetch.body import Body
 from pipeline.fetch.conversation import Conversation
 from pipeline.fetch.pace import Permit
 from pipeline.fetch.pacer import Pacer
@@ -21,7 +24,6 @@ from pipeline.records import Answer, Problem, ProblemKind, Request
 
 MAX_BODY: Final = 32 * 1024 * 1024  # decoded bytes
 CONNECT_TIMEOUT: Final = 10.0
-LARGE_BODY: Final = 1024 * 1024  # aiohttp asks for a file object from here on
 KEPT_HEADERS: Final = (
     "date", "retry-after", "content-type", "bingapis-traceid", "bingapis-market",
     "x-msedge-clientid", "x-msedge-ref", "apim-request-id", "location",
@@ -91,19 +93,16 @@ class Transport:
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._on_headers)
-        trace.on_request_chunk_sent.append(self._on_chunk)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            trace_configs=[trace],
-            trust_env=False,
-        )
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = self._open(connector)
+        # A trace costs a third of a request, so that only requests without a body have one: their head is all there is.
+        self._bodiless = self._open(connector, trace)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._bodiless.close()
         await self._session.close()
 
     async def send(self, request: Request, permit: Permit) -> Answer | Problem:
@@ -113,22 +112,17 @@ class Transport:
         """
         asked_at, started = time.time(), current_time()
         try:
-            async with self._session.request(
-                request.method,
-                self._endpoint + request.target,
-                data=_payload(request.body),
-                headers=self._headers(request),
-                allow_redirects=False,
-                middlewares=() if request.method == "POST" else (_once,),  # aiohttp repeats idempotent methods only
-                trace_request_ctx=(permit, bool(request.body)),
-            ) as response:
-                await self._leaves(permit)  # an answer proves it, whatever the trace has seen
+            async with self._exchange(request, permit) as response:
+                if permit.sent_at is None:
+                    await self._left(permit)  # an answer proves it, whatever was seen
                 body = await _read_capped(response)
                 headers = _kept(response.headers)
                 status = response.status
         except WithheldError:
             raise
         except (aiohttp.ClientError, OSError) as exc:
+            if isinstance(exc.__cause__, (WithheldError, PipelineError)):  # what Body's callbacks raise, in wrapping
+                raise exc.__cause__ from None
             return _translate(exc)
         self._conversation.remember(headers)
         if body is None:
@@ -137,6 +131,27 @@ class Transport:
             return _problem("misconfigured", "redirected", _redirect_text(headers), status)
         ms = (current_time() - started) * 1000
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
+
+    def _open(self, connector: aiohttp.TCPConnector, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=not traces,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=self._timeout,
+            trace_configs=list(traces),
+            trust_env=False,
+        )
+
+    def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url, headers = self._endpoint + request.target, self._headers(request)
+        if request.body:
+            body = Body(request.body, before=partial(self._leaves, permit), after=partial(self._left, permit))
+            ask = partial(self._session.request, data=body)
+        else:
+            ask = partial(self._bodiless.request, trace_request_ctx=permit)
+        # aiohttp repeats idempotent methods only
+        repeats = () if request.method == "POST" else (_once,)
+        return ask(request.method, url, headers=headers, allow_redirects=False, middlewares=repeats)
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {**self._conversation.headers, **dict(request.headers)}
@@ -148,34 +163,28 @@ class Transport:
     async def _on_headers(
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
-        permit, has_body = context.trace_request_ctx
+        permit = context.trace_request_ctx
+        self._leaves(permit)
+        await self._left(permit)
+
+    def _leaves(self, permit: Permit) -> None:
+        """Let the first byte leave, unless a pause has begun; from here on the attempt may be a call."""
         if (until := self._paused_until()) and current_time() < until:
             raise WithheldError
-        if not has_body:
-            await self._leaves(permit)
+        permit.left = True
 
-    async def _on_chunk(
-        self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestChunkSentParams
-    ) -> None:
-        permit, _has_body = context.trace_request_ctx
-        await self._leaves(permit)
-
-    async def _leaves(self, permit: Permit) -> None:
-        """Note the instant at which the first byte is handed to the socket."""
-        if permit.sent_at is None:
-            await self._pacer.settle(permit, sent=True)
-            self._counters.calls += 1
-            self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._paused_until()
-
-
-def _payload(body: bytes) -> bytes | BytesIO | None:
-    return (body if len(body) <= LARGE_BODY else BytesIO(body)) if body else None
+    async def _left(self, permit: Permit) -> None:
+        """Note the instant at which the first byte has been handed to the socket."""
+        permit.left = True
+        self._counters.calls += 1
+        await self._pacer.settle(permit, sent=True)
+        self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._paused_until()
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
     """Read the decoded body; None where it is larger than MAX_BODY, and the connection is given up."""
     parts, size = [], 0
-    async for part in response.content.iter_any():
+    while part := await response.content.readany():
         size += len(part)
         if size > MAX_BODY:
             response.close()
