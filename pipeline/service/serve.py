@@ -17,6 +17,7 @@ import anyio
 import anyio.to_thread
 import orjson
 from aiohttp import web
+from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.app import AppConfig, build_app
@@ -122,7 +123,7 @@ async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> Non
                 f"can't listen on {config.host}:{config.port} ({exc.strerror}); choose another --port"
             ) from exc
         if config.announce:
-            _announce(engine, runner.addresses[0][1])
+            _announce(engine, config.host, runner.addresses[0][1])
         await stop.wait()
     finally:
         await runner.cleanup()
@@ -138,8 +139,9 @@ def _settle(config: ServeConfig) -> AppConfig:
     return replace(config.app, base_url=config.app.base_url or base, query_log=log)
 
 
-def _announce(engine: Engine, port: int) -> None:
-    line = {"ready": True, "port": port, "pictures": engine.count, "skipped": engine.skipped}
+def _announce(engine: Engine, host: str, port: int) -> None:
+    page = str(URL.build(scheme="http", host=host, port=port, path="/"))
+    line = {"ready": True, "port": port, "pictures": engine.count, "skipped": engine.skipped, "explorer": page}
     sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -73,6 +73,7 @@ def test_a_call_in_flight_is_answered_before_the_end(launch: Start) -> None:
     child = launch()
     ready = _ready(child)
     assert (ready["ready"], ready["pictures"], ready["skipped"]) == (True, 8, 0)
+    assert ready["explorer"] == f"http://127.0.0.1:{ready['port']}/"
     with socket.create_connection(("127.0.0.1", ready["port"]), timeout=20) as connection:
         connection.sendall(
             b"GET /v7.0/images/trending?secret-key=s3cret HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
