@@ -20,12 +20,15 @@ import orjson
 from pipeline.errors import ServiceError
 from pipeline.service.analysis import ALGORITHM, Analysis, analyse, read_file, write_facts
 from pipeline.service.catalogue import Entry, read_entries
+from pipeline.service.color import Floats
 from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX
+from pipeline.service.embedding import Embedder
 from pipeline.service.findings import BadPicture, CatalogueConfig
 from pipeline.service.index import (
     CURRENT,
     DATABASE,
     DESCRIPTORS,
+    EMBEDDINGS,
     HASHES,
     KEYS,
     SCHEMA,
@@ -48,29 +51,32 @@ STAGING = f"staging-{ALGORITHM}.db"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one row: its picture's `sha256`, a new `analysis` of it, or the `problem`."""
+    """What became of one row: its picture's `sha256`, a new `analysis` and `embedding` of it, or the `problem`."""
 
     entry: Entry
     stamp: Stamp | None = None
     sha256: str | None = None
     analysis: Analysis | None = None
+    embedding: Floats | None = None
     problem: str | None = None
 
 
-def build_index(config: CatalogueConfig, index_dir: Path, progress: Progress | None = None) -> Index:
+def build_index(
+    config: CatalogueConfig, index_dir: Path, progress: Progress | None = None, *, embedder: Embedder | None = None
+) -> Index:
     """Return the index of the catalogue as it is now; nothing is computed that an earlier build already knows.
 
-    `progress` is called with (rows done, rows in all). Raises ManifestError, and ServiceError where `index_dir` can't
-    be written.
+    Another model than before costs its embeddings, and nothing else. `progress` is called with (rows done, rows in
+    all). Raises ManifestError, and ServiceError where `index_dir` can't be written or the model fails.
     """
     try:
         index_dir.mkdir(parents=True, exist_ok=True)
         with _only_builder(index_dir):
-            total, fingerprint = _survey(config)
+            total, fingerprint = _survey(config, embedder)
             previous = open_current(index_dir)
             if previous is not None and previous.meta["fingerprint"] == fingerprint:
                 return previous
-            return _rebuild(config, index_dir, previous, _Count(total, progress))
+            return _rebuild(config, index_dir, previous, _Count(total, progress), embedder)
     except (OSError, sqlite3.Error) as exc:
         raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
 
@@ -107,26 +113,35 @@ def _trace(entry: Entry, stamp: Stamp | None) -> bytes:
     return orjson.dumps((entry.line, entry.fields, entry.problem, stamp)) + b"\n"
 
 
-def _survey(config: CatalogueConfig) -> tuple[int, str]:
+def _rules(embedder: Embedder | None) -> bytes:
+    """Return what the numbers of an index depend on besides the catalogue."""
+    return (ALGORITHM + (embedder.key if embedder else "")).encode()
+
+
+def _survey(config: CatalogueConfig, embedder: Embedder | None) -> tuple[int, str]:
     """Count the rows, and digest them together with the sizes and times of their files."""
-    digest, count = sha256(ALGORITHM.encode()), 0
+    digest, count = sha256(_rules(embedder)), 0
     for entry in read_entries(config):
         digest.update(_trace(entry, _stamp(entry)))
         count += 1
     return count, digest.hexdigest()
 
 
-def _rebuild(config: CatalogueConfig, index_dir: Path, previous: Index | None, count: _Count) -> Index:
+def _rebuild(
+    config: CatalogueConfig, index_dir: Path, previous: Index | None, count: _Count, embedder: Embedder | None
+) -> Index:
     for stale in index_dir.glob("building-*"):
         shutil.rmtree(stale)
     folder = index_dir / f"building-{os.getpid()}"
     folder.mkdir()
-    staging = Staging(index_dir / STAGING, previous)
+    staging = Staging(index_dir / STAGING, previous, embedder.key if embedder else "")
     db = connect(folder / DATABASE)
     try:
         db.executescript(SCHEMA)
-        _write_rows(db, _outcomes(read_entries(config), staging), staging, count)
+        _write_rows(db, _outcomes(read_entries(config), staging, embedder), staging, count, embedder)
         _write_arrays(db, folder, staging)
+        if embedder is not None:
+            _write_embeddings(db, folder, staging, embedder.dimensions)
         version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
     finally:
         db.close()
@@ -134,39 +149,45 @@ def _rebuild(config: CatalogueConfig, index_dir: Path, previous: Index | None, c
     return _replace(index_dir, folder, version)
 
 
-def _outcomes(entries: Iterator[Entry], staging: Staging) -> Iterator[Outcome]:
+def _outcomes(entries: Iterator[Entry], staging: Staging, embedder: Embedder | None) -> Iterator[Outcome]:
     """Yield every row's outcome in order, while the workers are at the next ones."""
     workers = os.cpu_count() or 1
     waiting: deque[Future[Outcome]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
         for entry in entries:
-            waiting.append(pool.submit(_examine, entry, staging))
+            waiting.append(pool.submit(_examine, entry, staging, embedder))
             if len(waiting) >= AHEAD * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _examine(entry: Entry, staging: Staging) -> Outcome:
+def _examine(entry: Entry, staging: Staging, embedder: Embedder | None) -> Outcome:
     stamp = _stamp(entry)
     if entry.file is None or entry.problem is not None:
         return Outcome(entry=entry, problem=entry.problem)
-    if stamp is not None and (known := staging.known_file(stamp)) is not None:
+    known = staging.known_file(stamp) if stamp is not None else None
+    if known is not None and staging.is_embedded(known):
         return Outcome(entry=entry, stamp=stamp, sha256=known)
     try:
         data = read_file(entry.file)
         digest = sha256(data).hexdigest()
         analysis = None if staging.knows(digest) else analyse(data)
+        embedding = None if embedder is None or staging.is_embedded(digest) else embedder.embed(data)
     except BadPicture as exc:
         return Outcome(entry=entry, stamp=stamp, problem=str(exc))
-    return Outcome(entry=entry, stamp=stamp, sha256=digest, analysis=analysis)
+    return Outcome(entry=entry, stamp=stamp, sha256=digest, analysis=analysis, embedding=embedding)
 
 
-def _write_rows(db: sqlite3.Connection, outcomes: Iterator[Outcome], staging: Staging, count: _Count) -> None:
-    version, fingerprint, number = sha256(ALGORITHM.encode()), sha256(ALGORITHM.encode()), 0
+def _write_rows(
+    db: sqlite3.Connection, outcomes: Iterator[Outcome], staging: Staging, count: _Count, embedder: Embedder | None
+) -> None:
+    version, fingerprint, number = sha256(_rules(embedder)), sha256(_rules(embedder)), 0
     for done, outcome in enumerate(outcomes, start=1):
         if outcome.sha256 is not None and outcome.stamp is not None:
             staging.keep(outcome.stamp, outcome.sha256, outcome.analysis)
+            if outcome.embedding is not None:
+                staging.keep_embedding(outcome.sha256, outcome.embedding)
         fingerprint.update(_trace(outcome.entry, outcome.stamp))
         fields = orjson.dumps(outcome.entry.fields)
         added = _insert(db, number, outcome, fields)
@@ -178,7 +199,8 @@ def _write_rows(db: sqlite3.Connection, outcomes: Iterator[Outcome], staging: St
             staging.commit()
         count.step()
     staging.commit()
-    _write_meta(db, version=version.hexdigest()[:32], fingerprint=fingerprint.hexdigest(), count=str(number))
+    known = {"version": version.hexdigest()[:32], "fingerprint": fingerprint.hexdigest(), "count": str(number)}
+    _write_meta(db, **known, model=embedder.key if embedder else "")
 
 
 def _insert(db: sqlite3.Connection, number: int, outcome: Outcome, fields: bytes) -> bool:
@@ -219,6 +241,14 @@ def _write_arrays(db: sqlite3.Connection, folder: Path, staging: Staging) -> Non
     db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
     db.executescript(KEYS)
     db.commit()
+
+
+def _write_embeddings(db: sqlite3.Connection, folder: Path, staging: Staging, dimensions: int) -> None:
+    digests = [digest for (digest,) in db.execute("SELECT sha256 FROM pictures ORDER BY slot")]
+    embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, "w+", np.float32, (len(digests), dimensions))
+    for slot, digest in enumerate(digests):
+        embeddings[slot] = staging.embedding(digest)
+    embeddings.flush()
 
 
 def _replace(index_dir: Path, folder: Path, version: str) -> Index:

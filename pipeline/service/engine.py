@@ -10,12 +10,13 @@ from pipeline.service import knowledge
 from pipeline.service.analysis import read_file
 from pipeline.service.build import Progress, build_index
 from pipeline.service.color import palette
-from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match
+from pipeline.service.embedding import Embedder, open_model
+from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match, ModelConfig
 from pipeline.service.index import Index
 from pipeline.service.items import host_of
 from pipeline.service.match import EDGE
 from pipeline.service.pictures import WHOLE, Opened, open_picture
-from pipeline.service.search import MOST_ALIKE, Near, Neighbours, search
+from pipeline.service.search import MOST_ALIKE, Meaning, Near, Neighbours, search
 from pipeline.service.views import views_of
 
 # How far behind the best look-alike another may come. Together with search.ALIKE_FROM, measured on the sample: a median
@@ -24,10 +25,11 @@ BEHIND_BEST = 0.18
 
 
 class CatalogueEngine:
-    """Answers from one generation of the index; see findings.Engine."""
+    """Answers from one generation of the index; see findings.Engine. `embedder` is the model that it was made with."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, embedder: Embedder | None = None) -> None:
         self.index = index
+        self._embedder = embedder
 
     @property
     def count(self) -> int:
@@ -41,14 +43,16 @@ class CatalogueEngine:
 
     @property
     def version(self) -> str:
-        """A digest of the catalogue as indexed."""
-        return str(self.index.meta["version"])
+        """A digest of the catalogue as indexed, and of what is alike where a model says so."""
+        version = str(self.index.meta["version"])
+        return f"{version}-{self._embedder.alike_from:g}" if self._embedder else version
 
     def look(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
         """Find what is known of a picture; raises BadPicture where the bytes are none."""
         opened = open_picture(picture, crop=crop or WHOLE)
         own = self.index.slot_of(opened.sha256) if crop is None else None
-        return self._findings(opened, search(self.index, views_of(opened.pixels), own), site, own)
+        meaning = self._meaning(picture, crop or WHOLE)
+        return self._findings(opened, search(self.index, views_of(opened.pixels), own, meaning), site, own)
 
     def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Find what is known of one of the catalogue's own pictures; None where none has this token any more."""
@@ -80,7 +84,7 @@ class CatalogueEngine:
         copies, likes = self._matches(neighbours.same), self._matches(neighbours.alike)
         tags = knowledge.guess_tags(copies, likes, _box(neighbours.same))
         query = knowledge.guess_query(copies, likes)
-        shown = not_far_behind([match for match in likes if on_site(match.item, site)])[:MOST_ALIKE]
+        shown = self._shown(likes, neighbours, site)
         return Findings(
             width=opened.width,
             height=opened.height,
@@ -100,6 +104,17 @@ class CatalogueEngine:
             unavailable=knowledge.name_unavailable(copies),
         )
 
+    def _shown(self, likes: Sequence[Match], neighbours: Neighbours, site: str | None) -> tuple[Match, ...]:
+        """Return the look-alikes on a site: by appearance the near ones of `likes`, by a model all that it found."""
+        found = likes if neighbours.kin is None else self._matches(neighbours.kin)
+        here = tuple(match for match in found if on_site(match.item, site))
+        return (not_far_behind(here) if neighbours.kin is None else here)[:MOST_ALIKE]
+
+    def _meaning(self, picture: bytes, crop: Crop) -> Meaning | None:
+        if self._embedder is None:
+            return None
+        return Meaning(embedding=self._embedder.embed(picture, crop=crop), alike_from=self._embedder.alike_from)
+
     def _matches(self, near: Sequence[Near]) -> tuple[Match, ...]:
         return tuple(
             Match(item=item, score=round(each.score, 4), mirrored=each.view.mirrored)
@@ -108,13 +123,16 @@ class CatalogueEngine:
         )
 
 
-def open_engine(catalogue: CatalogueConfig, index_dir: Path, *, progress: Progress | None = None) -> Engine:
-    """Bring the index of a catalogue up to date and open it.
+def open_engine(
+    catalogue: CatalogueConfig, index_dir: Path, *, progress: Progress | None = None, model: ModelConfig | None = None
+) -> Engine:
+    """Bring the index of a catalogue up to date and open it; with a `model`, look-alikes are what it says.
 
     `progress` is called with (rows done, rows in all) from this thread. Raises ManifestError where the catalogue can't
-    be read, ServiceError where the index can't be written.
+    be read, ConfigError where the model can't be used, ServiceError where the index can't be written.
     """
-    return CatalogueEngine(build_index(catalogue, index_dir, progress))
+    embedder = open_model(model) if model else None
+    return CatalogueEngine(build_index(catalogue, index_dir, progress, embedder=embedder), embedder)
 
 
 def not_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:

@@ -44,7 +44,7 @@ class ModelConfig:
     """The user's own ONNX model: one RGB or BGR picture in, one vector out, whose cosine says how alike pictures are.
 
     Pixels of 0..1 come as (value - mean) / std, channel by channel in the order of `channels`, `size_px` high and wide.
-    `output` names the output where the first one is no vector; pictures from the cosine `alike_from` on are look-alikes.
+    `output` names the output, where the first is no vector; pictures are look-alikes from the cosine `alike_from` on.
     """
 
     path: Path

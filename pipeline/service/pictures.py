@@ -54,8 +54,8 @@ def looks_like_picture(head: bytes) -> bool:
     return riff or avif or head.startswith(_SIGNATURES)
 
 
-def open_picture(data: bytes, *, crop: Crop = WHOLE) -> Opened:
-    """Decode the part `crop` of a picture at working size; raises BadPicture.
+def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> Opened:
+    """Decode the part `crop` of a picture, its short side not much over `side_px`; raises BadPicture.
 
     Everything that costs memory is judged from the header, before any pixel is decoded.
     """
@@ -64,7 +64,7 @@ def open_picture(data: bytes, *, crop: Crop = WHOLE) -> Opened:
     image = _identify(data)
     width, height, name = image.width, image.height, image.format or ""
     _guard(image)
-    pixels, turned = _decode(image, crop)
+    pixels, turned = _decode(image, crop, side_px)
     if turned:
         width, height = height, width
     return Opened(
@@ -96,10 +96,10 @@ def _guard(image: ImageFile.ImageFile) -> None:
         raise BadPicture("too-many-pixels", f"{image.width} x {image.height} px are too many to be decoded")
 
 
-def _decode(image: ImageFile.ImageFile, crop: Crop) -> tuple[Image.Image, bool]:
+def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image.Image, bool]:
     """Return the RGB pixels of `crop` and whether width and height change places when the picture stands upright."""
     shrink = min(crop[2] - crop[0], crop[3] - crop[1])
-    side = math.ceil(WORK_SIDE_PX / max(shrink, 0.01))
+    side = math.ceil(side_px / max(shrink, 0.01))
     try:
         image.draft("RGB", (side, side))
         image.load()

@@ -39,32 +39,50 @@ class Near:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """Pictures that are the `same`, and pictures that look `alike`; both ranked, the best first, no slot twice."""
+    """Pictures that are the `same`, and pictures that look `alike`; both ranked, the best first, no slot twice.
+
+    `kin` are those that are alike by an embedding model; None where none was asked.
+    """
 
     same: tuple[Near, ...] = ()
     alike: tuple[Near, ...] = ()
+    kin: tuple[Near, ...] | None = None
 
 
-def search(index: Index, views: Sequence[View], own: int | None) -> Neighbours:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """A query's `embedding`, and the least cosine of pictures that are alike."""
+
+    embedding: Floats
+    alike_from: float
+
+
+def search(index: Index, views: Sequence[View], own: int | None, meaning: Meaning | None = None) -> Neighbours:
     """Search for a query by its views; `own` is its slot where the index has its very bytes."""
     if not len(index.hashes):
         return Neighbours()
     cosines = index.similarity([view.features for view in views])
-    verified = {near.slot: near for near in _verify(index, views, cosines)}
+    meanings = None if meaning is None else index.meaning(meaning.embedding)
+    verified = {near.slot: near for near in _verify(index, views, cosines, meanings)}
     same = {slot: near for slot, near in verified.items() if near.overlay and is_same(near.overlay)}
     like = {slot: near for slot, near in verified.items() if near.overlay and is_like(near.overlay)}
     if own is not None:
         same[own] = Near(slot=own, score=1.0, view=views[0])
     ranked = sorted(same.values(), key=lambda near: (near.slot != own, -near.score, near.slot))
-    return Neighbours(same=tuple(ranked), alike=tuple(_rank(views, cosines, like, same)))
+    alike = tuple(_rank(views, cosines, like, same))
+    if meaning is None or meanings is None:
+        return Neighbours(same=tuple(ranked), alike=alike)
+    kin = tuple(_rank_kin(views[0], meanings, meaning.alike_from, like, same))
+    return Neighbours(same=tuple(ranked), alike=alike, kin=kin)
 
 
-def _verify(index: Index, views: Sequence[View], cosines: Floats) -> Iterator[Near]:
+def _verify(index: Index, views: Sequence[View], cosines: Floats, meanings: Floats | None) -> Iterator[Near]:
     """Lay the candidates over the query, in the views that come near."""
     probes = [Probe(view.features.thumb) for view in views]
     best = cosines.max(axis=0)
     hashed = index.nearest([view.features for view in views], CANDIDATES, RELATED_BITS)
-    for slot in np.union1d(hashed, _promising(best)):
+    akin = () if meanings is None else _nearest(meanings, CANDIDATES)
+    for slot in np.unique(np.concatenate([hashed, _promising(best), akin])).astype(np.intp):
         if best[slot] >= HOPELESS:
             candidate = Probe(index.thumbs[slot])
             close = [n for n in range(len(views)) if best[slot] - cosines[n, slot] <= UNDECIDED]
@@ -77,20 +95,44 @@ def _verify(index: Index, views: Sequence[View], cosines: Floats) -> Iterator[Ne
 
 def _promising(cosines: Floats) -> npt.NDArray[np.intp]:
     near = int(np.count_nonzero(cosines >= COPIES_FROM))
-    count = min(max(CANDIDATES, min(near, MOST_CANDIDATES)), len(cosines))
-    return np.argpartition(-cosines, count - 1)[:count]
+    return _nearest(cosines, max(CANDIDATES, min(near, MOST_CANDIDATES)))
+
+
+def _nearest(cosines: Floats, count: int) -> npt.NDArray[np.intp]:
+    return np.argpartition(-cosines, min(count, len(cosines)) - 1)[:count]
 
 
 def _rank(views: Sequence[View], cosines: Floats, like: dict[int, Near], same: dict[int, Near]) -> list[Near]:
     """Rank look-alikes: those that were verified by their overlay, the others by their descriptor."""
     best = cosines.max(axis=0)
-    reach = np.flatnonzero(best >= ALIKE_FROM)
-    if len(reach) > MOST_ALIKE + len(same):
-        reach = reach[np.argpartition(-best[reach], MOST_ALIKE + len(same))[: MOST_ALIKE + len(same)]]
     others = (
         Near(slot=int(slot), score=min(float(best[slot]), 1.0), view=views[int(cosines[:, slot].argmax())])
-        for slot in reach
+        for slot in _reach(best, ALIKE_FROM, MOST_ALIKE + len(same))
         if slot not in like
     )
-    ranked = sorted([*like.values(), *others], key=lambda near: (-near.score, near.slot))
+    return _in_order([*like.values(), *others], same)
+
+
+def _rank_kin(view: View, meanings: Floats, least: float, like: dict[int, Near], same: dict[int, Near]) -> list[Near]:
+    """Rank by embeddings alone; what was verified as very like is among them, however low its cosine."""
+    slots = {int(slot) for slot in _reach(meanings, least, MOST_ALIKE + len(same))} | like.keys()
+    near = [
+        Near(slot=slot, score=_fraction(meanings[slot]), view=like[slot].view if slot in like else view)
+        for slot in slots
+    ]
+    return _in_order(near, same)
+
+
+def _reach(cosines: Floats, least: float, most: int) -> npt.NDArray[np.intp]:
+    """Return the slots from the cosine `least` on, at most the nearest `most`, in no order."""
+    reach = np.flatnonzero(cosines >= least)
+    return reach if len(reach) <= most else reach[np.argpartition(-cosines[reach], most)[:most]]
+
+
+def _fraction(cosine: float) -> float:
+    return min(max(float(cosine), 0.0), 1.0)
+
+
+def _in_order(found: list[Near], same: dict[int, Near]) -> list[Near]:
+    ranked = sorted(found, key=lambda near: (-near.score, near.slot))
     return [near for near in ranked if near.slot not in same][:MOST_ALIKE]

@@ -7,7 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.service.analysis import Analysis, pack_features, read_facts, unpack_features, write_facts
+from pipeline.service.color import Floats
 from pipeline.service.descriptors import Features
 from pipeline.service.index import DATABASE, Index, connect
 
@@ -16,15 +19,20 @@ PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS files (file TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS analyses (sha256 TEXT PRIMARY KEY, facts BLOB, features BLOB);
+CREATE TABLE IF NOT EXISTS embeddings (model TEXT, sha256 TEXT, vector BLOB, PRIMARY KEY (model, sha256));
 """
 
 
 class Staging:
-    """Answers by file and by content; safe to ask from worker threads, written by one."""
+    """Answers by file and by content; safe to ask from worker threads, written by one.
 
-    def __init__(self, path: Path, previous: Index | None) -> None:
+    `model` is the key of the model whose embeddings are wanted, "" for none: those of another one are not known.
+    """
+
+    def __init__(self, path: Path, previous: Index | None, model: str = "") -> None:
         self._db = _open(path)
         self._previous = previous
+        self._model = model
         self._old = None if previous is None else connect(previous.folder / DATABASE, read_only=True)
         self._lock = threading.Lock()
 
@@ -59,6 +67,27 @@ class Staging:
         )
         return Analysis(facts=read_facts(facts), features=features)
 
+    def is_embedded(self, digest: str) -> bool:
+        """Tell whether a picture of this content has its embedding, or needs none."""
+        return not self._model or self._staged_vector(digest) is not None or self._old_slot(digest) is not None
+
+    def embedding(self, digest: str) -> Floats:
+        """Return a picture's embedding by the model; raises KeyError."""
+        if (staged := self._staged_vector(digest)) is not None:
+            return np.frombuffer(staged, dtype=np.float32)
+        slot = self._old_slot(digest)
+        if slot is None or self._previous is None:
+            raise KeyError(digest)
+        vector: Floats = self._previous.embeddings[slot]
+        return vector
+
+    def keep_embedding(self, digest: str, vector: Floats) -> None:
+        """Remember the embedding of a content."""
+        with self._lock:
+            self._db.execute(
+                "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)", (self._model, digest, vector.tobytes())
+            )
+
     def keep(self, stamp: tuple[str, int, int], digest: str, analysis: Analysis | None) -> None:
         """Remember a file's content, and its analysis where it is new."""
         with self._lock:
@@ -77,6 +106,17 @@ class Staging:
         self._db.close()
         if self._old is not None:
             self._old.close()
+
+    def _staged_vector(self, digest: str) -> bytes | None:
+        query = "SELECT vector FROM embeddings WHERE model = ? AND sha256 = ?"
+        found = self._one(self._db, query, (self._model, digest))
+        return found[0] if found else None
+
+    def _old_slot(self, digest: str) -> int | None:
+        """Return where the last index has a content's embedding by the same model."""
+        if self._previous is None or self._previous.model != self._model:
+            return None
+        return self._previous.slot_of(digest)
 
     def _one(self, db: sqlite3.Connection, query: str, values: tuple[object, ...]) -> Any:
         with self._lock:
