@@ -115,43 +115,57 @@ def check(
 
 @app.command()
 def serve(
-    catalogue: Annotated[str, typer.Option(help="The catalogue: csv, tsv, jsonl, txt (each also .gz/.zst), a folder.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="The service's TOML config.", show_default=False)
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="Its format, where its name doesn't tell.")] = "auto",
+    sets: Sets = None,
+    catalogue: Annotated[
+        str | None, typer.Option(help="The catalogue: csv, tsv, jsonl, txt (each also .gz/.zst), a folder.")
+    ] = None,
+    root: Annotated[
+        str | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="Its format, where its name doesn't tell.")] = None,
     column: Annotated[
         list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that holds a field; repeatable.")
     ] = None,
-    index: Annotated[Path, typer.Option(help="Where the index of the pictures is kept.")] = Path("out/index"),
-    host: Annotated[str, typer.Option(help="Address to listen on; another than loopback needs a key.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on, 0 for a free one.")] = 8077,
-    qps: Annotated[float, typer.Option(min=0, help="Queries per second for each key, 0 for no limit.")] = 0,
-    monthly_quota: Annotated[int, typer.Option(min=0, help="Queries per month for each key, 0 for no limit.")] = 0,
-    key_env: Annotated[str, typer.Option(help="Environment variable that holds the key callers must send.")] = "",
-    journal: Annotated[Path | None, typer.Option(help="Write a JSON line per request to this file; no keys.")] = None,
+    index: Annotated[str | None, typer.Option(help="Where the index of the pictures is kept (out/index).")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on (127.0.0.1); another than loopback needs a key.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (8077), 0 for a free one.")] = None,
+    qps: Annotated[float | None, typer.Option(help="Queries per second for each key, 0 for no limit.")] = None,
+    monthly_quota: Annotated[int | None, typer.Option(help="Queries per month for each key, 0 for no limit.")] = None,
+    key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the one key callers must send.")
+    ] = None,
+    access_log: Annotated[
+        bool | None, typer.Option("--access-log/--no-access-log", help="Print a line for each request.")
+    ] = None,
+    journal: Annotated[str | None, typer.Option(help="Write a JSON line per request to this file; no keys.")] = None,
     faults: Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.")] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
 ) -> None:
     """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
     from pipeline import serving  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
 
-    config = serving.serve_config(
-        catalogue=catalogue,
-        form=form,
-        root=root,
+    settings = serving.read_config(
+        config,
+        sets or [],
         columns=column or [],
-        index=index,
-        host=host,
-        port=port,
-        qps=qps,
-        monthly_quota=monthly_quota,
         key_env=key_env,
-        journal=journal,
-        faults=faults,
-        with_parent=with_parent,
+        catalogue__path=catalogue,
+        catalogue__root=root,
+        catalogue__format=form,
+        service__index=index,
+        service__host=host,
+        service__port=port,
+        service__access_log=access_log,
+        service__journal=journal,
+        allowance__qps=qps,
+        allowance__per_month=monthly_quota,
     )
-    anyio.run(serving.serve, config)
+    anyio.run(serving.serve, serving.serve_config(settings, faults=faults, with_parent=with_parent))
 
 
 def main() -> None:

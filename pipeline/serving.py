@@ -1,65 +1,78 @@
-"""The one door from the command line to the embedded service: its options as its config."""
+"""The one door from the command line to the embedded service: its config file and options as the service's config."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import cast, get_args
 
 from pydantic import SecretStr
 
+from pipeline.config import ServiceConfig, load_service_config, read_keys
+from pipeline.config.service import AllowanceSettings, CatalogueSettings, KeySettings
 from pipeline.errors import ConfigError
 from pipeline.service.app import AppConfig
-from pipeline.service.findings import CatalogueConfig, Format
+from pipeline.service.findings import CatalogueConfig
 from pipeline.service.limits import Allowance, ApiKey
 from pipeline.service.serve import ServeConfig, serve
 
-__all__ = ["serve", "serve_config"]
+__all__ = ["read_config", "serve", "serve_config"]
 
 
-def serve_config(
-    *,
-    catalogue: str,
-    form: str,
-    root: Path | None,
-    columns: Iterable[str],
-    index: Path,
-    host: str,
-    port: int,
-    qps: float,
-    monthly_quota: int,
-    key_env: str,
-    journal: Path | None,
-    faults: bool,
-    with_parent: bool,
-) -> ServeConfig:
-    """Return the config of `serve` from its options; raises ConfigError where one is wrong."""
-    allowance = Allowance(qps=qps, per_month=monthly_quota)
-    keys = (ApiKey(secret=_key(key_env), allowance=allowance),) if key_env else ()
+def read_config(
+    path: Path | None, sets: Iterable[str], *, columns: Iterable[str], key_env: str | None, **options: object
+) -> ServiceConfig:
+    """Return the config that the file, `--set` and the command's options say together, the later the stronger.
+
+    `options` are values by key path, with "__" for the dot; those that are None weren't given. Raises ConfigError.
+    """
+    forced = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    forced |= {f"catalogue.columns.{field}": column for field, column in map(_column, columns)}
+    forced |= {"keys": [{"key_env": key_env}]} if key_env else {}
+    return load_service_config(path, sets, forced=forced)
+
+
+def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bool = False) -> ServeConfig:
+    """Return the service's own config; raises ConfigError where a key is not in the environment."""
+    place = config.service
     return ServeConfig(
-        catalogue=CatalogueConfig(
-            path=Path(catalogue), format=_format(form), root=root, columns=dict(map(_column, columns))
+        catalogue=_catalogue(config.catalogue),
+        index_dir=Path(place.index),
+        host=place.host,
+        port=place.port,
+        app=AppConfig(
+            keys=tuple(_keys(config.keys, config.allowance)),
+            allowance=Allowance(qps=config.allowance.qps, per_month=config.allowance.per_month),
+            workers=place.workers,
+            most_in_work=place.most_in_work,
+            base_url=place.base_url or None,
+            journal=_path(place.journal),
+            query_log=_path(place.query_log),
+            https_only=place.https_only,
+            faults=faults,
         ),
-        index_dir=index,
-        host=host,
-        port=port,
-        app=AppConfig(keys=keys, allowance=allowance, journal=journal, faults=faults),
         with_parent=with_parent,
+        access_log=place.access_log,
     )
 
 
-def _format(name: str) -> Format:
-    if name not in get_args(Format):
-        raise ConfigError("--format", [f"{name!r} is none of {', '.join(get_args(Format))}"])
-    return cast("Format", name)
+def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
+    columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True)
+    return CatalogueConfig(path=Path(settings.path), format=settings.format, root=_path(settings.root), columns=columns)
 
 
-def _key(name: str) -> SecretStr:
-    value = os.environ.get(name, "").strip()
-    if not value:
-        raise ConfigError("--key-env", [f"the environment variable {name} is not set; export it"])
-    return SecretStr(value)
+def _keys(keys: Iterable[KeySettings], default: AllowanceSettings) -> Iterable[ApiKey]:
+    settings = tuple(keys)
+    secrets: tuple[SecretStr, ...] = read_keys([key.key_env for key in settings])
+    for key, secret in zip(settings, secrets, strict=True):
+        allowance = Allowance(
+            qps=default.qps if key.qps is None else key.qps,
+            per_month=default.per_month if key.per_month is None else key.per_month,
+        )
+        yield ApiKey(secret=secret, allowance=allowance, state=key.state)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _column(text: str) -> tuple[str, str]:

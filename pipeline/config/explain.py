@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.models import Section
+
 _SHOWN_CHARS = 80
 _SECRET = re.compile(r"key|secret|token|passw|auth|credential", re.IGNORECASE)
 # Whoever misplaces a key writes it here; so these values are never shown.
-_CONFIDENTIAL = {"endpoint", "pacer"}
+_CONFIDENTIAL = {"endpoint", "pacer", "base_url"}
 
 _SENTENCES = {
     "missing": "is missing",
@@ -37,7 +39,7 @@ _SENTENCES = {
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], table: str) -> list[str]:
+def explain(error: ValidationError, model: type[Section], table: str) -> list[str]:
     """Return one sentence for each problem that `model`, the model of `table`, found."""
     return [_sentence(dict(item), model, table) for item in error.errors(include_url=False)]
 
@@ -50,7 +52,7 @@ def no_such_provider(name: object, providers: Iterable[str]) -> str:
     return f"provider.name: there is no provider {_shown(name)}{_hint(name, known)}"
 
 
-def _sentence(item: Mapping[str, Any], model: type[BaseModel], table: str) -> str:
+def _sentence(item: Mapping[str, Any], model: type[Section], table: str) -> str:
     keys = [key for key in item["loc"] if isinstance(key, str)]
     where = _path(([table] if table else []) + list(item["loc"]))
     if item["type"] == "extra_forbidden":
@@ -60,13 +62,14 @@ def _sentence(item: Mapping[str, Any], model: type[BaseModel], table: str) -> st
     return f"{where}: {said}{_found(keys, item)}"
 
 
-def _unknown(keys: list[str], value: object, model: type[BaseModel]) -> str:
-    if _SECRET.search(keys[-1]):
+def _unknown(keys: list[str], value: object, model: type[Section]) -> str:
+    is_table = isinstance(value[0] if isinstance(value, tuple) and value else value, dict)
+    if _SECRET.search(keys[-1]) and not is_table:
         return (
             "is not known, and a key may not stand in a config: put it into an environment variable and name that in"
-            " provider.key_env, or into a file that only you can read, named in provider.key_file"
+            f" {model.key_place}"
         )
-    what = "there is no such table" if isinstance(value, dict) else "there is no such key"
+    what = "there is no such table" if is_table else "there is no such key"
     return what + _hint(keys[-1], _fields(model, keys[:-1])) + _elsewhere(keys, model)
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.config.explain import explain, no_such_provider
 from pipeline.config.models import Config, ProviderSettings, SearchSettings
+from pipeline.config.service import ServiceConfig
 from pipeline.errors import ConfigError
 
 _STAND_IN = ProviderSettings(name="-")
@@ -31,10 +32,7 @@ def load_config(
     `providers` maps a provider's name to the model of its table, so that a new provider brings its own keys;
     `forced` are values, by key path, that stand whatever the file says.
     """
-    table = _read(Path(path))
-    problems = [problem for override in overrides if (problem := _override(table, override))]
-    for key, value in (forced or {}).items():
-        _assign(table, key.split("."), value)
+    table, problems = _merged(Path(path), overrides, forced or {})
     settings, found = _provider(table.get("provider", {}), providers)
     problems += found + _search(table, providers)
     try:
@@ -44,6 +42,32 @@ def load_config(
     if problems:
         raise ConfigError(str(path), problems)
     return config
+
+
+def load_service_config(
+    path: str | Path | None, overrides: Iterable[str] = (), *, forced: Mapping[str, object]
+) -> ServiceConfig:
+    """Read, override and validate the config of `serve`; raises ConfigError with every problem found.
+
+    Without a `path` the config is what `overrides` and `forced`, the command's own options by key path, say.
+    """
+    table, problems = _merged(None if path is None else Path(path), overrides, forced)
+    try:
+        config = ServiceConfig.model_validate(_tuples(table), strict=True)
+    except ValidationError as exc:
+        problems += explain(exc, ServiceConfig, "")
+    if problems:
+        raise ConfigError("serve" if path is None else str(path), problems)
+    return config
+
+
+def _merged(path: Path | None, overrides: Iterable[str], forced: Mapping[str, object]) -> tuple[Table, list[str]]:
+    """Return the file's table as `overrides` and then `forced` change it, and what is wrong with the overrides."""
+    table = {} if path is None else _read(path)
+    problems = [problem for override in overrides if (problem := _override(table, override))]
+    for key, value in forced.items():
+        _assign(table, key.split("."), value)
+    return table, problems
 
 
 def _read(path: Path) -> Table:

@@ -74,6 +74,13 @@ def check_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_base_url(url: str) -> str:
+    """Return the URL that callers reach the service by, without a trailing slash; an empty one says nothing."""
+    if url and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", url):
+        raise ValueError("must be a URL such as https://insights.example.com, without user, password or query")
+    return url.rstrip("/")
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether `host` names this machine: localhost, 127.0.0.0/8 or ::1."""
     try:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from pipeline.service import refusals
 from pipeline.service.endpoints import Endpoints
-from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors
+from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors, write_access_log
 from pipeline.service.explorer import explorer
 from pipeline.service.faults import FaultScript
 from pipeline.service.findings import Engine
@@ -22,6 +22,7 @@ from pipeline.service.limits import Allowance, ApiKey, Doorman, Workload
 from pipeline.service.lookup import Lookup
 from pipeline.service.objects import Links
 from pipeline.service.querylog import QueryLog
+from pipeline.service.quota import QuotaBook
 
 PREFIXES = ("/v7.0", "/bing/v7.0")
 SEEN_KEPT = 100_000
@@ -32,7 +33,9 @@ class AppConfig:
     """How the service behaves; without `keys` everyone may ask, within `allowance`.
 
     `workers` pictures are looked at at once (0: one per core); `most_in_work` requests may be in work or waiting
-    before the service says 429. `faults` allows tests to ask for faults, and to read what arrived.
+    before the service says 429. `quota_book` keeps what has been used of monthly quotas, `query_log` the searches; both
+    live in memory where they are None. `https_only` refuses what reached a proxy in front as plain HTTP. `faults`
+    allows tests to ask for faults, and to read what arrived.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -42,24 +45,27 @@ class AppConfig:
     base_url: str | None = None
     journal: Path | None = None
     query_log: Path | None = None
+    quota_book: Path | None = None
     https_only: bool = False
     faults: bool = False
 
 
 JOURNAL = web.AppKey("journal", Journal)
 QUERIES = web.AppKey("queries", QueryLog)
+QUOTAS = web.AppKey("quotas", QuotaBook)
 FAULTS = web.AppKey("faults", FaultScript)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
     """Return the application; `app[JOURNAL].seen` holds what arrived when faults are allowed."""
-    app = web.Application(middlewares=[speak_of_errors], client_max_size=0)
+    app = web.Application(middlewares=[write_access_log, speak_of_errors], client_max_size=0)
     app[JOURNAL] = Journal(config.journal, keep=SEEN_KEPT if config.faults else 0)
     app[QUERIES] = QueryLog(config.query_log)
+    app[QUOTAS] = QuotaBook(config.quota_book)
     app[FAULTS] = FaultScript()
     app.cleanup_ctx.append(_keep_open)
     envelope = Envelope(
-        doorman=Doorman(config.keys, config.allowance, clock=time.monotonic),
+        doorman=Doorman(config.keys, config.allowance, app[QUOTAS], clock=time.monotonic),
         workload=Workload(config.most_in_work),
         journal=app[JOURNAL],
         faults=app[FAULTS] if config.faults else None,
@@ -120,5 +126,5 @@ def _add_controls(app: web.Application) -> None:
 
 
 async def _keep_open(app: web.Application) -> AsyncIterator[None]:
-    with app[JOURNAL], closing(app[QUERIES]):
+    with app[JOURNAL], closing(app[QUERIES]), closing(app[QUOTAS]):
         yield

@@ -21,9 +21,12 @@ from pipeline.service.objects import Json
 from pipeline.service.refusals import Refusal, Refused
 from pipeline.service.rules import Conventions, check_conventions, read_query
 
+TRACE_HEADER = "BingAPIs-TraceId"
 MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT = 60.0
+CLIENT_GONE = 499
 log = logging.getLogger("pipeline.service")
+access_log = logging.getLogger("pipeline.service.access")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Endpoint = Callable[["Call"], Awaitable[Json]]
@@ -85,21 +88,20 @@ class Envelope:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             call = Call(request=request)
-            status = 499  # the client went away
+            status = CLIENT_GONE
             try:
                 response = await self._answer(call, endpoint)
                 status = response.status
                 return await self._send(call, response)
             finally:
                 self.journal.note(call.seen(status))
-                log.info("%s %s %s %.0f ms", request.method, request.path, status, (time.time() - call.at) * 1000)
 
         return handle
 
     async def _answer(self, call: Call, endpoint: Endpoint) -> web.StreamResponse:
         try:
-            self._check(call.request)
-            with self.workload.one_more():
+            with self.workload.one_more():  # before the key is charged: what is turned away costs nothing
+                self._check(call.request)
                 return await self._work(call, endpoint)
         except Refused as exc:
             return refuse(exc.refusal)
@@ -118,12 +120,12 @@ class Envelope:
         return json_response(await endpoint(call), media_type=call.conventions.media_type)
 
     def _check(self, request: web.Request) -> None:
-        if self.https_only:
+        if self.https_only and request.headers.get("X-Forwarded-Proto", request.scheme).lower() != "https":
             raise refusals.https_only()
         self.doorman.admit(request.headers, request.headers.getall(KEY_HEADER, []))
 
     async def _send(self, call: Call, response: web.StreamResponse) -> web.StreamResponse:
-        response.headers["BingAPIs-TraceId"] = call.trace_id
+        response.headers[TRACE_HEADER] = call.trace_id
         response.headers["X-MSEdge-ClientID"] = call.request.headers.get("X-MSEdge-ClientID") or new_id()
         if call.conventions is not None:
             response.headers["BingAPIs-Market"] = call.conventions.market
@@ -158,6 +160,20 @@ def refuse(refusal: Refusal) -> web.Response:
     response = json_response(refusal.body(), status=refusal.status)
     response.headers.update(refusal.headers)
     return response
+
+
+@web.middleware
+async def write_access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log one line for each request: who, what, how it ended, how long it took; never a header, nor the query."""
+    began, status, trace_id = time.monotonic(), CLIENT_GONE, "-"
+    try:
+        response = await handler(request)
+        status, trace_id = response.status, response.headers.get(TRACE_HEADER, "-")
+        return response
+    finally:
+        path = request.raw_path.partition("?")[0]  # still percent-encoded: no line end gets through
+        ms = (time.monotonic() - began) * 1000
+        access_log.info("%s %s %s %d %.0f ms %s", request.remote, request.method, path, status, ms, trace_id)
 
 
 @web.middleware

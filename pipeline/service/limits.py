@@ -13,9 +13,12 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from pipeline.service.quota import QuotaBook
 from pipeline.service.refusals import forbidden, quota_used_up, too_fast, unauthorized
 
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
+# The account of all callers where no keys are known.
+EVERYONE = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,29 +55,26 @@ class Window:
 
 
 class MonthlyQuota:
-    """Counts the queries of the running month (UTC)."""
+    """Counts the queries of one account in the running month (UTC), in the book that outlives this process."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, book: QuotaBook, account: bytes) -> None:
         self._most = most
-        self._month = ""
-        self._used = 0
+        self._book = book
+        self._account = account
 
     def admit(self, now: datetime) -> int:
         """Count a query and return 0, or return the seconds until the next month."""
-        if self._month != (month := f"{now:%Y-%m}"):
-            self._month, self._used = month, 0
-        if self._used >= self._most:
-            return math.ceil((_next_month(now) - now).total_seconds())
-        self._used += 1
-        return 0
+        if self._book.charge(self._account, f"{now:%Y-%m}", self._most):
+            return 0
+        return math.ceil((_next_month(now) - now).total_seconds())
 
 
 class Account:
     """The limits of one key at work."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: Allowance, book: QuotaBook, account: bytes) -> None:
         self._window = Window(allowance.qps) if allowance.qps else None
-        self._quota = MonthlyQuota(allowance.per_month) if allowance.per_month else None
+        self._quota = MonthlyQuota(allowance.per_month, book, account) if allowance.per_month else None
 
     def admit(self, now: float, today: datetime) -> None:
         """Charge one query at the monotonic time `now`; raises Refused (429, 403). A refused query costs nothing."""
@@ -94,13 +94,14 @@ class Doorman:
         self,
         keys: tuple[ApiKey, ...],
         default: Allowance,
+        book: QuotaBook,
         *,
         clock: Callable[[], float],
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._keys = {_digest(key.secret.get_secret_value()): key for key in keys}
-        self._accounts = {digest: Account(key.allowance) for digest, key in self._keys.items()}
-        self._everyone = Account(default)
+        self._accounts = {digest: Account(key.allowance, book, digest) for digest, key in self._keys.items()}
+        self._everyone = Account(default, book, EVERYONE)
         self._clock = clock
         self._today = today
 

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,12 +23,14 @@ from yarl import URL
 from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.app import AppConfig, build_app
 from pipeline.service.engine import open_engine
+from pipeline.service.envelope import access_log
 from pipeline.service.findings import CatalogueConfig, Engine
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
-QUERY_LOG = "queries.db"
+QUERY_LOG, QUOTA_BOOK = "queries.db", "quota.db"
 STDIN = 0
+LOOPBACK = "127.0.0.1"
 PROGRESS_EVERY = 500
 
 
@@ -61,7 +64,7 @@ async def serve(config: ServeConfig) -> None:
     """
     check_place(config)
     if config.access_log:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+        _write_access_log()
     failure: PipelineError | None = None
     async with anyio.create_task_group() as tasks:
         stop = anyio.Event()
@@ -85,7 +88,10 @@ def check_place(config: ServeConfig) -> None:
     if config.with_parent and not stat.S_ISFIFO(os.fstat(STDIN).st_mode):
         raise ConfigError("serve", ["--with-parent watches stdin, which must be a pipe from the parent"])
     if not is_loopback(config.host) and not config.app.keys:
-        raise ConfigError("serve", [f"--host {config.host} can be reached by others; set a key (--key-env) first"])
+        raise ConfigError(
+            "serve",
+            [f"--host {config.host} can be reached by others; set a key first (--key-env, or [[keys]] in the config)"],
+        )
     if not is_loopback(config.host) and config.app.faults:
         raise ConfigError("serve", [f"--host {config.host} can be reached by others, and --faults is for tests alone"])
 
@@ -115,7 +121,8 @@ async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> Non
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, config.host, config.port)
+        # By its number: another machine's address that the name may stand for, here or a moment later, is never used.
+        site = web.TCPSite(runner, LOOPBACK if config.host == "localhost" else config.host, config.port)
         try:
             await site.start()
         except OSError as exc:
@@ -130,13 +137,37 @@ async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> Non
 
 
 def _settle(config: ServeConfig) -> AppConfig:
-    """Fill in what follows from the place: the query log beside the index, and the service's own URL.
+    """Fill in what follows from the place: query log and book of quotas beside the index, and the service's own URL."""
+    return replace(
+        config.app,
+        base_url=config.app.base_url or _own_url(config.host, config.port),
+        query_log=config.app.query_log or config.index_dir / QUERY_LOG,
+        quota_book=config.app.quota_book or config.index_dir / QUOTA_BOOK,
+    )
 
-    Answers hold URLs of the service only where its port was chosen: a free port's URLs would die with this run.
+
+def _own_url(host: str, port: int) -> str | None:
+    """Return the service's URL as callers reach it; None where it can't be told, or would die with this run.
+
+    A free port is another one the next time, and 0.0.0.0 is no address to call.
     """
-    base = f"http://{config.host}:{config.port}" if config.port else None
-    log = config.app.query_log or config.index_dir / QUERY_LOG
-    return replace(config.app, base_url=config.app.base_url or base, query_log=log)
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}" if port else None
+    if not port or address.is_unspecified:
+        return None
+    return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+
+def _write_access_log() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
+    assert handler.formatter is not None
+    handler.formatter.converter = time.gmtime
+    access_log.addHandler(handler)
+    access_log.setLevel(logging.INFO)
+    access_log.propagate = False
 
 
 def _announce(engine: Engine, host: str, port: int) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.service.limits import Allowance, Doorman, MonthlyQuota, Window, Workload
 from pipeline.service.lookup import Uploads
 from pipeline.service.markets import MARKETS, combine, fit_market, read_languages
+from pipeline.service.quota import QuotaBook
 from pipeline.service.refusals import Refused
 
 GAPS = st.lists(st.floats(min_value=0, max_value=2, allow_nan=False), max_size=60)
@@ -51,11 +52,11 @@ def test_an_even_pace_at_the_rate_is_never_refused() -> None:
 
 def test_the_quota_begins_anew_each_month() -> None:
     """Used up means until the first of the next month, over the year's end too."""
-    quota, now = MonthlyQuota(2), datetime(2026, 12, 31, 23, 59, 0, tzinfo=UTC)
+    quota, now = MonthlyQuota(2, QuotaBook(), b""), datetime(2026, 12, 31, 23, 59, 0, tzinfo=UTC)
     assert [quota.admit(now) for _ in range(3)] == [0, 0, 60]
     assert quota.admit(now + timedelta(minutes=1)) == 0
     november = datetime(2026, 11, 30, tzinfo=UTC)
-    other = MonthlyQuota(0)
+    other = MonthlyQuota(0, QuotaBook(), b"")
     assert other.admit(november) == 86400
 
 
@@ -63,7 +64,11 @@ def test_a_refused_call_costs_no_quota() -> None:
     """What the rate refuses isn't charged to the month."""
     clock = [0.0]
     doorman = Doorman(
-        (), Allowance(qps=1, per_month=2), clock=lambda: clock[0], today=lambda: datetime(2026, 11, 1, tzinfo=UTC)
+        (),
+        Allowance(qps=1, per_month=2),
+        QuotaBook(),
+        clock=lambda: clock[0],
+        today=lambda: datetime(2026, 11, 1, tzinfo=UTC),
     )
     doorman.admit({}, [])
     with pytest.raises(Refused) as caught:
