@@ -23,7 +23,7 @@ from pipeline.report.progress import progress_for
 from pipeline.report.run_json import read_run_json
 from pipeline.report.status import job_status
 from pipeline.schema import json_schema
-from pipeline.sink.job import open_job
+from pipeline.sink.job import must_exist, open_job
 
 app = typer.Typer(
     name="image-insights",
@@ -85,7 +85,9 @@ def retry(
     code: Annotated[str | None, typer.Option(help="Only rows that failed with this code.")] = None,
 ) -> None:
     """Put failed rows back, so that the next run tries them again."""
-    with open_job(_folder(_load(config, sets))) as job:
+    folder = _folder(_load(config, sets))
+    must_exist(folder)
+    with open_job(folder) as job:
         count = job.ledger.reset(code)
     typer.echo(f"{count} failed rows are put back; the next run tries them again")
 
@@ -93,7 +95,7 @@ def retry(
 @app.command()
 def renormalise(config: ConfigPath, sets: Sets = None) -> None:
     """Rebuild every record from the stored answers, without any call."""
-    typer.echo(renormalise_job(_load(config, sets)).text())
+    typer.echo(anyio.run(renormalise_job, _load(config, sets)).text())
 
 
 @app.command()

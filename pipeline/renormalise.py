@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import cast
 
 import orjson
+from anyio import to_thread
 
 from pipeline.backend import make_provider
 from pipeline.config import Config
+from pipeline.job import rebuild
 from pipeline.providers.base import Provider
 from pipeline.providers.merge import join
 from pipeline.records import Crop, Reading, Request
 from pipeline.schema import Insights, Record
 from pipeline.sink.compact import rewrite
-from pipeline.sink.job import INSIGHTS, STATES, Job, open_job
+from pipeline.sink.job import INSIGHTS, STATES, Job, must_exist, open_job
+from pipeline.sink.ledger import State
 from pipeline.sink.record import encode, says_something
 
 _HEAD = ("schema", "id", "status", "provider", "asked_at", "carry", "source", "sent", "calls", "market")
@@ -23,18 +26,40 @@ _HEAD = ("schema", "id", "status", "provider", "asked_at", "carry", "source", "s
 
 @dataclass(slots=True)
 class Renormalised:
-    """How many records were rebuilt, and how many were kept because their answers are not stored or don't read."""
+    """How many records were rebuilt, and how many were kept because their answers are not stored or don't read.
+
+    `lost` counts rows whose lines the output has lost and that could not be made anew.
+    """
 
     rebuilt: int = 0
     kept: int = 0
+    lost: int = 0
 
     def text(self) -> str:
         """Return the outcome in one line."""
-        return f"{self.rebuilt} records rebuilt from stored answers, {self.kept} kept as they were, 0 calls"
+        lost = f"; {self.lost} rows have lost their line, the next run makes it anew" if self.lost else ""
+        return f"{self.rebuilt} records rebuilt from stored answers, {self.kept} kept as they were, 0 calls{lost}"
 
 
-def renormalise(config: Config) -> Renormalised:
-    """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers."""
+async def renormalise(config: Config) -> Renormalised:
+    """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers.
+
+    Records that it has lost are made anew first, from their rows and pictures.
+    """
+    folder = Path(config.output.dir)
+    must_exist(folder)
+    if _lost(folder):
+        await rebuild(config)
+    return await to_thread.run_sync(_rewrite, config)
+
+
+def _lost(folder: Path) -> int:
+    """Return how many rows have lost their line."""
+    with open_job(folder) as job:
+        return job.ledger.counts().get(State.WAITING, 0)
+
+
+def _rewrite(config: Config) -> Renormalised:
     provider = make_provider(config)
     counts = Renormalised()
 
@@ -51,6 +76,7 @@ def renormalise(config: Config) -> Renormalised:
 
     with open_job(Path(config.output.dir)) as job:
         rewrite(job.ledger, job.folder / INSIGHTS, STATES[INSIGHTS], change)
+        counts.lost = job.ledger.counts().get(State.WAITING, 0)
     return counts
 
 
@@ -67,9 +93,9 @@ def _read_again(record: Record, job: Job, key: bytes, provider: Provider) -> Ins
 
 
 def _with_reasons(insights: Insights, record: Record) -> Insights:
-    """Keep why something is unavailable where the request told it and not the answer."""
+    """Keep why something is unavailable where the request told it, which is not stored, and it still is."""
     kinds = {item["kind"] for item in insights["unavailable"]}
-    kept = [item for item in record["unavailable"] if item["kind"] not in kinds]
+    kept = [item for item in record["unavailable"] if item["kind"] not in kinds and not insights.get(item["kind"])]
     return {**insights, "unavailable": [*insights["unavailable"], *kept]}
 
 

@@ -326,7 +326,7 @@ async def test_records_can_be_rebuilt_without_a_call(tmp_path: Path, pictures: P
     config = job(tmp_path, pictures, service, distinct(4))
     await ok(config)
     before = lines_of(tmp_path / "out" / "insights.jsonl")
-    counts = renormalise(config)
+    counts = await renormalise(config)
     assert (counts.rebuilt, counts.kept) == (4, 0)
     assert lines_of(tmp_path / "out" / "insights.jsonl") == before
     assert len(service.seen()) == 4
@@ -428,7 +428,7 @@ async def test_paged_records_can_be_rebuilt_too(tmp_path: Path, pictures: Path, 
     report = await ok(config)
     assert report.traffic.sends > 3
     before = lines_of(tmp_path / "out" / "insights.jsonl")
-    assert renormalise(config).rebuilt == 3
+    assert (await renormalise(config)).rebuilt == 3
     assert lines_of(tmp_path / "out" / "insights.jsonl") == before
 
 

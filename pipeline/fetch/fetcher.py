@@ -99,6 +99,11 @@ class Fetcher:
         """Tell whether nothing moves on purpose, for whoever watches for a stall."""
         return self._gate.waits
 
+    @property
+    def paused_for(self) -> float:
+        """How many seconds of a pause for everyone are left, on the service's word or after its faults."""
+        return max(0.0, self._paused_until - current_time())
+
     async def ask(self, request: Request) -> tuple[Answer, Outcome]:
         """Return the answer and what it means; a Problem of kind transient or throttled was tried to the end.
 

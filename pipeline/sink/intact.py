@@ -25,8 +25,8 @@ def check_lines(ledger: Ledger, path: Path, states: Sequence[State], length: int
         for key, place, size in ledger.lines(states):
             if place + size <= length and not _is_whole(data, key, place, size, by_id=State.DONE in states):
                 raise OutputError(
-                    f"{path}, line {_line(data, place)}, is not what was written there (was the file edited?); move the "
-                    "file away and run again: what it held is made anew, from stored answers without a call"
+                    f"{path}, line {_line(data, place)}, is not what was written there (was the file edited?); move "
+                    "the file away and run again: what it held is made anew, from stored answers without a call"
                 )
 
 

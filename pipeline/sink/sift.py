@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 
 from anyio import CapacityLimiter, to_thread
 
 from pipeline.manifest import Manifest
 from pipeline.records import Failure, Row
+from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe, Sifted
 
 
@@ -37,3 +39,10 @@ async def sifted_batches(batches: AsyncIterator[Sequence[Row | Failure]], probe:
     probing = CapacityLimiter(1)
     async for batch in batches:
         yield await to_thread.run_sync(probe.sift, batch, limiter=probing)
+
+
+async def only_lost(sifted: AsyncIterator[Sifted], ledger: Ledger) -> AsyncGenerator[Sifted, None]:
+    """Leave of what is to do the rows whose records are lost: the ledger knows their answers."""
+    async for part in sifted:
+        lost = [todo for todo in part.todo if not todo.has_record and ledger.prints(todo.key)]
+        yield replace(part, todo=lost, draft=None)
