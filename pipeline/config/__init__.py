@@ -1,7 +1,7 @@
 """TOML to small frozen value objects; every problem is reported at once, with its key path and a way out."""
 
-from pipeline.config.key import key_place, read_key
-from pipeline.config.load import load_config
+from pipeline.config.key import key_place, read_key, read_keys
+from pipeline.config.load import load_config, load_service_config
 from pipeline.config.models import (
     Columns,
     Config,
@@ -16,6 +16,7 @@ from pipeline.config.models import (
     Section,
     Share,
 )
+from pipeline.config.service import ServiceConfig
 from pipeline.config.values import check_endpoint, is_loopback
 
 __all__ = [
@@ -30,10 +31,13 @@ __all__ = [
     "RetryConfig",
     "SearchSettings",
     "Section",
+    "ServiceConfig",
     "Share",
     "check_endpoint",
     "is_loopback",
     "key_place",
     "load_config",
+    "load_service_config",
     "read_key",
+    "read_keys",
 ]
