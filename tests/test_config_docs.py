@@ -1,4 +1,4 @@
-"""docs/config.md says of every key what the models say: that it exists, what it takes, what it is by default."""
+"""docs/config.md and docs/serve.md say of every key what the models say: what it takes, what it is by default."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.config import Columns, Config, ProviderSettings
+from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.settings import QuerySettings
@@ -31,12 +32,20 @@ def _own(model: type[BaseModel], base: type[BaseModel]) -> dict[str, FieldInfo]:
     }
 
 
-def _tables() -> dict[str, dict[str, FieldInfo]]:
-    tables = {
-        name: field.annotation.model_fields
-        for name, field in Config.model_fields.items()
+def _sections(config: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the tables of a config by their names."""
+    return {
+        name: field.annotation
+        for name, field in config.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     }
+
+
+def _tables() -> dict[str, dict[str, FieldInfo]]:
+    sections = {**_sections(Config), **_sections(ServiceConfig)}
+    tables = {name: model.model_fields for name, model in sections.items()}
+    tables["catalogue.columns"] = CatalogueColumns.model_fields
+    tables["keys"] = KeySettings.model_fields
     tables["manifest.columns"] = Columns.model_fields
     tables["manifest.search"] = ImageSearch.model_fields
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
@@ -52,13 +61,14 @@ def _documented(text: str) -> dict[str, dict[str, tuple[str, str | None, str]]]:
         heading = section.splitlines()[0].replace("[", "").replace("]", "")
         rows = _ROW.findall(section)
         tables[heading] = {key: (kind, default or None, meaning) for key, kind, default, meaning in rows}
-    return tables
+    return {heading: rows for heading, rows in tables.items() if rows}
 
 
 @pytest.fixture(scope="module")
 def documented(project: Path) -> dict[str, dict[str, tuple[str, str | None, str]]]:
-    """Read the tables of docs/config.md."""
-    return _documented((project / "docs" / "config.md").read_text(encoding="utf-8"))
+    """Read the tables of both documents."""
+    texts = [(project / "docs" / name).read_text(encoding="utf-8") for name in ("config.md", "serve.md")]
+    return _documented("\n".join(texts))
 
 
 _KINDS_BY_READER = {
@@ -121,8 +131,8 @@ def test_type_and_default_are_what_the_document_says(
 
 
 def _models() -> list[type[BaseModel]]:
-    sections = [field.annotation for field in Config.model_fields.values() if isinstance(field.annotation, type)]
-    return [*sections, Columns, ImageSearch, QuerySettings, *settings_models().values()]
+    sections = {**_sections(Config), **_sections(ServiceConfig)}.values()
+    return [*sections, CatalogueColumns, KeySettings, Columns, ImageSearch, QuerySettings, *settings_models().values()]
 
 
 def _read(model: type[BaseModel], key: str, value: object) -> object:
