@@ -24,7 +24,7 @@ from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import image_name
 from pipeline.sink.sift import sift_manifest
-from pipeline.terms import calls_per_run, find, make_probe, oldest_answer
+from pipeline.terms import find, make_probe, oldest_answer, run_cap
 
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
@@ -69,7 +69,7 @@ class Plan:
     @property
     def nights(self) -> int:
         """How many runs it takes within calls_per_run, calls_per_day, max_cost and max_runtime."""
-        caps = [cap for cap in (calls_per_run(self.limits), self.limits.calls_per_day) if cap]
+        caps = [cap for cap in (run_cap(self.limits)[0], self.limits.calls_per_day) if cap]
         if self.limits.max_runtime and self.limits.qps:
             caps.append(max(1, int(self.limits.max_runtime * self.limits.qps)))
         return ceil(self.calls / min(caps)) if caps else min(1, self.calls)

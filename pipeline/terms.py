@@ -29,7 +29,10 @@ def rate_of(config: Config) -> RateLimit:
 def open_quota(config: Config, key: SecretStr | None) -> Quota:
     """Open the count of calls of this key, shared by all jobs of this user."""
     limits = config.limits
-    caps = QuotaLimits(per_run=calls_per_run(limits), per_day=limits.calls_per_day, per_month=limits.calls_per_month)
+    per_run, said = run_cap(limits)
+    caps = QuotaLimits(
+        per_run=per_run, run_cap=said, per_day=limits.calls_per_day, per_month=limits.calls_per_month
+    )
     service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
     name = account(key.get_secret_value() if key else "", service)
     return Quota(state_folder() / "calls.db", name, caps)
@@ -64,9 +67,11 @@ def find(config: Config, provider: Provider) -> Finding:
     return Finding(provider, config.manifest)
 
 
-def calls_per_run(limits: LimitsConfig) -> int:
-    """Return the most calls a run may make: calls_per_run, or what max_cost pays for, whichever is less."""
-    caps = [limits.calls_per_run] if limits.calls_per_run else []
+def run_cap(limits: LimitsConfig) -> tuple[int, str]:
+    """Return the most calls a run may make, 0 for any number, and what says so: calls_per_run or max_cost."""
+    most = limits.calls_per_run
+    caps = [(most, f"limits.calls_per_run = {most}")] if most else []
     if limits.max_cost and limits.cost_per_1000_calls:
-        caps.append(int(limits.max_cost * 1000 / limits.cost_per_1000_calls))
-    return min(caps, default=0)
+        paid = int(limits.max_cost * 1000 / limits.cost_per_1000_calls)
+        caps.append((paid, f"limits.max_cost = {limits.max_cost:g}, which pays for {paid} calls,"))
+    return min(caps, default=(0, ""))

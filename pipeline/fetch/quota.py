@@ -23,9 +23,10 @@ CREATE TABLE IF NOT EXISTS calls (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaLimits:
-    """How many calls may be made; 0 means no cap."""
+    """How many calls may be made; 0 means no cap. `run_cap` is what says how many a run may make, in words."""
 
     per_run: int = 0
+    run_cap: str = "limits.calls_per_run"
     per_day: int = 0
     per_month: int = 0
 
@@ -63,7 +64,7 @@ class Quota:
         """Count one call that is about to be sent; raises QuotaUsedUp, nothing counted, where a cap is reached."""
         now = self._clock().astimezone(UTC)
         if self._limits.per_run and self.calls >= self._limits.per_run:
-            raise QuotaUsedUp(f"{self.calls} calls made: limits.calls_per_run or max_cost is reached", resume_after=now)
+            raise QuotaUsedUp(f"{self._limits.run_cap} is reached; the next run goes on", resume_after=now)
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -83,15 +84,20 @@ class Quota:
     def used(self) -> tuple[int, int]:
         """Return the calls counted today and this month (UTC)."""
         now = self._clock().astimezone(UTC)
-        return self._count(f"{now:%Y-%m-%d}"), self._count(f"{now:%Y-%m}-%")
+        try:
+            return self._count(f"{now:%Y-%m-%d}"), self._count(f"{now:%Y-%m}-%")
+        except sqlite3.Error as exc:
+            raise _unusable(self._path, exc) from exc
 
     def _check(self, now: datetime) -> None:
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         if self._limits.per_day and self._count(f"{now:%Y-%m-%d}") >= self._limits.per_day:
-            raise QuotaUsedUp("limits.calls_per_day is used up", resume_after=today + timedelta(days=1))
+            said = f"limits.calls_per_day = {self._limits.per_day} is used up"
+            raise QuotaUsedUp(said, resume_after=today + timedelta(days=1))
         if self._limits.per_month and self._count(f"{now:%Y-%m}-%") >= self._limits.per_month:
             next_month = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-            raise QuotaUsedUp("limits.calls_per_month is used up", resume_after=next_month)
+            said = f"limits.calls_per_month = {self._limits.per_month} is used up"
+            raise QuotaUsedUp(said, resume_after=next_month)
 
     def _count(self, days: str) -> int:
         sql = "SELECT coalesce(sum(count), 0) FROM calls WHERE account = ? AND day LIKE ?"

@@ -75,7 +75,12 @@ class Report:
             f"{self.traffic.sends} calls",
             f"{self.seconds:.1f} s",
         ]
-        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}" if self.cause else "")
+        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}{self._when()}" if self.cause else "")
+
+    def _when(self) -> str:
+        """Say when to go on, where that is later than now."""
+        later = self.cause.resume_after if isinstance(self.cause, StopRun) else None
+        return f"; go on after {_utc(later)}" if later and later > self.ended else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of run.json."""
