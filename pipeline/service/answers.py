@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,8 +19,11 @@ from pipeline.service.objects import (
     product,
     query,
     recipe,
+    recognition,
+    text_tag,
     unavailable,
 )
+from pipeline.service.text.values import around
 from pipeline.service.visualsearch import VisualSearch
 from pipeline.service.wire import DEFAULT_COUNT, Page
 
@@ -59,7 +62,7 @@ def image_knowledge(known: Known, asked: VisualSearch) -> Json:
     if asked.skill:
         wanted = "VisualSearch" if asked.skill == "SimilarImages" else "ProductVisualSearch"
         return _knowledge([{"displayName": "", "actions": [a for a in actions if a["actionType"] == wanted]}], known)
-    tags = [_tag(guess, known.links) for guess in known.findings.tags]
+    tags = [*(_tag(guess, known.links) for guess in known.findings.tags), *_text_tags(known.findings)]
     extensions = {
         "dominantColors": dominant_colors(known.findings.dominant_colors),
         "imageCaption": _caption(known.findings.caption),
@@ -222,6 +225,15 @@ def _tag(guess: TagGuess, links: Links) -> Json:
         "sources": ["Catalogue"],
         "confidence": guess.confidence,
     }
+
+
+def _text_tags(found: Findings) -> Iterator[Json]:
+    """Make the tags of what is written: all of it, in the older form too (reference 002), then each address."""
+    if found.text is not None and found.text.regions:
+        whole = {"displayName": found.text.full, "actionType": "TextResults"}
+        yield text_tag(around([region.box for region in found.text.regions]), [recognition(found.text), whole])
+    for uri in found.uris:
+        yield text_tag(uri.box, [{"url": uri.address, "actionType": "Uri"}])
 
 
 def _unavailable(known: Known) -> list[tuple[str, str]]:

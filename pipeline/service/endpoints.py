@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -11,13 +12,16 @@ import anyio.to_thread
 from pipeline.service.answers import Known, image_insights, image_knowledge, quality_hint
 from pipeline.service.details import read_details
 from pipeline.service.envelope import Call
-from pipeline.service.findings import Findings, Item
+from pipeline.service.findings import Crop, Findings, Item
 from pipeline.service.imagesearch import Search, read_search
+from pipeline.service.knowledge import MOST_SUGGESTIONS
 from pipeline.service.listings import images, trending_images
 from pipeline.service.lookup import Found, Lookup
 from pipeline.service.objects import Json, Links
 from pipeline.service.querylog import QueryLog
 from pipeline.service.rules import DETAILS_ONLY, SEARCH_ONLY, exclude
+from pipeline.service.text.reader import add_text
+from pipeline.service.text.workers import Unread
 from pipeline.service.thumbnails import make_thumbnail
 from pipeline.service.visualsearch import read_visual_search
 from pipeline.service.wire import Source, Upload
@@ -25,6 +29,7 @@ from pipeline.service.words import Hits, WordIndex
 
 # So many look-alikes count beside the same pictures when searches made by others are looked up.
 NEAREST = 3
+NO_PLACE = Unread(reason="an answer of /images/details has no place for text; /images/visualsearch tells it")
 T = TypeVar("T")
 
 
@@ -33,7 +38,7 @@ class Endpoints:
 
     def __init__(self, lookup: Lookup, log: QueryLog, links: Links) -> None:
         self._lookup = lookup
-        self._words = WordIndex(lookup.engine)
+        self._words = WordIndex(lookup.engine, lookup.texts)
         self._log = log
         self._links = links
 
@@ -45,6 +50,8 @@ class Endpoints:
         found = await self._lookup.find(asked.source, asked.crop, asked.site)
         if not isinstance(found, Found):
             return quality_hint("ImageKnowledge", found)
+        if asked.skill is None:
+            found = await self._read(found, asked.crop)
         return image_knowledge(await self._known(found), asked)
 
     async def details(self, call: Call) -> Json:
@@ -55,7 +62,7 @@ class Endpoints:
         found = await self._lookup.find(asked.source, asked.crop, None)
         if not isinstance(found, Found):
             return quality_hint("ImageInsights", found)
-        return image_insights(await self._known(found), asked)
+        return image_insights(await self._known(replace(found, findings=add_text(found.findings, NO_PLACE))), asked)
 
     async def search(self, call: Call) -> Json:
         """GET /images/search."""
@@ -77,9 +84,15 @@ class Endpoints:
         if isinstance(source, Upload):
             call.picture = await self._lookup.measure(source.data)
 
+    async def _read(self, found: Found, crop: Crop | None) -> Found:
+        """Add what is written in the picture, and the titles that its words lead to."""
+        found = await self._lookup.read(found, crop)
+        return replace(found, findings=await self._in_thread(partial(_suggest, self._words, found.findings)))
+
     async def _known(self, found: Found) -> Known:
         related = await self._in_thread(partial(_related, self._log, found.findings))
-        return Known(findings=found.findings, token=found.token, bytes=found.bytes, related=related, links=self._links)
+        size = len(found.data) if found.data is not None else None
+        return Known(findings=found.findings, token=found.token, bytes=size, related=related, links=self._links)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._lookup.limiter)
@@ -90,6 +103,15 @@ def _search(words: WordIndex, log: QueryLog, asked: Search) -> Hits:
     if hits.items and not asked.page.offset:
         log.record(asked.query, [item.id for item in hits.items])
     return hits
+
+
+def _suggest(words: WordIndex, findings: Findings) -> Findings:
+    """Suggest titles of the catalogue that stand in the picture, after what was agreed on."""
+    if findings.text is None or not findings.text.lines:
+        return findings
+    found = words.titles_in(findings.text.full)
+    suggestions = [*dict.fromkeys([*findings.suggestions, *(title for title in found if title != findings.best_query)])]
+    return replace(findings, suggestions=tuple(suggestions[:MOST_SUGGESTIONS]))
 
 
 def _trending(words: WordIndex, log: QueryLog) -> list[tuple[str, Item]]:

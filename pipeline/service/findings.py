@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from pipeline.errors import ServiceError
+from pipeline.service.text.values import Text, Uri
 
 Crop = tuple[float, float, float, float]
 Format = Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"]
@@ -160,7 +161,8 @@ class Findings:
     `alike` holds pictures that look alike without being the same, ranked, at most engine.MOST_ALIKE, for paging; the
     site filter has been applied to `alike` and `products` only (reference 002). `products` are the priced ones of
     `alike`. `offers` are the priced rows of `same`. `token` names the query picture where the catalogue has it, else
-    None. `unavailable` names (kind, reason) for each insight of the record that can't be known here.
+    None. `text` is None where none has been read: the engine reads none, reader.add_text adds it with its `uris`.
+    `unavailable` names (kind, reason) for each insight of the record that can't be known here.
     """
 
     width: int
@@ -179,6 +181,8 @@ class Findings:
     suggestions: tuple[str, ...]
     token: str | None
     unavailable: tuple[tuple[str, str], ...]
+    text: Text | None = None
+    uris: tuple[Uri, ...] = ()
 
 
 class Engine(Protocol):

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 
 import anyio
 import anyio.to_thread
 
+from pipeline.service.analysis import read_file
 from pipeline.service.answers import Hint
 from pipeline.service.findings import BadPicture, Crop, Engine, Findings
 from pipeline.service.journal import PictureSeen, measure
 from pipeline.service.refusals import invalid
+from pipeline.service.text.reader import Reader, add_text
+from pipeline.service.text.values import Text
+from pipeline.service.text.workers import Unread
 from pipeline.service.wire import ByToken, ByUrl, Source, Upload
 
 MAX_PICTURE_BYTES = 1_000_000
 MAX_SIDE_PX = 1500
 REMEMBERED_BYTES = 64 * 1024 * 1024
+NO_READER = Unread(reason="text recognition is switched off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The engine's findings, and the `token` that names the picture from now on; `bytes` of an upload."""
+    """The engine's findings, and the `token` that names the picture from now on; the `data` of an upload."""
 
     findings: Findings
     token: str
-    bytes: int | None = None
+    data: bytes | None = field(default=None, repr=False)
 
 
 class Uploads:
@@ -55,10 +60,12 @@ class Uploads:
 
 
 class Lookup:
-    """Asks the engine, with at most `workers` pictures at work at once."""
+    """Asks the engine, with at most `workers` pictures at work at once, and the reader where there is one."""
 
-    def __init__(self, engine: Engine, workers: int) -> None:
+    def __init__(self, engine: Engine, workers: int, reader: Reader | None = None) -> None:
         self.engine = engine
+        self._reader = reader
+        self.texts = reader.store if reader is not None else None
         self._uploads = Uploads()
         self.limiter = anyio.CapacityLimiter(workers)
 
@@ -70,6 +77,13 @@ class Lookup:
             return await self._look_up(source, crop, site)
         return await self._find_url(source, crop, site)
 
+    async def read(self, found: Found, crop: Crop | None) -> Found:
+        """Add what is written in the picture, or the reason why that can't be known."""
+        read: Text | Unread = NO_READER
+        if self._reader is not None:
+            read = await self._reader.read(found.findings.sha256, crop, partial(_bytes_of, self.engine, found))
+        return replace(found, findings=add_text(found.findings, read))
+
     async def measure(self, data: bytes) -> PictureSeen:
         """Describe an upload from its header."""
         return await anyio.to_thread.run_sync(measure, data, limiter=self.limiter)
@@ -80,7 +94,7 @@ class Lookup:
         )
         if isinstance(found, str):
             return found
-        return Found(findings=found, token=found.token or self._uploads.remember(data), bytes=len(data))
+        return Found(findings=found, token=found.token or self._uploads.remember(data), data=data)
 
     async def _look_up(self, source: ByToken, crop: Crop | None, site: str | None) -> Found | Hint:
         if (kept := self._uploads.get(source.token)) is not None:
@@ -97,6 +111,16 @@ class Lookup:
         if item is None or item.token is None:
             return "ImageDownloadFailed"
         return await self._look_up(ByToken(token=item.token), crop, site)
+
+
+def _bytes_of(engine: Engine, found: Found) -> bytes:
+    """Return the bytes of a picture that was looked at; raises BadPicture where the catalogue's file is gone."""
+    if found.data is not None:
+        return found.data
+    file = engine.picture(found.token)
+    if file is None:
+        raise BadPicture("damaged", "no picture of the catalogue has this token")
+    return read_file(file)
 
 
 def look_within_limits(

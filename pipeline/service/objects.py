@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from pipeline.service.findings import Crop, Item, Rating
+from pipeline.service.text.values import Line, Quad, Text
 
 Json = dict[str, Any]
 THUMBNAIL_SIDE_PX = 474
@@ -134,6 +135,25 @@ def bounding_box(box: Crop) -> Json:
     return {"queryRectangle": corners, "displayRectangle": corners}
 
 
+def corners(quad: Quad) -> Json:
+    """Make the four corners of a box, which may be tilted (reference 003, TextLine)."""
+    names = ("topLeft", "topRight", "bottomRight", "bottomLeft")
+    return {name: {"x": x, "y": y} for name, (x, y) in zip(names, quad, strict=True)}
+
+
+def text_tag(quad: Quad, actions: list[Json]) -> Json:
+    """Make a tag of what was read, whose name must not be shown (references 002 and 003, Text recognition)."""
+    box = corners(quad)
+    regions = {"queryRectangle": box, "displayRectangle": box}
+    return {"displayName": "##TextRecognition", "boundingBox": regions, "actions": actions, "sources": ["OCR"]}
+
+
+def recognition(text: Text) -> Json:
+    """Make the TextRecognitionAction of all that is written in the picture (reference 003)."""
+    data = {"regions": [{"boundingBox": corners(each.box), "lines": _lines(each.lines)} for each in text.regions]}
+    return {"_type": "ImageKnowledge/TextRecognitionAction", "actionType": "TextRecognition", "data": data}
+
+
 def dominant_colors(colors: Iterable[tuple[str, float]]) -> list[Json]:
     """Make the dominantColors extension (wire.py)."""
     return [{"hex": code, "share": share} for code, share in colors]
@@ -142,6 +162,14 @@ def dominant_colors(colors: Iterable[tuple[str, float]]) -> list[Json]:
 def unavailable(reasons: Iterable[tuple[str, str]]) -> list[Json]:
     """Make the unavailable extension (wire.py)."""
     return [{"kind": kind, "reason": reason} for kind, reason in reasons]
+
+
+def _lines(lines: Iterable[Line]) -> list[Json]:
+    return [{"text": line.text, "boundingBox": corners(line.box), "words": _words(line)} for line in lines]
+
+
+def _words(line: Line) -> list[Json]:
+    return [{"text": word.text, "boundingBox": corners(word.box)} for word in line.words]
 
 
 def _url(text: str | None) -> Json | None:

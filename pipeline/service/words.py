@@ -1,4 +1,7 @@
-"""Finds rows of the catalogue by words and filters: a full-text index in memory, made at the first search."""
+"""Finds rows of the catalogue by words and filters: a full-text index in memory, made at the first search.
+
+What is written in the pictures joins it as it is read.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,27 @@ from dataclasses import dataclass
 from pipeline.service.colornames import is_monochrome, name_color
 from pipeline.service.findings import Engine, Item
 from pipeline.service.imagesearch import Bounds, Filters, Search
+from pipeline.service.text.store import TextStore
 
 # Width : height from which a picture is no longer square to the eye; the reference names no number.
 WIDE_FROM = 1.15
 _WORD = re.compile(r"\w+")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SCHEMA = """
-CREATE VIRTUAL TABLE words USING fts5(title, labels, text, content='', tokenize="unicode61 remove_diacritics 2");
+CREATE VIRTUAL TABLE words USING fts5(
+    title, labels, text, written, content='', tokenize="unicode61 remove_diacritics 2");
 CREATE TABLE facts (
-    number INTEGER PRIMARY KEY, id TEXT, site TEXT, width INTEGER, height INTEGER, bytes INTEGER, priced INTEGER,
-    day TEXT, colors TEXT);
+    number INTEGER PRIMARY KEY, id TEXT, sha256 TEXT, site TEXT, width INTEGER, height INTEGER, bytes INTEGER,
+    priced INTEGER, day TEXT, colors TEXT);
 CREATE INDEX facts_id ON facts (id);
+CREATE INDEX facts_sha256 ON facts (sha256);
 """
-_FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_WORDS = "INSERT INTO words (rowid, title, labels, text) VALUES (?, ?, ?, ?)"
+_FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_WORDS = "INSERT INTO words (rowid, title, labels, text, written) VALUES (?, ?, ?, ?, ?)"
+# An index without content is told what it forgets.
+_FORGET = "INSERT INTO words (words, rowid, title, labels, text, written) VALUES ('delete', ?, ?, ?, ?, '')"
+# Words that many titles hold are not looked up one by one; titles of one word stand in too many pictures by chance.
+_LEAST_TITLE_WORDS, _MOST_WORDS, _MOST_TITLES = 2, 200, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +48,10 @@ class Hits:
 class WordIndex:
     """The words of every row with a picture; safe to share between threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, texts: TextStore | None = None) -> None:
         self._engine = engine
+        self._texts = texts
+        self._heard = 0
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
 
@@ -62,6 +74,18 @@ class WordIndex:
         found = [self._read("SELECT number FROM facts WHERE id = ?", (each,)) for each in ids]
         return [number for rows in found for (number,) in rows]
 
+    def titles_in(self, text: str) -> tuple[str, ...]:
+        """Return titles of the catalogue all of whose words stand in a text, those with most words first."""
+        spoken = dict.fromkeys(map(str.casefold, _WORD.findall(text)))
+        match = " OR ".join(f'"{word}"' for word in list(spoken)[:_MOST_WORDS] if len(word) > 2)
+        query = "SELECT rowid FROM words WHERE words MATCH ? ORDER BY bm25(words, 1, 0, 0, 0), rowid LIMIT ?"
+        rows = self._read(query, (f"title : ({match})", _MOST_TITLES)) if match else []
+        titles = {item.title: _words_of(item) for item in self._engine.items([n for (n,) in rows]) if item.title}
+        whole = [
+            title for title, words in titles.items() if len(words) >= _LEAST_TITLE_WORDS and words <= spoken.keys()
+        ]
+        return tuple(sorted(whole, key=lambda title: -len(titles[title])))
+
     def _find(self, asked: Search, operator: str) -> list[int]:
         clauses, values = _where(asked.filters)
         words = _WORD.findall(asked.words)
@@ -71,7 +95,7 @@ class WordIndex:
         match = f" {operator} ".join(f'"{word}"*' for word in words)
         query = (
             "SELECT f.number FROM words JOIN facts f ON f.number = words.rowid"  # noqa: S608 - clauses are ours
-            f" WHERE words MATCH ? AND {clauses} ORDER BY bm25(words, 4, 2, 1), f.number"
+            f" WHERE words MATCH ? AND {clauses} ORDER BY bm25(words, 4, 2, 1, 1), f.number"
         )
         return [number for (number,) in self._read(query, (match, *values))]
 
@@ -79,7 +103,25 @@ class WordIndex:
         with self._lock:
             if self._db is None:
                 self._db = _build(self._engine.items())
+            self._hear(self._db)
             return self._db.execute(query, values).fetchall()
+
+    def _hear(self, db: sqlite3.Connection) -> None:
+        """Add what has been read since the last search to the rows that show the picture."""
+        for number, sha256, words in self._texts.since(self._heard) if self._texts is not None else ():
+            rows = [row for (row,) in db.execute("SELECT number FROM facts WHERE sha256 = ?", (sha256,))]
+            for item in self._engine.items(rows):
+                db.execute(_FORGET, (item.number, *_columns(item)))
+                db.execute(_WORDS, (item.number, *_columns(item), words))
+            self._heard = number
+
+
+def _words_of(item: Item) -> frozenset[str]:
+    return frozenset(map(str.casefold, _WORD.findall(item.title or "")))
+
+
+def _columns(item: Item) -> tuple[str, str, str]:
+    return item.title or item.id, " ".join(_labels(item)), item.description or ""
 
 
 def _build(items: Iterable[Item]) -> sqlite3.Connection:
@@ -88,7 +130,7 @@ def _build(items: Iterable[Item]) -> sqlite3.Connection:
     for item in items:
         if item.token is not None:
             db.execute(_FACTS, _facts(item))
-            db.execute(_WORDS, (item.number, item.title or item.id, " ".join(_labels(item)), item.description or ""))
+            db.execute(_WORDS, (item.number, *_columns(item), ""))
     return db
 
 
@@ -96,7 +138,8 @@ def _facts(item: Item) -> tuple[object, ...]:
     day = _DAY.match(item.published or item.updated or "")
     priced = item.price is not None
     colors = " ".join(_colors(item))
-    return item.number, item.id, item.site, item.width, item.height, item.bytes, priced, day[0] if day else "", colors
+    size = item.width, item.height, item.bytes
+    return item.number, item.id, item.sha256, item.site, *size, priced, day[0] if day else "", colors
 
 
 def _labels(item: Item) -> Iterator[str]:
