@@ -1,0 +1,389 @@
+"""The explorer in a real browser: what it shows, what it asks, what it never does."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+from selenium.webdriver.common.keys import Keys
+
+from pipeline.service.app import AppConfig
+from pipeline.service.limits import ApiKey
+from tests.service.http.browsing import LOW_CONTRAST, Browser, browsing
+from tests.service.http.conftest import PaperEngine, Served, draw_mug, make_item, serving
+
+KEY = "recognisable-key-0123456789"
+HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
+UNBROKEN = "x" * 400
+
+
+def make_engine(folder: Path) -> PaperEngine:
+    """Return an engine whose rows all have a file for their thumbnails."""
+    engine = PaperEngine()
+    picture = write_picture(folder / "row.png")
+    engine.files = {str(row.token): picture for row in engine.rows}
+    return engine
+
+
+def write_picture(path: Path, size: tuple[int, int] = (300, 200)) -> Path:
+    """Write a picture of one colour."""
+    Image.new("RGB", size, "teal").save(path)
+    return path
+
+
+def box(left: float, top: float, right: float, bottom: float) -> dict[str, dict[str, float]]:
+    """Return four corners as the wire has them."""
+    corners = {"topLeft": (left, top), "topRight": (right, top), "bottomRight": (right, bottom)}
+    return {name: {"x": x, "y": y} for name, (x, y) in {**corners, "bottomLeft": (left, bottom)}.items()}
+
+
+def text_tag(corners: dict[str, dict[str, float]], action: dict[str, Any]) -> dict[str, Any]:
+    """Return a tag of recognised text as the reference has it."""
+    return {"displayName": "##TextRecognition", "boundingBox": {"queryRectangle": corners}, "actions": [action]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for the pictures of all tests here."""
+    return tmp_path_factory.mktemp("explorer")
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path) -> Iterator[Browser]:
+    """Return the one browser of all tests here."""
+    with browsing(folder / "profile") as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def engine(folder: Path) -> PaperEngine:
+    """Return the engine behind `served`."""
+    return make_engine(folder)
+
+
+@pytest.fixture(scope="module")
+def served(engine: PaperEngine) -> Iterator[Served]:
+    """Return a service that all tests here share."""
+    with serving(engine, AppConfig(faults=True)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def picture(folder: Path) -> Path:
+    """Return a small picture."""
+    return write_picture(folder / "teal.png")
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Browser:
+    """Return the browser with a fresh page at a usual size."""
+    browser.look(width=1280)
+    browser.open(served.url)
+    return browser
+
+
+def test_the_page_is_one_file_under_a_strict_policy(served: Served) -> None:
+    """No outside address, no markup made from text, and nothing runs but the script whose digest the policy names."""
+    reply = served.send("GET", "/")
+    text = reply.body.decode()
+    assert re.findall(r"https?://[^\"'\s)>]+", text.replace("http://www.w3.org/2000/svg", "")) == []
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Storage|cookie", text)
+    policy = dict(part.split(" ", 1) for part in reply.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert policy["script-src"] == f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"
+    assert not re.search(r"unsafe|\*|https?:", reply.headers["content-security-policy"])
+
+
+def test_a_picture_is_asked_about_and_nobody_else_is(page: Browser, served: Served, picture: Path) -> None:
+    """All insights stand on the page; every request went to the service itself, and the console has no complaint."""
+    page.choose(picture)
+    assert page.texts("#insights h2") == ["Blue mug 0"]
+    assert page.texts(".lead") == ["A mug for tea and coffee Source"]
+    assert page.texts("#insights section:nth-of-type(1) .chip") == ["mug\n80%"]
+    shown = dict(zip(page.texts("#insights h3"), page.all("#insights section"), strict=True))
+    titles = ("Tags with confidence", "Offers 2", "Look-alikes 58", "Pages with this picture 2", "Other sizes 1")
+    assert [*shown] == [*titles, "Suggestions"]
+    assert "€10.00" in shown["Offers 2"].text
+    assert "Shop" in shown["Offers 2"].text
+    assert shown["Look-alikes 58"].text.count("Blue mug") == 35
+    summaries = page.texts("#insights summary")
+    assert [text.split(" ")[0] for text in summaries] == ["Products", "What", "The"]
+    assert page.errors() == []
+    asked = page.requests()
+    assert {url.split("/")[2] for url in asked if not url.startswith(("data:", "blob:"))} == {served.url[7:]}
+    assert any("/thumbnails/own_" in url for url in asked)
+
+
+def test_the_thumbnails_are_the_catalogues_own(page: Browser, served: Served, picture: Path) -> None:
+    """They are shown without a base URL of the service; the picture's own address is linked at most."""
+    page.choose(picture)
+    page.wait(lambda: page.run("return document.querySelector('.thumb img').naturalWidth"), "no thumbnail")
+    sources = page.run("return [...document.images].map((image) => image.src)")
+    assert {re.sub(r"/(own_\w+|[\w-]+)$", "", source) for source in sources} == {
+        f"{served.url}/thumbnails",
+        f"blob:{served.url}",
+    }
+
+
+def test_hot_spots_lie_where_the_boxes_are(page: Browser, folder: Path) -> None:
+    """The spot covers its share of the picture as shown, also where the file lies on its side."""
+    turned = folder / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (400, 200), "teal").save(turned, exif=exif)
+    page.choose(turned)
+    shown, spot = page.one("#picture").rect, page.one(".spot").rect
+    assert shown["height"] == pytest.approx(2 * shown["width"], rel=0.02)
+    across = [(spot["x"] - shown["x"]) / shown["width"], spot["width"] / shown["width"]]
+    down = [(spot["y"] - shown["y"]) / shown["height"], spot["height"] / shown["height"]]
+    assert [*across, *down] == pytest.approx([0.1, 0.8, 0.2, 0.6], abs=0.01)
+
+
+def test_the_keyboard_leads_from_a_hot_spot_to_its_entry(page: Browser, picture: Path) -> None:
+    """Tab reaches the spot, which says its name; Enter goes to the tag, and both are marked."""
+    page.choose(picture)
+    page.run("document.getElementById('file').focus()")
+    page.act().send_keys(Keys.TAB).perform()
+    assert page.driver.switch_to.active_element == page.one(".spot")
+    assert page.texts(".spot span") == ["mug"]
+    assert page.texts(".chip.active") == ["mug\n80%"]
+    page.act().send_keys(Keys.ENTER).perform()
+    assert page.driver.switch_to.active_element == page.all("#insights .chip")[0]
+    assert page.one(".spot.active")
+    assert page.one("polygon.active")
+
+
+def test_a_dragged_rectangle_is_asked_about(page: Browser, engine: PaperEngine, picture: Path) -> None:
+    """The crop is what was dragged; hot spots are mapped back into it, and the whole picture can be asked again."""
+    page.choose(picture)
+    frame = page.one("#frame")
+    width, height = frame.size["width"], frame.size["height"]
+    start = page.act().move_to_element_with_offset(frame, int(-0.45 * width), int(-0.45 * height))
+    start.click_and_hold().move_by_offset(int(0.5 * width), int(0.5 * height)).release().perform()
+    page.wait(lambda: engine.asked[-1][0], "no crop was asked")
+    assert engine.asked[-1][0] == pytest.approx((0.05, 0.05, 0.55, 0.55), abs=0.01)
+    page.wait(lambda: page.all(".spot"), "no spot")
+    spot, shown = page.one(".spot").rect, page.one("#picture").rect
+    assert (spot["x"] - shown["x"]) / shown["width"] == pytest.approx(0.05 + 0.1 * 0.5, abs=0.015)
+    page.one("#region summary").click()
+    page.one("#whole").click()
+    page.wait(lambda: engine.asked[-1][0] is None, "the crop stayed")
+
+
+def test_a_region_can_be_typed(page: Browser, engine: PaperEngine, picture: Path) -> None:
+    """The four edges in percent do what the drag does; a refused one is said in a sentence."""
+    page.choose(picture)
+    page.one("#region summary").send_keys(Keys.ENTER)
+    for edge, value in {"left": "10", "top": "20", "right": "60", "bottom": "70"}.items():
+        page.one(f"#{edge}").clear()
+        page.one(f"#{edge}").send_keys(value)
+    page.one("#bottom").send_keys(Keys.ENTER)
+    page.wait(lambda: engine.asked[-1][0] == (0.1, 0.2, 0.6, 0.7), "no crop was asked")
+    page.one("#left").clear()
+    page.one("#left").send_keys("90" + Keys.ENTER)
+    page.wait(lambda: page.one("#alert").is_displayed())
+    assert "cropArea.right must be greater than cropArea.left" in page.one("#alert").text
+
+
+def test_more_look_alikes_are_fetched(page: Browser, picture: Path) -> None:
+    """The button asks for the next page by the one skill, until there is none."""
+    page.choose(picture)
+    page.one("#insights section .more").click()
+    page.wait(lambda: len(page.all("#insights section .tile")) == 58, "no second page")
+    assert page.all("#insights section .more") == []
+    assert "23 pictures added" in page.one("#status").text
+
+
+def test_a_large_picture_is_scaled_down(page: Browser, served: Served, folder: Path) -> None:
+    """The service gets at most 1,500 px and 1 MB, and the page says so; a small one is sent byte-identical."""
+    large = folder / "large.png"
+    Image.effect_noise((1200, 2400), 90).save(large, compress_level=1)
+    page.choose(large)
+    (seen,) = [seen.picture for seen in served.seen[-1:]]
+    assert seen is not None
+    assert (seen.width, seen.height, seen.format) == (750, 1500, "jpeg")
+    assert seen.bytes <= 1_000_000
+    assert re.search(r"1,200 . 2,400 px, .* to 750 . 1,500 px", page.one("#note").text)
+    small = write_picture(folder / "small.png", (900, 1500))
+    page.choose(small)
+    page.wait(lambda: served.seen[-1].picture and served.seen[-1].picture.width == 900, "the small one did not arrive")
+    last = served.seen[-1].picture
+    assert last is not None
+    assert last.sha256 == sha256(small.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_picture_is_dropped_or_pasted(page: Browser, engine: PaperEngine, way: str) -> None:
+    """Both ask at once."""
+    before, data = len(engine.asked), b64encode(draw_mug((30, 64, 175))).decode()
+    page.run(
+        """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), carried = new DataTransfer();
+        carried.items.add(new File([bytes], "mug.png", { type: "image/png" }));
+        document.dispatchEvent(arguments[1] === "drop" ? new DragEvent("drop", { dataTransfer: carried })
+          : new ClipboardEvent("paste", { clipboardData: carried }));""",
+        data,
+        way,
+    )
+    page.wait(lambda: page.all("#insights h2"), "no answer")
+    assert len(engine.asked) == before + 1
+
+
+def test_a_picture_of_the_catalogue_is_found_by_words(page: Browser, engine: PaperEngine) -> None:
+    """A search shows tiles; one of them is asked about by its token."""
+    page.one("#words").send_keys("blue mug 7" + Keys.ENTER)
+    page.wait(lambda: page.all("#found .tile"), "nothing found")
+    before = len(engine.asked)
+    page.all("#found .tile button")[0].click()
+    page.answered()
+    assert len(engine.asked) == before + 1
+    assert "From the catalogue: Blue mug 7" in page.one("#note").text
+    assert not page.one("#found").is_displayed()
+    page.wait(lambda: page.run("return document.getElementById('picture').naturalWidth"), "not shown")
+
+
+def test_text_is_shown_line_by_line(page: Browser, picture: Path) -> None:
+    """Regions, lines and addresses of the reference's form stand in the list and over the picture."""
+    page.choose(picture)
+    lines = [{"text": "CHARLENE WHITNEY", "boundingBox": box(0.1, 0.1, 0.6, 0.2)}]
+    whole, part = box(0, 0, 1, 1), box(0.2, 0.5, 0.6, 0.6)
+    tags = [
+        text_tag(whole, {"actionType": "TextRecognition", "data": {"regions": [{"lines": lines}]}}),
+        text_tag(part, {"actionType": "Uri", "url": "tel:888%20555%201212"}),
+        text_tag(whole, {"actionType": "Uri", "url": "javascript:window.owned=1"}),
+    ]
+    page.run("clearSpots(); showAnswer({ tags: arguments[0] }, 1)", tags)
+    assert page.texts(".lines li li") == ["CHARLENE WHITNEY"]
+    assert [spot.get_attribute("textContent") for spot in page.all(".spot")] == ["CHARLENE WHITNEY", "888 555 1212"]
+    assert [link.get_attribute("href") for link in page.all("#insights a")] == ["tel:888%20555%201212"]
+    older = text_tag(whole, {"actionType": "TextResults", "displayName": "WALK BIKE"})
+    page.run("showAnswer({ tags: [arguments[0]] }, 1)", older)
+    assert page.texts(".lines") == ["WALK BIKE"]
+    assert "##" not in page.one("main").text
+
+
+def test_a_key_is_asked_for_and_sent(browser: Browser, folder: Path, picture: Path) -> None:
+    """Without it the page says so and opens the field; with it the answer comes, and the key is kept nowhere."""
+    keys = (ApiKey(secret=SecretStr(KEY)),)
+    with serving(make_engine(folder), AppConfig(keys=keys)) as served:
+        browser.open(served.url)
+        browser.choose(picture)
+        assert browser.one("#alert span").text == "This service needs a key; enter it under Options."
+        assert browser.driver.switch_to.active_element == browser.one("#key")
+        browser.one("#key").send_keys("wrong")
+        browser.one("#alert button").click()
+        browser.wait(lambda: "does not know this key" in browser.one("#alert").text)
+        browser.one("#key").clear()
+        browser.one("#key").send_keys(KEY)
+        browser.one("#alert button").click()
+        browser.answered()
+        assert browser.texts("#insights h2") == ["Blue mug 0"]
+        assert browser.run("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        assert not any(KEY in url for url in browser.requests())
+        browser.open(served.url)
+        assert browser.run("return document.getElementById('key').value") == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ({"status": 429, "retry_after": "7"}, "The service asks for a pause: try again in 7 seconds."),
+        ({"status": 403, "retry_after": "172800"}, "The quota of this key is used up; it is filled again in 2 days."),
+        ({"status": 500, "message": "A bad day."}, "The service refused this (500): A bad day."),
+        ({"kind": "truncate"}, "The answer broke off on its way; try again."),
+        ({"kind": "html", "status": 502}, "The service refused this (502): Bad Gateway."),
+    ],
+    ids=["429", "403", "500", "truncate", "502"],
+)
+def test_a_refusal_is_one_sentence(
+    page: Browser, served: Served, picture: Path, fault: dict[str, object], sentence: str
+) -> None:
+    """It says what is the matter, and the same can be tried again."""
+    served.fail(fault)
+    page.choose(picture)
+    assert page.one("#alert span").text == sentence
+    page.one("#alert button").click()
+    page.answered()
+    assert not page.one("#alert").is_displayed()
+
+
+def test_a_service_that_has_gone_is_said_to_be(browser: Browser, folder: Path, picture: Path) -> None:
+    """The page outlives its service, and asks whether it is still running."""
+    with serving(make_engine(folder), AppConfig()) as served:
+        browser.open(served.url)
+    browser.choose(picture)
+    assert browser.one("#alert span").text == "The service did not answer. Is it still running?"
+
+
+def test_what_is_no_picture_and_what_is_no_market(page: Browser, folder: Path, picture: Path) -> None:
+    """A file that nobody can read is told as such, and so is a wrong market."""
+    text = folder / "words.jpg"
+    text.write_text("no picture")
+    page.choose(text)
+    assert page.one("#alert span").text == "The service could not read this file as a picture."
+    page.one("#toggle").click()
+    page.one("#market").send_keys("xx")
+    page.choose(picture)
+    page.wait(lambda: "mkt must have the form" in page.one("#alert").text, "no refusal")
+
+
+def test_hostile_texts_stay_texts(browser: Browser, folder: Path, picture: Path) -> None:
+    """Markup in a title is shown as it is written, and a link of an evil scheme is none."""
+    engine = make_engine(folder)
+    evil: dict[str, Any] = {
+        "title": HOSTILE,
+        "page_url": "javascript:window.owned=1",
+        "content_url": "data:text/html,<script>1</script>",
+    }
+    engine.rows = [replace(row, **evil, seller=HOSTILE, currency="€<b>") for row in engine.rows]
+    with serving(engine, AppConfig()) as served:
+        browser.open(served.url)
+        browser.choose(picture)
+        browser.wait(lambda: browser.run("return document.readyState") == "complete")
+        assert HOSTILE in browser.one("#insights").text
+        assert browser.run("return window.owned") is None
+        assert (
+            browser.run("return document.querySelectorAll('#insights script, #insights b, img[onerror]').length") == 0
+        )
+        hrefs = browser.run("return [...document.querySelectorAll('#insights a')].map((link) => link.href)")
+        assert hrefs == ["https://shop.example/mugs/0/"]  # the caption's source, which is the test engine's own
+        assert browser.errors() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_size_and_scheme_can_be_read(browser: Browser, folder: Path, picture: Path, scheme: str) -> None:
+    """From 360 to 1600 px nothing scrolls sideways, even with a word without end, and every text has contrast."""
+    engine = make_engine(folder)
+    engine.rows = [make_item(n, title=f"Mug {UNBROKEN}", seller=UNBROKEN) for n in range(4)]
+    with serving(engine, AppConfig()) as served:
+        browser.look(width=1600, scheme=scheme)
+        browser.open(served.url)
+        browser.choose(picture)
+        browser.run("document.querySelectorAll('details').forEach((part) => (part.open = true)); showOptions(true)")
+        browser.run("showError(new Error('A sentence.'), () => 0)")
+        for width in (1600, 960, 700, 360):
+            browser.look(width=width, scheme=scheme)
+            assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0, width
+        count, low = browser.run(LOW_CONTRAST)
+        assert count > 40
+        assert low == []
+        paper = browser.run("return getComputedStyle(document.body).backgroundColor")
+        assert (int(re.findall(r"\d+", paper)[0]) > 128) == (scheme == "light")
+
+
+def test_every_control_has_a_name(page: Browser, picture: Path) -> None:
+    """So the accessibility tree says, with everything opened, before and after an answer."""
+    assert page.nameless() == []
+    page.choose(picture)
+    page.run("document.querySelectorAll('details').forEach((part) => (part.open = true)); showOptions(true)")
+    assert page.nameless() == []
+    for landmark in ("header", "main", "[role=search]", "[role=status]", "h1"):
+        assert page.one(landmark)
