@@ -59,8 +59,11 @@ class Asking:
         """Return what the run waits for, in words for its progress; nothing where it is at work."""
         if self._one.locked():
             return "waiting for the embedded service and its index"
-        left = self._fetcher.paused_for if self._fetcher is not None else 0.0
-        return f"paused until {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if left else ""
+        if self._fetcher is None:
+            return ""
+        left = self._fetcher.paused_for
+        until = f"paused until {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if left else ""
+        return "; ".join(filter(None, (self._fetcher.trouble, until)))
 
     async def outlive(self, stop: Stop) -> None:
         """Ask to stop where the embedded service dies before the run does."""

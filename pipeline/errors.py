@@ -15,6 +15,7 @@ PipelineError
 │   ├── OutputError          exit 3: disk full, output or ledger not writable
 │   ├── Stalled              exit 3: nothing moved for too long
 │   ├── PacerLost            exit 3: the pacer shared with other machines can't be reached
+│   ├── Unreachable          exit 3: nobody answers where the service should be; resume later
 │   ├── SearchFailed         exit 3: the search that the rows come from found no answer
 │   ├── KeyRefused           exit 4
 │   ├── QuotaUsedUp          exit 5
@@ -129,6 +130,12 @@ class PacerLost(StopRun):
     """The pacer that several machines share can't be reached any more, so nothing may be sent."""
 
     reason = "pacer-lost"
+
+
+class Unreachable(StopRun):
+    """Nobody answers where the service should be; rows are left for the next run."""
+
+    reason = "unreachable"
 
 
 class SearchFailed(StopRun):

@@ -109,13 +109,15 @@ async def _open_fetcher(session: Session, opened: AsyncExitStack) -> tuple[Fetch
     rate = rate_of(config)
     provider, process = await opened.enter_async_context(open_provider(config))
     pacer = await opened.enter_async_context(open_pacer(config.limits.pacer, provider.endpoint, session.key, rate))
+    counting = CapacityLimiter(1)
     fetcher = Fetcher(
         provider,
         session.key,
         rate,
         RetryPolicy(**config.retry.model_dump()),
         pacer=pacer,
-        charge=partial(to_thread.run_sync, session.quota.charge, limiter=CapacityLimiter(1)),
+        charge=partial(to_thread.run_sync, session.quota.charge, limiter=counting),
+        refund=lambda day: to_thread.run_sync(session.quota.refund, day, limiter=counting),
         counters=session.counters,
         conversation=Conversation(provider.identity, state_folder() / "clients"),
     )

@@ -11,15 +11,16 @@ from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
-from anyio import current_time
+from anyio import CancelScope, current_time
 from pydantic import SecretStr
 
-from pipeline.errors import KeyRefused, Misconfigured, QuotaUsedUp
+from pipeline.errors import KeyRefused, Misconfigured, OutputError, QuotaUsedUp, Unreachable
 from pipeline.fetch.concurrency import Concurrency
 from pipeline.fetch.conversation import Conversation
 from pipeline.fetch.pace import Permit
 from pipeline.fetch.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
+from pipeline.fetch.reach import Reach
 from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.retry_after import retry_after, usable
 from pipeline.fetch.transport import Transport, WithheldError
@@ -42,8 +43,9 @@ class _Call:
 class Fetcher:
     """Asks the provider's service, within `limits`, for everyone who calls `ask`; an async context manager.
 
-    `charge` is awaited after the permit and before each send, and may raise QuotaUsedUp. `counters` is updated as
-    the run goes on. `conversation` is what the service gives its client to keep; by default it ends with the Fetcher.
+    `charge` is awaited after the permit and before each send, and may raise QuotaUsedUp; what it returns is given to
+    `refund` where no byte has left. `counters` is updated as the run goes on. `conversation` is what the service gives
+    its client to keep; by default it ends with the Fetcher.
     """
 
     def __init__(
@@ -54,7 +56,8 @@ class Fetcher:
         retry: RetryPolicy,
         *,
         pacer: Pacer,
-        charge: Callable[[], Awaitable[None]] | None = None,
+        charge: Callable[[], Awaitable[str]] | None = None,
+        refund: Callable[[str], Awaitable[None]] | None = None,
         counters: FetchCounters | None = None,
         conversation: Conversation | None = None,
     ) -> None:
@@ -63,6 +66,8 @@ class Fetcher:
         self._policy = retry
         self._pacer = pacer
         self._charge = charge
+        self._refund = refund
+        self._reach = Reach(provider.endpoint, retry.row_timeout)
         self._concurrency = Concurrency(limits)
         self._gate = Gate(pacer, self._concurrency)
         self._budget = RetryBudget()
@@ -100,6 +105,11 @@ class Fetcher:
         return self._gate.waits
 
     @property
+    def trouble(self) -> str:
+        """Say in words what keeps the service from answering; nothing where it does."""
+        return self._reach.trouble
+
+    @property
     def paused_for(self) -> float:
         """How many seconds of a pause for everyone are left, on the service's word or after its faults."""
         return max(0.0, self._paused_until - current_time())
@@ -116,26 +126,46 @@ class Fetcher:
         return answer, result.outcome
 
     async def _attempt(self, call: _Call) -> Try:
-        charged = False
         while True:
             async with self._gate.permit() as permit:
-                if self._charge is not None and not charged:
-                    await self._charge()
-                charged = True
-                with suppress(WithheldError):
+                charged = await self._charge() if self._charge is not None else None
+                try:
                     answer, outcome = await self._send(call, permit)
-                    own_wait = await self._react(call, permit, answer, outcome)
-                    return Try(answer=answer, outcome=outcome, own_wait=own_wait)
+                except WithheldError:
+                    continue
+                finally:
+                    if charged is not None and not permit.left:
+                        await self._give_back(charged)
+                own_wait = await self._react(call, permit, answer, outcome)
+                return Try(answer=answer, outcome=outcome, own_wait=own_wait)
+
+    async def _give_back(self, charged: str) -> None:
+        """Take back a charge for what never left; a count that can't be written stays too high, which is safe."""
+        if self._refund is not None:
+            with CancelScope(shield=True), suppress(OutputError):
+                await self._refund(charged)
 
     async def _send(self, call: _Call, permit: Permit) -> tuple[Answer, Outcome]:
         asked_at = time.time()
         answer = await self._transport.send(call.request, permit)
         self._count(call, permit)
         if isinstance(answer, Problem):
+            self._meet(answer, permit)
             return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=asked_at), answer
+        self._reach.answered()
         self._concurrency.answered(answer.ms / 1000)
         self.counters.answers += 1
         return answer, self._own(self._provider.read(call.request, answer))
+
+    def _meet(self, problem: Problem, permit: Permit) -> None:
+        """Learn from a fault whether the service is there; raises Unreachable where it has long not been."""
+        if problem.kind != "transient" or problem.http_status is not None:
+            return
+        try:
+            self._reach.missed(problem, permit, current_time())
+        except Unreachable:
+            self.close_intake()
+            raise
 
     def _own(self, outcome: Outcome) -> Outcome:
         """Take a wrong setting for a fault once the service has answered others: one row must not stop every run."""
@@ -145,7 +175,7 @@ class Fetcher:
 
     def _count(self, call: _Call, permit: Permit) -> None:
         """Count what left: an attempt that never reached the wire was charged, but is no call."""
-        if permit.sent_at is None:
+        if not permit.left:
             return
         call.sends += 1
         self._budget.sent()
@@ -164,6 +194,11 @@ class Fetcher:
             return await self._throttled(call, permit, asked, known=known)
         self.counters.faults += 1
         self._faults += not known
+        if not permit.left:
+            # Nobody is there, which is no row's fault: everyone waits, and one request at a time looks again.
+            if not known:
+                await self._pause(self._patience(self._faults - 1), None)
+            return None
         if asked or (self._faults >= OUTAGE and not known):
             await self._pause(max(asked or 0.0, self._patience(self._faults - OUTAGE)), None)
         return 0.0

@@ -1,5 +1,6 @@
 """The quota ledger: every call is counted, on disk, before it is sent; shared by all jobs of this user on this machine.
 
+A call of which no byte has left is taken back: whatever kills the run, the count may be too high, never too low.
 Counts are kept per key (its hash), endpoint and UTC day; a month is the sum of its days, as the services bill it.
 """
 
@@ -60,18 +61,18 @@ class Quota:
         """Close the database."""
         self._db.close()
 
-    def charge(self) -> None:
-        """Count one call that is about to be sent; raises QuotaUsedUp, nothing counted, where a cap is reached."""
+    def charge(self) -> str:
+        """Count one call that is about to be sent, and return its day; raises QuotaUsedUp where a cap is reached."""
         now = self._clock().astimezone(UTC)
         if self._limits.per_run and self.calls >= self._limits.per_run:
             raise QuotaUsedUp(f"{self._limits.run_cap} is reached; the next run goes on", resume_after=now)
+        day = f"{now:%Y-%m-%d}"
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._check(now)
                 self._db.execute(
-                    "INSERT INTO calls VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-                    (self._name, f"{now:%Y-%m-%d}"),
+                    "INSERT INTO calls VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET count = count + 1", (self._name, day)
                 )
             except BaseException:
                 self._db.execute("ROLLBACK")
@@ -80,6 +81,16 @@ class Quota:
         except sqlite3.Error as exc:
             raise _unusable(self._path, exc) from exc
         self.calls += 1
+        return day
+
+    def refund(self, day: str) -> None:
+        """Take back a call charged on `day` that was never sent."""
+        sql = "UPDATE calls SET count = count - 1 WHERE account = ? AND day = ?"
+        try:
+            self._db.execute(sql, (self._name, day))
+        except sqlite3.Error as exc:
+            raise _unusable(self._path, exc) from exc
+        self.calls -= 1
 
     def used(self) -> tuple[int, int]:
         """Return the calls counted today and this month (UTC)."""

@@ -15,7 +15,7 @@ import anyio
 import anyio.abc
 import pytest
 from aiohttp import ClientResponse
-from anyio.abc import SocketStream
+from anyio.abc import SocketStream, TaskStatus
 from pydantic import SecretStr
 
 from pipeline.fetch.fetcher import Fetcher
@@ -170,14 +170,17 @@ class ScriptedServer:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Listen on a free loopback port."""
-        async with (
-            await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
-            anyio.create_task_group() as tasks,
-        ):
-            self.endpoint = f"http://127.0.0.1:{listener.extra(anyio.abc.SocketAttribute.local_port)}/v1"
-            tasks.start_soon(listener.serve, self._serve)
+        async with anyio.create_task_group() as tasks:
+            port = await tasks.start(self.listen)
+            self.endpoint = f"http://127.0.0.1:{port}/v1"
             yield self
             tasks.cancel_scope.cancel()
+
+    async def listen(self, port: int = 0, *, task_status: TaskStatus[int]) -> None:
+        """Serve on a loopback port, a free one unless said, until cancelled."""
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port) as listener:
+            task_status.started(listener.extra(anyio.abc.SocketAttribute.local_port))
+            await listener.serve(self._serve)
 
 
 @pytest.fixture

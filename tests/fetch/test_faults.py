@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp.connector
@@ -17,13 +18,18 @@ import pytest
 import trustme
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener
+from pydantic import SecretStr
 
-from pipeline.errors import Misconfigured
+from pipeline.errors import Misconfigured, Unreachable
 from pipeline.fetch import transport
+from pipeline.fetch.fetcher import Fetcher
+from pipeline.fetch.pacer import IntakeClosed, ProcessPacer
+from pipeline.fetch.policy import RateLimit, RetryPolicy
+from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.records import Problem, Reading, Request
 
 if TYPE_CHECKING:
-    from tests.fetch.conftest import Fetching, ScriptedServer
+    from tests.fetch.conftest import Fetching, ScriptedServer, Small
 
 Step = Callable[[SocketStream], Awaitable[None]]
 POST = Request(method="POST", target="/ask?q=1", form="bytes", body=b"picture" * 1000)
@@ -155,15 +161,64 @@ async def test_a_redirect_is_refused(status: int, scripted: type[ScriptedServer]
         assert target.requests == []
 
 
-async def test_nobody_listens(fetching: Fetching) -> None:
-    """A refused connection is transient, and no call."""
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "no TLS"])
+async def test_a_service_that_cant_be_reached_stops_the_run(
+    listens: bool, scripted: type[ScriptedServer], small: type[Small], key: SecretStr, tmp_path: Path
+) -> None:
+    """Nobody there: soon the run says so, no row has failed, and nothing is charged for what never left."""
+    limits, retry = RateLimit(qps=0), RetryPolicy(first_wait=0.01, max_wait=0.05, request_timeout=0.2, row_timeout=1.0)
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_run=1))) as quota, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with scripted(say(GOOD)).running() as server:
+            place = (
+                server.endpoint.replace("http:", "https:") if listens else f"http://localhost:{taken.getsockname()[1]}"
+            )
+            async with metered(small(place), key, limits, retry, quota) as fetcher:
+                with anyio.fail_after(5), pytest.raises(Unreachable, match="has not been reached") as stopped:
+                    await fetcher.ask(POST)
+                assert "no answer from" in fetcher.trouble
+                with pytest.raises(IntakeClosed):
+                    await fetcher.ask(POST)
+            assert (quota.calls, quota.used(), fetcher.counters.calls) == (0, (0, 0), 0)
+            async with metered(small(server.endpoint), key, limits, retry, quota) as fetcher:
+                assert isinstance((await fetcher.ask(POST))[1], Reading)
+                assert fetcher.trouble == ""
+        assert (quota.calls, quota.used()) == (1, (1, 1))
+    assert stopped.value.exit_code == 3
+
+
+def metered(provider: Small, key: SecretStr, limits: RateLimit, retry: RetryPolicy, quota: Quota) -> Fetcher:
+    """Return a Fetcher that charges each call to a quota."""
+
+    async def charge() -> str:
+        return quota.charge()
+
+    async def refund(day: str) -> None:
+        quota.refund(day)
+
+    return Fetcher(provider, key, limits, retry, pacer=ProcessPacer(limits), charge=charge, refund=refund)
+
+
+async def test_a_service_that_comes_back_costs_no_row_an_attempt(
+    scripted: type[ScriptedServer], fetching: Fetching
+) -> None:
+    """Refused connections are waited out, however few attempts a row has."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        async with fetching(f"http://127.0.0.1:{taken.getsockname()[1]}", attempts=3) as fetcher:
-            answer, outcome = await fetcher.ask(POST)
-    assert isinstance(outcome, Problem)
-    assert (outcome.code, answer.status, answer.attempts) == ("connect-failed", 0, 0)
-    assert fetcher.counters.calls == 0
+        port = taken.getsockname()[1]
+    server = scripted(say(GOOD))
+    async with fetching(f"http://127.0.0.1:{port}/v1", attempts=1) as fetcher, anyio.create_task_group() as tasks:
+
+        async def appear() -> None:
+            await anyio.sleep(0.1)
+            assert fetcher.counters.faults > 1
+            await tasks.start(server.listen, port)
+
+        tasks.start_soon(appear)
+        answer, outcome = await fetcher.ask(POST)
+        assert isinstance(outcome, Reading)
+        assert (answer.attempts, fetcher.counters.calls, fetcher.trouble) == (1, 1, "")
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_dropped_idle_connection_is_not_sent_over_again_in_secret(
@@ -227,17 +282,6 @@ async def test_a_right_certificate_is_accepted(trusted: trustme.CA, fetching: Fe
     """With a certificate of a trusted authority for the right name the request goes through."""
     async with tls_server(trusted, "localhost") as endpoint, fetching(endpoint) as fetcher:
         assert isinstance((await fetcher.ask(POST))[1], Reading)
-
-
-async def test_no_tls_where_tls_is_expected(scripted: type[ScriptedServer], fetching: Fetching) -> None:
-    """A plain server behind an https:// endpoint is a classified fault."""
-    async with scripted(say(GOOD)).running() as server:
-        endpoint = server.endpoint.replace("http://127.0.0.1", "https://localhost")
-        async with fetching(endpoint, attempts=2, request_timeout=0.3) as fetcher:
-            _, outcome = await fetcher.ask(POST)
-    assert isinstance(outcome, Problem)
-    assert outcome.code in {"tls-failed", "timed-out", "connect-timed-out"}
-    assert fetcher.counters.calls == 0
 
 
 @pytest.mark.parametrize(("step", "code"), FAULTS.values(), ids=FAULTS.keys())

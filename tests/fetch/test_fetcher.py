@@ -13,7 +13,7 @@ from aioresponses import CallbackResult, aioresponses
 from anyio import current_time
 from pydantic import SecretStr
 
-from pipeline.errors import KeyRefused, Misconfigured, PipelineError, QuotaUsedUp
+from pipeline.errors import KeyRefused, Misconfigured, PipelineError, QuotaUsedUp, Unreachable
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.pacer import IntakeClosed, ProcessPacer
 from pipeline.fetch.policy import RateLimit, RetryPolicy
@@ -91,15 +91,22 @@ async def test_a_server_error_is_tried_again(fetching: Fetching) -> None:
     assert (fetcher.counters.retries, fetcher.counters.faults, fetcher.counters.answers) == (2, 2, 3)
 
 
-async def test_an_unknown_name_is_transient(fetching: Fetching) -> None:
-    """A name that can't be looked up may be found later."""
+@pytest.mark.parametrize(("answers", "seconds"), [(0, 90), (1, 300)], ids=["never there", "gone in the run"])
+async def test_a_service_that_is_not_there_is_waited_for(answers: int, seconds: int, fetching: Fetching) -> None:
+    """A minute and a half where nothing was ever answered, else half a row's time; a few looks, each a fault."""
     place = ConnectionKey("nowhere.invalid", 443, True, True, None, None, None)
     with aioresponses() as mock:
+        for _ in range(answers):
+            mock.post(URL, body="{}")
         mock.post(URL, exception=ClientConnectorDNSError(place, OSError(-2, "unknown")), repeat=True)
-        async with fetching(ENDPOINT, attempts=2) as fetcher:
-            _, outcome = await fetcher.ask(POST)
-    assert isinstance(outcome, Problem)
-    assert (outcome.kind, outcome.code) == ("transient", "name-not-found")
+        async with fetching(ENDPOINT, first_wait=0.5, max_wait=60.0, row_timeout=600.0) as fetcher:
+            for _ in range(answers):
+                await fetcher.ask(POST)
+            started = current_time()
+            with pytest.raises(Unreachable, match=r"127\.0\.0\.1:9 has not been reached.*name-not-found"):
+                await fetcher.ask(POST)
+            assert seconds <= current_time() - started <= seconds + 60
+            assert fetcher.counters.faults <= 16
 
 
 async def test_retry_after_pauses_everyone(fetching: Fetching) -> None:
@@ -221,10 +228,11 @@ async def test_every_send_is_charged_before(small: type[Small], key: SecretStr) 
     """The ledger is asked once for each attempt, and what it refuses is not sent."""
     charges: list[float] = []
 
-    async def charge() -> None:
+    async def charge() -> str:
         charges.append(current_time())
         if len(charges) > 2:
             raise QuotaUsedUp("calls_per_run is used up")
+        return "2026-11-21"
 
     limits = RateLimit(qps=1)
     with aioresponses() as mock:

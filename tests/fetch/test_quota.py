@@ -102,6 +102,17 @@ def test_two_processes_share_one_cap_and_two_keys_do_not(tmp_path: Path, clock: 
             assert spend(other) == 5
 
 
+def test_what_was_never_sent_is_taken_back(tmp_path: Path, clock: Clock) -> None:
+    """A refund gives the call back to the day it was charged to, and to the run."""
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_run=2, per_day=2), clock=clock)) as quota:
+        first = quota.charge()
+        clock.now += timedelta(days=1)
+        quota.charge()
+        quota.refund(first)
+        assert (quota.calls, quota.used()) == (1, (1, 1))
+        assert spend(quota) == 1
+
+
 def test_a_run_is_capped_for_itself(tmp_path: Path, clock: Clock) -> None:
     """calls_per_run counts from zero in every run."""
     for _ in range(2):
