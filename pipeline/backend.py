@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from glob import escape
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import cast
 
@@ -14,8 +16,8 @@ import orjson
 from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from pipeline.config import Config
-from pipeline.errors import ConfigError, ServiceError
+from pipeline.config import Config, ModelSettings
+from pipeline.errors import ConfigError, ExitCode, PipelineError, ServiceError, UsageError
 from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 
@@ -35,11 +37,33 @@ async def open_provider(config: Config) -> AsyncGenerator[tuple[Provider, Proces
 
 
 def make_provider(config: Config, endpoint: str = "") -> Provider:
-    """Return the configured provider; the embedded one is told its catalogue, which its answers come from."""
+    """Return the configured provider; the embedded one is told its catalogue and model, which its answers come from."""
     settings = config.provider
     if settings.name == "local":
-        settings = settings.model_copy(update={"catalogue": str(Path(catalogue_of(config)).resolve())})
+        known = {"catalogue": str(Path(catalogue_of(config)).resolve()), "model": _by_content(model_of(config))}
+        settings = settings.model_copy(update=known)
     return PROVIDERS[settings.name].make(settings, endpoint)
+
+
+def model_of(config: Config) -> ModelSettings | None:
+    """Return the embedding model that the embedded service is to use, if any."""
+    model: ModelSettings | None = getattr(config.provider, "model", None)
+    return model
+
+
+def _by_content(model: ModelSettings | None) -> ModelSettings | None:
+    """Put the digest of the model's file, and of weights beside it (model.onnx.data), in the place of its path."""
+    if model is None:
+        return None
+    path, digest = Path(model.path), sha256()
+    try:
+        for file in sorted(filter(Path.is_file, path.parent.glob(f"{escape(path.name)}*"))) or [path]:
+            with file.open("rb") as stream:
+                digest.update(file_digest(stream, "sha256").digest())
+    except OSError as exc:
+        problem = f"{path} can't be read ({exc.strerror}); give the path of an ONNX file"
+        raise ConfigError("provider.model.path", [problem]) from exc
+    return model.model_copy(update={"path": digest.hexdigest()})
 
 
 def _command(config: Config) -> list[str]:
@@ -52,6 +76,8 @@ def _command(config: Config) -> list[str]:
     if catalogue == config.manifest.path:
         command += ["--format", config.manifest.format]
         command += ["--root", config.manifest.root] if config.manifest.root is not None else []
+    if (model := model_of(config)) is not None:
+        command += [part for key, value in model for part in ("--set", f"model.{key}={orjson.dumps(value).decode()}")]
     return command
 
 
@@ -84,9 +110,17 @@ async def _ready(process: Process, log: Path) -> int:
     try:
         return int(orjson.loads(await stdout.receive_until(b"\n", READY_LINE_BYTES))["port"])
     except (anyio.IncompleteRead, anyio.DelimiterNotFound, orjson.JSONDecodeError, KeyError):
-        said = log.read_text(errors="replace").strip().splitlines()  # noqa: ASYNC240 - nothing else runs yet
-        why = said[-1] if said else "it said nothing"
-        raise ServiceError(f"the embedded service did not start: {why} (all it said is in {log})") from None
+        raise await _not_started(process, log) from None
+
+
+async def _not_started(process: Process, log: Path) -> PipelineError:
+    """Return what the service said last; a UsageError where its catalogue or model is wrong."""
+    with anyio.move_on_after(STOP_SECONDS):
+        await process.wait()
+    said = log.read_text(errors="replace").strip().splitlines()  # noqa: ASYNC240 - nothing else runs yet
+    kind = UsageError if process.returncode == ExitCode.USAGE else ServiceError
+    why = said[-1] if said else "it said nothing"
+    return kind(f"the embedded service did not start: {why} (all it said is in {log})")
 
 
 async def _end(process: Process) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from pipeline.config import ServiceConfig, load_service_config, read_keys
+from pipeline.config import ModelSettings, ServiceConfig, load_service_config, read_keys
 from pipeline.config.service import AllowanceSettings, CatalogueSettings, KeySettings
 from pipeline.errors import ConfigError
 from pipeline.service.app import AppConfig
-from pipeline.service.findings import CatalogueConfig
+from pipeline.service.findings import CatalogueConfig, ModelConfig
 from pipeline.service.limits import Allowance, ApiKey
 from pipeline.service.serve import ServeConfig, serve
 
@@ -37,6 +37,8 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
     return ServeConfig(
         catalogue=_catalogue(config.catalogue),
         index_dir=Path(place.index),
+        model=_model(config.model),
+        watch=place.watch,
         host=place.host,
         port=place.port,
         app=AppConfig(
@@ -58,6 +60,10 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
 def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
     columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True)
     return CatalogueConfig(path=Path(settings.path), format=settings.format, root=_path(settings.root), columns=columns)
+
+
+def _model(settings: ModelSettings | None) -> ModelConfig | None:
+    return ModelConfig(**{**settings.model_dump(), "path": Path(settings.path)}) if settings else None
 
 
 def _keys(keys: Iterable[KeySettings], default: AllowanceSettings) -> Iterable[ApiKey]:

@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.config.models import Count, Section
-from pipeline.config.values import Text, check_base_url, check_variable
+from pipeline.config.models import Count, ModelSettings, Section
+from pipeline.config.values import Duration, Text, check_base_url, check_variable
 
 Rate = Annotated[float, Field(ge=0, le=10_000)]
 Column = Text | None
@@ -53,6 +53,7 @@ class ServiceSettings(Section):
     """[service]: where it listens, what it keeps, how much it does at once."""
 
     index: Text = "out/index"
+    watch: Duration = 30.0
     host: Text = "127.0.0.1"
     port: int = Field(default=8077, ge=0, le=65_535)
     base_url: Annotated[str, AfterValidator(check_base_url)] = ""
@@ -86,6 +87,7 @@ class ServiceConfig(Section):
     key_place: ClassVar[str] = "key_env of [[keys]]"
 
     catalogue: CatalogueSettings
+    model: ModelSettings | None = None
     service: ServiceSettings = ServiceSettings()
     allowance: AllowanceSettings = AllowanceSettings()
     keys: tuple[KeySettings, ...] = ()

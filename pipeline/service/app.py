@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pipeline.service import refusals
+from pipeline.service.current import Current
 from pipeline.service.endpoints import Endpoints
 from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors, write_access_log
 from pipeline.service.explorer import explorer
@@ -54,10 +55,14 @@ JOURNAL = web.AppKey("journal", Journal)
 QUERIES = web.AppKey("queries", QueryLog)
 QUOTAS = web.AppKey("quotas", QuotaBook)
 FAULTS = web.AppKey("faults", FaultScript)
+CURRENT = web.AppKey("current", Current)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
-    """Return the application; `app[JOURNAL].seen` holds what arrived when faults are allowed."""
+    """Return the application; `app[JOURNAL].seen` holds what arrived when faults are allowed.
+
+    `app[CURRENT].use` gives it another engine while it answers.
+    """
     app = web.Application(middlewares=[write_access_log, speak_of_errors], client_max_size=0)
     app[JOURNAL] = Journal(config.journal, keep=SEEN_KEPT if config.faults else 0)
     app[QUERIES] = QueryLog(config.query_log)
@@ -72,37 +77,40 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
         https_only=config.https_only,
     )
     lookup = Lookup(engine, config.workers or os.cpu_count() or 1)
-    endpoints = Endpoints(lookup, app[QUERIES], Links(base=config.base_url))
-    _add_endpoints(app, endpoints, envelope)
-    _add_plain(app, engine, endpoints)
+    app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
+    _add_endpoints(app, envelope)
+    _add_plain(app)
     app.router.add_get("/", explorer(keyed=bool(config.keys)))
     if config.faults:
         _add_controls(app)
     return app
 
 
-def _add_endpoints(app: web.Application, endpoints: Endpoints, envelope: Envelope) -> None:
+def _add_endpoints(app: web.Application, envelope: Envelope) -> None:
     table = (
-        ("POST", "visualsearch", endpoints.visual_search),
-        ("GET", "details", endpoints.details),
-        ("POST", "details", endpoints.details),
-        ("GET", "search", endpoints.search),
-        ("GET", "trending", endpoints.trending),
+        ("POST", "visualsearch", Endpoints.visual_search),
+        ("GET", "details", Endpoints.details),
+        ("POST", "details", Endpoints.details),
+        ("GET", "search", Endpoints.search),
+        ("GET", "trending", Endpoints.trending),
     )
     for prefix in PREFIXES:
         for slash in ("", "/"):
             for method, name, endpoint in table:
-                app.router.add_route(method, f"{prefix}/images/{name}{slash}", envelope.wrap(endpoint))
+                app.router.add_route(
+                    method, f"{prefix}/images/{name}{slash}", envelope.wrap(app[CURRENT].ask(endpoint))
+                )
 
 
-def _add_plain(app: web.Application, engine: Engine, endpoints: Endpoints) -> None:
+def _add_plain(app: web.Application) -> None:
     """Add what needs no key: the health check, and thumbnails, whose URLs nobody can guess without the picture."""
 
     async def health(request: web.Request) -> web.Response:
+        engine = app[CURRENT].engine
         return json_response({"status": "ok", "pictures": engine.count, "version": engine.version})
 
     async def thumbnail(request: web.Request) -> web.Response:
-        body = await endpoints.thumbnail(request.match_info["token"])
+        body = await app[CURRENT].endpoints.thumbnail(request.match_info["token"])
         if body is None:
             return refuse(refusals.not_found(request.path).refusal)
         return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "max-age=86400"})

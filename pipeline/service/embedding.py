@@ -127,7 +127,8 @@ def _digest(config: ModelConfig) -> str:
     """Digest the model's file, and its weights where they lie beside it under its name (model.onnx.data)."""
     digest = sha256()
     try:
-        for file in sorted(config.path.parent.glob(escape(config.path.name) + "*")) or [config.path]:
+        beside = config.path.parent.glob(escape(config.path.name) + "*")
+        for file in sorted(each for each in beside if each.is_file()) or [config.path]:
             with file.open("rb") as stream:
                 digest.update(file_digest(stream, "sha256").digest())
     except OSError as exc:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from pipeline.errors import ServiceError
 from pipeline.service import knowledge
 from pipeline.service.analysis import read_file
 from pipeline.service.build import Progress, build_index
 from pipeline.service.color import palette
 from pipeline.service.embedding import Embedder, open_model
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match, ModelConfig
-from pipeline.service.index import Index
+from pipeline.service.index import Index, open_current
 from pipeline.service.items import host_of
 from pipeline.service.match import EDGE
 from pipeline.service.pictures import WHOLE, Opened, open_picture
@@ -133,6 +134,15 @@ def open_engine(
     """
     embedder = open_model(model) if model else None
     return CatalogueEngine(build_index(catalogue, index_dir, progress, embedder=embedder), embedder)
+
+
+def open_built(index_dir: Path, model: ModelConfig | None = None) -> Engine:
+    """Open the index as it lies there, without a look at the catalogue; raises ServiceError where there is none."""
+    embedder = open_model(model) if model else None
+    index = open_current(index_dir)
+    if index is None or index.model != (embedder.key if embedder else ""):
+        raise ServiceError(f"{index_dir}: there is no index that this service and its model made")
+    return CatalogueEngine(index, embedder)
 
 
 def not_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:

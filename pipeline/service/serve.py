@@ -21,10 +21,11 @@ from aiohttp import web
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
-from pipeline.service.app import AppConfig, build_app
+from pipeline.service.app import CURRENT, AppConfig, build_app
 from pipeline.service.engine import open_engine
 from pipeline.service.envelope import access_log
-from pipeline.service.findings import CatalogueConfig, Engine
+from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
+from pipeline.service.renewal import Renewal, keep_current, stamp_of
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
@@ -38,12 +39,16 @@ PROGRESS_EVERY = 500
 class ServeConfig:
     """What is served, and where: loopback unless keys are set; port 0 takes a free one.
 
+    Look-alikes are what `model` says, or what looks alike. Every `watch` seconds the service sees whether the catalogue
+    has changed (0: only when SIGHUP asks for it), and goes on from a new index; the child of a run keeps its first one.
     `announce` prints one JSON line on stdout when the service is ready. `with_parent` stops the service as soon as
     stdin ends, which a parent's death does, however it died: the parent holds the other end of a pipe.
     """
 
     catalogue: CatalogueConfig
     index_dir: Path
+    model: ModelConfig | None = None
+    watch: float = 0.0
     host: str = "127.0.0.1"
     port: int = 0
     app: AppConfig = field(default_factory=AppConfig)
@@ -59,8 +64,8 @@ class _Stopping(Exception):
 async def serve(config: ServeConfig) -> None:
     """Serve until SIGTERM, SIGINT, or the parent's death; returns after the requests in work are answered.
 
-    Raises ConfigError where the address needs a key, ManifestError where the catalogue can't be read, ServiceError
-    where the index can't be written or the address is taken.
+    Raises ConfigError where the address needs a key or the model can't be used, ManifestError where the catalogue can't
+    be read, ServiceError where the index can't be written or the address is taken.
     """
     check_place(config)
     if config.access_log:
@@ -72,8 +77,12 @@ async def serve(config: ServeConfig) -> None:
         if config.with_parent:
             tasks.start_soon(_wait_for_orphanhood, stop)
         try:
+            seen = await anyio.to_thread.run_sync(stamp_of, config.catalogue)
             engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
-            await _listen(engine, config, stop)
+            app = build_app(engine, _settle(config))
+            if not config.with_parent:
+                tasks.start_soon(keep_current, _renewal(config), seen, app[CURRENT].use)
+            await _listen(app, config, stop)
         except _Stopping:
             pass
         except PipelineError as exc:  # raised below, where no task group wraps it
@@ -111,11 +120,14 @@ def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
         if done == total or done % PROGRESS_EVERY == 0:
             print(f"index: {done} of {total} rows", file=sys.stderr, flush=True)  # noqa: T201 - the process's own log
 
-    return open_engine(config.catalogue, config.index_dir, progress=progress)
+    return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
 
 
-async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> None:
-    app = build_app(engine, _settle(config))
+def _renewal(config: ServeConfig) -> Renewal:
+    return Renewal(catalogue=config.catalogue, index_dir=config.index_dir, model=config.model, every=config.watch)
+
+
+async def _listen(app: web.Application, config: ServeConfig, stop: anyio.Event) -> None:
     runner = web.AppRunner(
         app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE, max_line_size=MAX_LINE_BYTES
     )
@@ -130,7 +142,7 @@ async def _listen(engine: Engine, config: ServeConfig, stop: anyio.Event) -> Non
                 f"can't listen on {config.host}:{config.port} ({exc.strerror}); choose another --port"
             ) from exc
         if config.announce:
-            _announce(engine, config.host, runner.addresses[0][1])
+            _announce(app[CURRENT].engine, config.host, runner.addresses[0][1])
         await stop.wait()
     finally:
         await runner.cleanup()

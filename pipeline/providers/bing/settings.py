@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from pipeline.config import ProviderSettings, Section
+from pipeline.config import ModelSettings, ProviderSettings, Section
 from pipeline.providers.bing import markets
 from pipeline.providers.bing.filters import ImageSearch
 
@@ -173,6 +173,7 @@ class LocalSettings(QuerySettings):
     """The embedded service over a catalogue: by default the job's own manifest."""
 
     catalogue: str = ""
+    model: ModelSettings | None = None
 
     @field_validator("endpoint", "key_env", "key_file")
     @classmethod

@@ -1,0 +1,42 @@
+"""The generation that answers: replaced as a whole, while calls in work stay with the one that they began with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from copy import copy
+
+from pipeline.service.endpoints import Endpoints
+from pipeline.service.envelope import Call
+from pipeline.service.findings import Engine
+from pipeline.service.lookup import Lookup
+from pipeline.service.objects import Json, Links
+from pipeline.service.querylog import QueryLog
+
+Method = Callable[[Endpoints, Call], Awaitable[Json]]
+
+
+class Current:
+    """The endpoints over the engine in use."""
+
+    def __init__(self, lookup: Lookup, log: QueryLog, links: Links) -> None:
+        self._lookup, self._log, self._links = lookup, log, links
+        self.endpoints = Endpoints(lookup, log, links)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine in use."""
+        return self._lookup.engine
+
+    def use(self, engine: Engine) -> None:
+        """Answer from another engine, from the next call on; uploads stay known, and the bounds of work are kept."""
+        self._lookup = copy(self._lookup)
+        self._lookup.engine = engine
+        self.endpoints = Endpoints(self._lookup, self._log, self._links)
+
+    def ask(self, method: Method) -> Callable[[Call], Awaitable[Json]]:
+        """Return what gives a call to the endpoint of the engine that is in use when the call begins."""
+
+        async def endpoint(call: Call) -> Json:
+            return await method(self.endpoints, call)
+
+        return endpoint
