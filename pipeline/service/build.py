@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import sqlite3
@@ -39,6 +40,7 @@ from pipeline.service.index import (
 )
 from pipeline.service.staging import Staging
 
+log = logging.getLogger("pipeline.service")
 Progress = Callable[[int, int], None]
 Stamp = tuple[str, int, int]
 # Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
@@ -46,6 +48,7 @@ AHEAD = 8
 COMMIT_EVERY = 32
 # Names the rows without a usable picture, for the user: one JSON object a line.
 SKIPPED = "skipped.jsonl"
+TAKEN = "another row has this id"
 STAGING = f"staging-{ALGORITHM}.db"
 
 
@@ -124,6 +127,8 @@ def _survey(config: CatalogueConfig, embedder: Embedder | None) -> tuple[int, st
     for entry in read_entries(config):
         digest.update(_trace(entry, _stamp(entry)))
         count += 1
+        if not entry.is_row:
+            log.warning("%s: %s; what comes before is served", config.path, entry.problem)
     return count, digest.hexdigest()
 
 
@@ -190,11 +195,11 @@ def _write_rows(
                 staging.keep_embedding(outcome.sha256, outcome.embedding)
         fingerprint.update(_trace(outcome.entry, outcome.stamp))
         fields = orjson.dumps(outcome.entry.fields)
-        added = _insert(db, number, outcome, fields)
+        added = outcome.entry.is_row and _insert(db, number, outcome, fields)
         if added:
             version.update(fields + (outcome.sha256 or "").encode() + b"\n")
             number += 1
-        _note_problem(db, outcome.entry, outcome.problem if added else "another row has this id")
+        _note_problem(db, outcome.entry, outcome.problem if added or not outcome.entry.is_row else TAKEN)
         if done % COMMIT_EVERY == 0:
             staging.commit()
         count.step()

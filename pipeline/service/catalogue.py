@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import TextIO
 
 import orjson
 import zstandard
@@ -18,6 +18,7 @@ import zstandard
 from pipeline.errors import ManifestError
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.pictures import looks_like_picture
+from pipeline.service.unpack import unpacked
 
 FIELDS = (
     "id", "image", "title", "description", "page_url", "content_url", "seller", "seller_image_url", "price", "currency",
@@ -25,6 +26,8 @@ FIELDS = (
     "cook_time", "prep_time", "total_time",
 )  # fmt: skip
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
+
+_UNREADABLE = (OSError, EOFError, zlib.error, zstandard.ZstdError, csv.Error)
 
 Fields = Mapping[str, str]
 
@@ -34,26 +37,34 @@ class Entry:
     """One row as text: `fields` holds the known columns that aren't empty, `id` and `image` always among them.
 
     `file` is the picture on disk, None where the row points elsewhere; `problem` says why a row has no usable picture.
+    Where `is_row` is false the catalogue can't be read on, and this is the last entry.
     """
 
     line: int
     fields: Fields
     file: Path | None = None
     problem: str | None = None
+    is_row: bool = True
 
 
 def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
-    """Yield the catalogue's rows in order, lazily; raises ManifestError where it can't be read or lacks a column."""
+    """Yield the catalogue's rows in order, lazily; raises ManifestError where it can't be read or lacks a column.
+
+    Of a file that is cut off or damaged, the rows before that place are yielded, and last an entry that says so.
+    """
     if unknown := set(config.columns) - set(FIELDS):
         raise ManifestError(f"unknown catalogue field {min(unknown)!r}; known are: {', '.join(FIELDS)}")
     kind = _format(config)
     root = (config.root or (config.path if kind == "folder" else config.path.parent)).resolve()
-    if kind == "folder":
-        rows: Iterable[tuple[int, Fields]] = _folder(config.path)
-    else:
-        rows = _rows(config, kind)
-    for line, fields in rows:
-        yield _entry(line, fields, root)
+    line = 0
+    try:
+        for line, fields in _folder(config.path) if kind == "folder" else _rows(config, kind):
+            yield _entry(line, fields, root)
+    except _UNREADABLE as exc:
+        if not line:
+            raise ManifestError(f"{config.path}: the catalogue can't be read: {exc}") from exc
+        problem = f"the catalogue can't be read on after line {line}: {exc}"
+        yield Entry(line=line + 1, fields={"id": "", "image": ""}, problem=problem, is_row=False)
 
 
 def _format(config: CatalogueConfig) -> str:
@@ -116,33 +127,23 @@ def _is_picture(file: Path) -> bool:
 
 
 def _rows(config: CatalogueConfig, kind: str) -> Iterator[tuple[int, Fields]]:
-    try:
-        with _text(config.path) as stream:
-            if kind == "txt":
-                yield from _text_rows(stream)
-            elif kind == "jsonl":
-                yield from _json_rows(stream, config.columns)
-            else:
-                yield from _table_rows(stream, config, "excel-tab" if kind == "tsv" else "excel")
-    except (OSError, EOFError, UnicodeDecodeError, zstandard.ZstdError, csv.Error) as exc:
-        raise ManifestError(f"{config.path}: the catalogue can't be read: {exc}") from exc
+    with _text(config.path) as stream:
+        if kind == "txt":
+            yield from _text_rows(stream)
+        elif kind == "jsonl":
+            yield from _json_rows(stream, config.columns)
+        else:
+            yield from _table_rows(stream, config, "excel-tab" if kind == "tsv" else "excel")
 
 
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
-    with path.open("rb") as raw:
-        unpacked = _unpacked(raw, path)
-        # A line that is not UTF-8 spoils its own row alone.
-        with io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline="") as text:
-            yield text
-
-
-def _unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
-    if path.suffix == ".zst":
-        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
-    return raw
+    # A line that is not UTF-8 spoils its own row alone.
+    with (
+        path.open("rb") as raw,
+        io.TextIOWrapper(unpacked(raw, path), encoding="utf-8-sig", errors="replace", newline="") as text,
+    ):
+        yield text
 
 
 def _text_rows(stream: TextIO) -> Iterator[tuple[int, Fields]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -171,6 +172,21 @@ def test_skipped_rows_are_named(tmp_path: Path) -> None:
     assert [(row["line"], row["id"]) for row in named] == [(3, "2"), (4, "3"), (5, "4"), (6, "1"), (7, "5")]
     assert all(row["reason"] for row in named)
     assert (index.count, index.skipped, len(index.hashes)) == (5, 5, 1)
+
+
+def test_a_catalogue_that_is_cut_off_is_served_up_to_the_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The rows before the cut are indexed; skipped.jsonl and the log say what is missing, at every start."""
+    draw(1).save(tmp_path / "good.png")
+    rows = "".join(f"{number},good.png,{number * 7919 % 10007:x}\n" for number in range(400))
+    (tmp_path / "list.csv.gz").write_bytes(gzip.compress(f"id,image,title\n{rows}".encode())[:-300])
+    for _ in range(2):
+        caplog.clear()
+        index = build_index(CatalogueConfig(path=tmp_path / "list.csv.gz"), tmp_path / "index")
+        assert ["can't be read on after line" in record.getMessage() for record in caplog.records] == [True]
+    assert 50 < index.count < 400
+    (named,) = [json.loads(line) for line in (tmp_path / "index" / "skipped.jsonl").read_text().splitlines()]
+    assert named["line"] == index.count + 2
+    assert "can't be read on" in named["reason"]
 
 
 def test_an_empty_catalogue_answers(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,44 @@ def test_an_unreadable_catalogue_is_one_error(
     (tmp_path / name).write_text(text)
     with pytest.raises(ManifestError, match=says):
         list(read_entries(CatalogueConfig(path=tmp_path / name, columns=columns)))
+
+
+def random_names(count: int) -> list[str]:
+    chance = random.Random(7)
+    return [f"{chance.randbytes(30).hex()}.png" for _ in range(count)]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".zst", zst)], ids=["gz", "zst"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "txt"])
+def test_a_catalogue_that_is_cut_off_is_read_up_to_the_cut(
+    tmp_path: Path, form: str, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """The whole rows before the cut are rows; the last entry says after which line the file ends."""
+    names = random_names(8000)
+    header = {"csv": "id,image\n", "jsonl": "", "txt": ""}[form]
+    line = {"csv": "{0},{0}\n", "jsonl": '{{"image": "{0}"}}\n', "txt": "{0}\n"}[form]
+    packed = pack((header + "".join(map(line.format, names))).encode())
+    path = tmp_path / f"list.{form}{ending}"
+    path.write_bytes(packed[: len(packed) * 9 // 10])
+    *rows, last = read_entries(CatalogueConfig(path=path))
+    assert 2000 < len(rows) < 8000
+    assert [row.fields["image"] for row in rows] == names[: len(rows)]
+    assert not last.is_row
+    assert f"after line {len(rows) + bool(header)}" in str(last.problem)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".zst", zst)], ids=["gz", "zst"])
+def test_a_damaged_catalogue_is_read_up_to_the_damage(
+    tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Bytes that can't be unpacked end the catalogue, as an entry that says so."""
+    names = random_names(8000)
+    packed = pack("\n".join(names).encode())
+    path = tmp_path / f"list.txt{ending}"
+    path.write_bytes(packed[: len(packed) * 9 // 10] + b"\xff" * 64 + packed[len(packed) * 9 // 10 + 64 :])
+    *rows, last = read_entries(CatalogueConfig(path=path))
+    assert [row.fields["image"] for row in rows[:2000]] == names[:2000]
+    assert not last.is_row
 
 
 def test_a_missing_catalogue_is_one_error(tmp_path: Path) -> None:
