@@ -73,7 +73,7 @@ def on_background(image: Image.Image, background: str) -> Image.Image:
     if image.mode not in ("LA", "RGBA"):
         return image
     ground = Image.new("RGB", image.size, background)
-    ground.paste(image, mask=image.getchannel("A"))
+    ground.paste(image, mask=image)
     return ground
 
 

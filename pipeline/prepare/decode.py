@@ -81,7 +81,8 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     clip it to white.
     """
     if image.mode in _SIXTEEN_BIT:
-        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+        words = image if image.mode == "I;16" else image.convert("I")
+        return words.point(lambda value: value * (1 / 256)).convert("L")
     if image.mode in _DEEP:
         return _eight_bit(image)
     if image.has_transparency_data:
