@@ -44,6 +44,7 @@ async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], No
         if renewal.every:
             tasks.start_soon(_watch, renewal, seen, asks)
         async for why in asked:
+            _say(f"building anew ({why})")
             try:
                 await _build_aside(renewal)
                 engine = await anyio.to_thread.run_sync(open_built, renewal.index_dir, renewal.model)
@@ -51,7 +52,7 @@ async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], No
                 _say(f"not renewed: {exc}")
             else:
                 use(engine)
-                _say(f"renewed ({why}): {engine.count} rows, version {engine.version}")
+                _say(f"renewed: {engine.count} rows, version {engine.version}")
 
 
 def stamp_of(catalogue: CatalogueConfig) -> Stamp:
