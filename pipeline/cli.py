@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,6 @@ from pipeline.sink.job import must_exist, open_job
 
 app = typer.Typer(
     name="image-insights",
-    help="Enrich an image catalogue with image insights: one JSON line per picture, exactly once, within the quota.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,6 +37,21 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's TO
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the config; repeatable.")
 ]
+
+
+def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if asked:
+        typer.echo(f"image-insights {version('image-insights-pipeline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    asked: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Enrich an image catalogue with image insights: one JSON line per picture, exactly once, within the quota."""
 
 
 @app.command()
@@ -145,6 +160,7 @@ def serve(
         bool | None, typer.Option("--access-log/--no-access-log", help="Print a line for each request.")
     ] = None,
     journal: Annotated[str | None, typer.Option(help="Write a JSON line per request to this file; no keys.")] = None,
+    text: Annotated[bool | None, typer.Option("--text/--no-text", help="Read the text in pictures (on).")] = None,
     faults: Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.")] = False,
     with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
 ) -> None:
@@ -164,6 +180,7 @@ def serve(
         service__port=port,
         service__access_log=access_log,
         service__journal=journal,
+        service__text=text,
         allowance__qps=qps,
         allowance__per_month=monthly_quota,
     )

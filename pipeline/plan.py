@@ -6,26 +6,31 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from pathlib import Path
 
 from pipeline.backend import make_provider
-from pipeline.config import Config, LimitsConfig
+from pipeline.config import Config, LimitsConfig, ProviderSettings
 from pipeline.errors import RowError
 from pipeline.fetch.found import stored_batches
 from pipeline.manifest import open_manifest
 from pipeline.manifest.found import Finding
+from pipeline.nights import MOST_NIGHTS, Caps, Nights, count_nights
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts
 from pipeline.sink.answers import AnswerStore
+from pipeline.sink.job import LEDGER
 from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import image_name
 from pipeline.sink.sift import sift_manifest
-from pipeline.terms import find, make_probe, oldest_answer, run_cap
+from pipeline.terms import find, make_probe, oldest_answer, run_cap, used_calls
+from pipeline.watch import next_time
 
+PAGE = 35  # results a page where `count` says nothing (reference 004)
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
     source=SourceFacts(sha256="", width=1, height=1, bytes=1, format="JPEG"),
@@ -42,7 +47,9 @@ _PICTURE = Prepared(
 class Plan:
     """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
 
-    `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls.
+    `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
+    yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
+    are the calls of this key that are counted today and this month; `now` is when the plan was made.
     """
 
     limits: LimitsConfig
@@ -54,7 +61,11 @@ class Plan:
     stored: int = 0
     to_ask: int = 0
     calls: int = 0
+    further: int = 0
+    is_new: bool = False
     is_open: bool = False
+    used: tuple[int, int] = (0, 0)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def cost(self) -> float:
@@ -67,40 +78,66 @@ class Plan:
         return self.calls / self.limits.qps if self.limits.qps else None
 
     @property
-    def nights(self) -> int:
-        """How many runs it takes within calls_per_run, calls_per_day, max_cost and max_runtime."""
-        caps = [cap for cap in (run_cap(self.limits)[0], self.limits.calls_per_day) if cap]
-        if self.limits.max_runtime and self.limits.qps:
-            caps.append(max(1, int(self.limits.max_runtime * self.limits.qps)))
-        return ceil(self.calls / min(caps)) if caps else min(1, self.calls)
+    def caps(self) -> Caps:
+        """What a night may ask: by calls_per_run, max_cost, max_runtime, stop_at, calls_per_day and calls_per_month."""
+        limits = self.limits
+        caps = [run_cap(limits)[0]]
+        if limits.qps:
+            caps += [max(1, int(seconds * limits.qps)) for seconds in _night_seconds(limits, self.now)]
+        return Caps(
+            per_run=min((cap for cap in caps if cap), default=0),
+            per_day=limits.calls_per_day,
+            per_month=limits.calls_per_month,
+            used_today=self.used[0],
+            used_month=self.used[1],
+        )
+
+    @property
+    def nights(self) -> Nights:
+        """How many runs it takes, a run a night."""
+        return count_nights(self.calls, self.caps, self.now.astimezone(UTC).date())
 
     def text(self) -> str:
         """Return the plan as lines for a reader."""
-        pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at the quota"
+        pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at {_rate(self)}"
         more = "  (the search has to be asked first; then plan again)" if self.is_open else ""
+        further = f"  (and at most {self.further} for further pages of similar pictures)" if self.further else ""
         return "\n".join(
             [
                 f"rows              {self.rows}{more}",
-                f"done already      {self.done}",
+                f"done already      {self.done}{'  (there is no job in output.dir yet)' if self.is_new else ''}",
                 f"failed, as before {self.failed}",
                 f"same picture      {self.repeated}  (answered by another row's call)",
                 f"stored answers    {self.stored}  (no call)",
                 f"rows to ask       {self.to_ask}",
-                f"calls needed      {self.calls}  (further pages not counted)",
+                f"calls needed      {self.calls}{further}",
                 f"cost              {self.cost:.2f}",
                 f"time              {pace}",
-                f"nights            {self.nights}",
+                f"nights            {self._nights()}",
             ]
         )
+
+    def _nights(self) -> str:
+        """Say how many nights it takes, and what bounds one."""
+        nights, most, limits = self.nights, self.caps.per_night, self.limits
+        said = [f"at most {most} calls each, the last on {nights.last}"] if most and nights.count else []
+        if limits.stop_at and limits.qps:
+            said.append(f"as if each began at {self.now.astimezone():%H:%M} and ended at stop_at")
+        if (limits.stop_at or limits.max_runtime) and not limits.qps:
+            said.append("stop_at and max_runtime not counted: the service sets the pace")
+        count = f"more than {MOST_NIGHTS}" if nights.more else str(nights.count)
+        return f"{count}  ({'; '.join(said)})" if said and nights.count else count
 
 
 def make_plan(config: Config) -> Plan:
     """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
     provider = make_provider(config)
-    plan = Plan(config.limits, not_before=oldest_answer(config))
+    folder = Path(config.output.dir)
+    plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / LEDGER).exists())
+    plan.used = used_calls(config)
     finding = None if config.manifest.path else find(config, provider)
     with ExitStack() as opened:
-        ledger, answers = opened.enter_context(_state(Path(config.output.dir)))
+        ledger, answers = opened.enter_context(_state(folder))
         probe = make_probe(config, provider, ledger)
         for sifted in _sifted(config, provider, finding, answers, probe, opened):
             plan.rows += sifted.rows
@@ -108,6 +145,7 @@ def make_plan(config: Config) -> Plan:
             plan.failed += sifted.failed_before.total()
             for todo in sifted.todo:
                 _add(plan, todo, provider, probe, ledger)
+    plan.further = plan.to_ask * _further_pages(config.provider)
     if finding is not None and finding.request is not None:
         plan.is_open = True
         plan.calls += 1
@@ -166,10 +204,26 @@ def _picture(row: Row) -> str:
 def _state(folder: Path) -> Iterator[tuple[Ledger, AnswerStore]]:
     """Open a job's ledger and answers beside a run that may be going on; without any, empty ones, thrown away."""
     with tempfile.TemporaryDirectory() as empty:
-        path = folder / "state.db"
-        path = path if path.exists() else Path(empty) / "state.db"
+        path = folder / LEDGER
+        path = path if path.exists() else Path(empty) / LEDGER
         with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
             yield ledger, answers
+
+
+def _further_pages(settings: ProviderSettings) -> int:
+    """Return how many pages of similar pictures may follow a row's first one, at most (max_similar of a provider)."""
+    wanted, page = getattr(settings, "max_similar", 0), getattr(settings, "count", 0) or PAGE
+    return max(0, ceil(wanted / page) - 1)
+
+
+def _night_seconds(limits: LimitsConfig, begun: datetime) -> list[float]:
+    """Return how long a run that begins at `begun` (aware) may take, by each limit there is."""
+    until = [(next_time(limits.stop_at, begun) - begun).total_seconds()] if limits.stop_at else []
+    return [*until, limits.max_runtime] if limits.max_runtime else until
+
+
+def _rate(plan: Plan) -> str:
+    return f"{plan.limits.qps:g} calls a second"
 
 
 def _clock(seconds: float) -> str:

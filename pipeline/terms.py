@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import orjson
 from platformdirs import user_state_path
 from pydantic import SecretStr
 
-from pipeline.config import Config, LimitsConfig
+from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError
 from pipeline.fetch.policy import RateLimit
 from pipeline.fetch.quota import Quota, QuotaLimits, account
@@ -30,12 +31,27 @@ def open_quota(config: Config, key: SecretStr | None) -> Quota:
     """Open the count of calls of this key, shared by all jobs of this user."""
     limits = config.limits
     per_run, said = run_cap(limits)
-    caps = QuotaLimits(
-        per_run=per_run, run_cap=said, per_day=limits.calls_per_day, per_month=limits.calls_per_month
-    )
+    caps = QuotaLimits(per_run=per_run, run_cap=said, per_day=limits.calls_per_day, per_month=limits.calls_per_month)
     service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
     name = account(key.get_secret_value() if key else "", service)
-    return Quota(state_folder() / "calls.db", name, caps)
+    return Quota(quota_path(), name, caps)
+
+
+def used_calls(config: Config) -> tuple[int, int]:
+    """Return the calls counted today and this month for the job's key; none where there is no key or no count."""
+    try:
+        key = read_key(config.provider)
+    except ConfigError:
+        return 0, 0
+    if not quota_path().exists():
+        return 0, 0
+    with closing(open_quota(config, key)) as quota:
+        return quota.used()
+
+
+def quota_path() -> Path:
+    """Return where the calls of all jobs of this user are counted."""
+    return state_folder() / "calls.db"
 
 
 def state_folder() -> Path:

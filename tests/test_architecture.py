@@ -20,13 +20,14 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("providers.base",),
     ("manifest", "prepare", "providers"),
     ("fetch", "sink"),
-    ("report",),
+    ("nights", "report"),
     ("backend", "terms", "watch"),
     ("asking", "runner"),
     ("session",),
     ("job",),
     ("check", "plan", "renormalise", "serving"),
     ("cli",),
+    ("entry",),
     ("__main__",),
 )
 RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}

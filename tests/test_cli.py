@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,37 @@ def test_serve_refuses_to_be_reached_by_others_without_a_key(tmp_path: Path) -> 
 def test_schema_is_a_json_schema() -> None:
     """What is printed can be used as it is."""
     Draft202012Validator.check_schema(json.loads(command("schema").stdout))
+
+
+def test_the_version_is_the_package_s() -> None:
+    """--version says what is installed, and nothing else."""
+    said = command("--version")
+    assert (said.returncode, said.stdout, said.stderr) == (
+        0,
+        f"image-insights {version('image-insights-pipeline')}\n",
+        "",
+    )
+
+
+# Parts of the command in the order in which they are imported: at once, half-way, at last.
+MOMENTS = ["orjson", "aiohttp", "pipeline.cli"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_at_the_start_ends_the_command_quietly(config: Path, moment: str, number: signal.Signals) -> None:
+    """While the command is still being imported a signal is one line and its exit code, never a traceback."""
+    line = [sys.executable, "-X", "importtime", "-m", "pipeline", "run", str(config)]
+    environment = {**os.environ, KEY_ENV: KEY}
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr
+        for said in process.stderr:
+            if said.split("|")[-1].strip() == moment:
+                break
+        process.send_signal(number)
+        rest = [said for said in process.stderr if not said.startswith("import time:")]
+    assert process.returncode == 128 + number
+    assert rest == [f"image-insights: stopped by {number.name}\n"]
 
 
 def test_help_names_every_command() -> None:

@@ -238,7 +238,7 @@ async def test_a_run_never_costs_more_than_max_cost(tmp_path: Path, pictures: Pa
     limits: dict[str, object] = {"cost_per_1000_calls": 1.0, "max_cost": 0.005}
     config = job(tmp_path, pictures, service, distinct(9), limits=limits)
     plan = make_plan(config)
-    assert (plan.calls, plan.nights) == (9, 2)
+    assert (plan.calls, plan.nights.count) == (9, 2)
     report = await run(config)
     assert (report.exit_code, len(service.seen()), report.traffic.cost) == (5, 5, 0.005)
 
@@ -340,7 +340,7 @@ async def test_plan_and_status_tell_the_truth(tmp_path: Path, pictures: Path, se
     config = job(tmp_path, pictures, service, rows, limits=limits)
     plan = make_plan(config)
     assert (plan.rows, plan.to_ask, plan.repeated, plan.failed, plan.calls) == (8, 6, 1, 1, 6)
-    assert (plan.cost, plan.nights, plan.seconds) == (0.06, 2, 0.12)
+    assert (plan.cost, plan.nights.count, plan.seconds) == (0.06, 2, 0.12)
     assert service.seen() == []
     assert not (tmp_path / "out").exists()
     free = config.model_copy(update={"limits": config.limits.model_copy(update={"calls_per_day": 0})})
