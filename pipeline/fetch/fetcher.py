@@ -146,12 +146,11 @@ class Fetcher:
                 await self._refund(charged)
 
     async def _send(self, call: _Call, permit: Permit) -> tuple[Answer, Outcome]:
-        asked_at = time.time()
         answer = await self._transport.send(call.request, permit)
         self._count(call, permit)
         if isinstance(answer, Problem):
             self._meet(answer, permit)
-            return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=asked_at), answer
+            return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=time.time()), answer
         self._reach.answered()
         self._concurrency.answered(answer.ms / 1000)
         self.counters.answers += 1

@@ -110,7 +110,7 @@ class Transport:
 
         Raises WithheldError where a pause has begun before the first byte could leave.
         """
-        asked_at, started = time.time(), current_time()
+        asked_at = time.time()
         try:
             async with self._exchange(request, permit) as response:
                 if permit.sent_at is None:
@@ -129,7 +129,7 @@ class Transport:
             return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
         if 300 <= status < 400:
             return _problem("misconfigured", "redirected", _redirect_text(headers), status)
-        ms = (current_time() - started) * 1000
+        ms = (current_time() - permit.granted_at) * 1000
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
     def _open(self, connector: aiohttp.TCPConnector, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
