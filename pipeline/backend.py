@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from glob import escape
 from hashlib import file_digest, sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +24,7 @@ from pipeline.providers.base import Provider
 
 STOP_SECONDS = 10.0
 READY_LINE_BYTES = 65_536
+TEXT_PACKAGES = ("rapidocr", "onnxruntime")
 
 
 @asynccontextmanager
@@ -41,7 +43,7 @@ def make_provider(config: Config, endpoint: str = "") -> Provider:
     settings = config.provider
     if settings.name == "local":
         known = {"catalogue": str(Path(catalogue_of(config)).resolve()), "model": _by_content(model_of(config))}
-        settings = settings.model_copy(update=known)
+        settings = settings.model_copy(update={**known, "text": reads_text(config)})
     return PROVIDERS[settings.name].make(settings, endpoint)
 
 
@@ -49,6 +51,11 @@ def model_of(config: Config) -> ModelSettings | None:
     """Return the embedding model that the embedded service is to use, if any."""
     model: ModelSettings | None = getattr(config.provider, "model", None)
     return model
+
+
+def reads_text(config: Config) -> bool:
+    """Tell whether the embedded service reads text: it is told to, and the packages are there; none is imported."""
+    return getattr(config.provider, "text", False) and all(find_spec(name) is not None for name in TEXT_PACKAGES)
 
 
 def _by_content(model: ModelSettings | None) -> ModelSettings | None:
@@ -78,6 +85,7 @@ def _command(config: Config) -> list[str]:
         command += ["--root", config.manifest.root] if config.manifest.root is not None else []
     if (model := model_of(config)) is not None:
         command += [part for key, value in model for part in ("--set", f"model.{key}={orjson.dumps(value).decode()}")]
+    command += [] if getattr(config.provider, "text", True) else ["--no-text"]
     return command
 
 

@@ -48,6 +48,7 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
             most_in_work=place.most_in_work,
             base_url=place.base_url or None,
             journal=_path(place.journal),
+            text=place.text,
             query_log=_path(place.query_log),
             https_only=place.https_only,
             faults=faults,

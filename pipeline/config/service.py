@@ -63,6 +63,7 @@ class ServiceSettings(Section):
     access_log: bool = False
     query_log: Text | None = None
     journal: Text | None = None
+    text: bool = True
 
 
 class AllowanceSettings(Section):

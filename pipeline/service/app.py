@@ -24,6 +24,8 @@ from pipeline.service.lookup import Lookup
 from pipeline.service.objects import Links
 from pipeline.service.querylog import QueryLog
 from pipeline.service.quota import QuotaBook
+from pipeline.service.text.reader import Reader
+from pipeline.service.text.store import TextStore
 
 PREFIXES = ("/v7.0", "/bing/v7.0")
 SEEN_KEPT = 100_000
@@ -34,9 +36,10 @@ class AppConfig:
     """How the service behaves; without `keys` everyone may ask, within `allowance`.
 
     `workers` pictures are looked at at once (0: one per core); `most_in_work` requests may be in work or waiting
-    before the service says 429. `quota_book` keeps what has been used of monthly quotas, `query_log` the searches; both
-    live in memory where they are None. `https_only` refuses what reached a proxy in front as plain HTTP. `faults`
-    allows tests to ask for faults, and to read what arrived.
+    before the service says 429. `quota_book` keeps what has been used of monthly quotas, `query_log` the searches,
+    `texts` what was read in pictures, if `text` is to be read at all; they live in memory where they are None.
+    `https_only` refuses what reached a proxy in front as plain HTTP. `faults` allows tests to ask for faults, and to
+    read what arrived.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -47,6 +50,8 @@ class AppConfig:
     journal: Path | None = None
     query_log: Path | None = None
     quota_book: Path | None = None
+    text: bool = False
+    texts: Path | None = None
     https_only: bool = False
     faults: bool = False
 
@@ -56,6 +61,7 @@ QUERIES = web.AppKey("queries", QueryLog)
 QUOTAS = web.AppKey("quotas", QuotaBook)
 FAULTS = web.AppKey("faults", FaultScript)
 CURRENT = web.AppKey("current", Current)
+READER = web.AppKey("reader", Reader)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
@@ -76,7 +82,7 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,
     )
-    lookup = Lookup(engine, config.workers or os.cpu_count() or 1)
+    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_reader(app, config))
     app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
     _add_endpoints(app, envelope)
     _add_plain(app)
@@ -133,6 +139,15 @@ def _add_controls(app: web.Application) -> None:
     app.router.add_get("/_seen", seen)
 
 
+def _add_reader(app: web.Application, config: AppConfig) -> Reader | None:
+    if not config.text:
+        return None
+    app[READER] = Reader(TextStore(config.texts))
+    return app[READER]
+
+
 async def _keep_open(app: web.Application) -> AsyncIterator[None]:
     with app[JOURNAL], closing(app[QUERIES]), closing(app[QUOTAS]):
         yield
+    if READER in app:
+        app[READER].store.close()

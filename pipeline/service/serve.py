@@ -18,10 +18,11 @@ import anyio
 import anyio.to_thread
 import orjson
 from aiohttp import web
+from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
-from pipeline.service.app import CURRENT, AppConfig, build_app
+from pipeline.service.app import CURRENT, READER, AppConfig, build_app
 from pipeline.service.engine import open_engine
 from pipeline.service.envelope import access_log
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
@@ -29,7 +30,7 @@ from pipeline.service.renewal import Renewal, keep_current, stamp_of
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
-QUERY_LOG, QUOTA_BOOK = "queries.db", "quota.db"
+QUERY_LOG, QUOTA_BOOK, TEXTS = "queries.db", "quota.db", "texts.db"
 STDIN = 0
 LOOPBACK = "127.0.0.1"
 PROGRESS_EVERY = 500
@@ -81,7 +82,8 @@ async def serve(config: ServeConfig) -> None:
             engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
             app = build_app(engine, _settle(config))
             if not config.with_parent:
-                tasks.start_soon(keep_current, _renewal(config), seen, app[CURRENT].use)
+                _read_ahead(app, tasks, engine)
+                tasks.start_soon(keep_current, _renewal(config), seen, partial(_use, app, tasks))
             await _listen(app, config, stop)
         except _Stopping:
             pass
@@ -123,6 +125,17 @@ def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
     return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
 
 
+def _use(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
+    app[CURRENT].use(engine)
+    _read_ahead(app, tasks, engine)
+
+
+def _read_ahead(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
+    """Read the catalogue's own pictures for searches; the child of a run reads what it is asked alone."""
+    if READER in app:
+        tasks.start_soon(app[READER].read_ahead, engine)
+
+
 def _renewal(config: ServeConfig) -> Renewal:
     return Renewal(catalogue=config.catalogue, index_dir=config.index_dir, model=config.model, every=config.watch)
 
@@ -149,12 +162,13 @@ async def _listen(app: web.Application, config: ServeConfig, stop: anyio.Event) 
 
 
 def _settle(config: ServeConfig) -> AppConfig:
-    """Fill in what follows from the place: query log and book of quotas beside the index, and the service's own URL."""
+    """Fill in what follows from the place: what is kept beside the index, and the service's own URL."""
     return replace(
         config.app,
         base_url=config.app.base_url or _own_url(config.host, config.port),
         query_log=config.app.query_log or config.index_dir / QUERY_LOG,
         quota_book=config.app.quota_book or config.index_dir / QUOTA_BOOK,
+        texts=config.app.texts or config.index_dir / TEXTS,
     )
 
 

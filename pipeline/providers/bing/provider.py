@@ -151,13 +151,14 @@ def make_bing(settings: ProviderSettings, endpoint: str = "") -> Bing:
 def make_local(settings: ProviderSettings, endpoint: str = "") -> Bing:
     """Return the provider for the embedded service, which is told its endpoint once it listens.
 
-    Its identity says nothing of the port: the next run's service is the same one. Another model is another service.
+    Its identity says nothing of the port: the next run's service is the same one. Another model is another service,
+    and so is one that reads text: what was asked before it did is asked again.
     """
     assert isinstance(settings, LocalSettings)
     model = f" {settings.model.model_dump_json()}" if settings.model else ""
     return Bing(
         name="local",
-        identity=f"local {settings.catalogue}{model}".strip(),
+        identity=f"local {settings.catalogue}{model}{' text' if settings.text else ''}".strip(),
         endpoint=endpoint,
         settings=settings,
         forms=frozenset({"bytes", "token"}),

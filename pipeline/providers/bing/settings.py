@@ -174,6 +174,7 @@ class LocalSettings(QuerySettings):
 
     catalogue: str = ""
     model: ModelSettings | None = None
+    text: bool = True
 
     @field_validator("endpoint", "key_env", "key_file")
     @classmethod

@@ -9,6 +9,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from pipeline.service.analysis import read_file
@@ -28,13 +29,17 @@ class Reader:
     def __init__(self, store: TextStore, workers: Workers | None = None) -> None:
         self.store = store
         self.workers = workers or Workers(os.cpu_count() or 1)
+        self._ahead = anyio.CancelScope()
         missing = missing_package()
         self.missing = Unread(reason=_NEEDED.format(missing)) if missing is not None else None
 
-    async def read(self, digest: str, crop: Crop | None, open_bytes: Callable[[], bytes]) -> Text | Unread:
+    async def read(
+        self, digest: str, crop: Crop | None, open_bytes: Callable[[], bytes], *, shield: bool = True
+    ) -> Text | Unread:
         """Return the text of a part of the picture whose SHA-256 is `digest`; only what was read is kept.
 
-        `open_bytes` returns the picture or raises BadPicture; it is called, in a thread, if it must be read.
+        `open_bytes` returns the picture or raises BadPicture; it is called, in a thread, if it must be read. What has
+        been begun is finished even for a caller that goes away, unless it has no `shield`.
         """
         part = crop or WHOLE
         if self.missing is not None:
@@ -45,18 +50,23 @@ class Reader:
             picture = await anyio.to_thread.run_sync(_check, digest, open_bytes)
         except BadPicture as exc:
             return Unread(reason=f"the text can't be read: {exc}")
-        read = await self.workers.read(picture, part)
+        read = await self.workers.read(picture, part, shield=shield)
         if isinstance(read, Text):
             await anyio.to_thread.run_sync(self.store.put, digest, part, read)
         return read
 
     async def read_ahead(self, engine: Engine) -> None:
-        """Read the catalogue's own pictures, one at a time and only while nobody asks; ends when all are read."""
+        """Read the catalogue's own pictures, one at a time and only while nobody asks; ends when all are read.
+
+        Another call takes the place of the one before.
+        """
+        self._ahead.cancel()
         pictures = _unread(engine, self.store) if self.missing is None else iter(())
-        while (picture := await anyio.to_thread.run_sync(next, pictures, None)) is not None:
-            digest, file = picture
-            await self.workers.idle()
-            await self.read(digest, None, partial(read_file, file))
+        with anyio.CancelScope() as self._ahead:
+            while (picture := await anyio.to_thread.run_sync(next, pictures, None)) is not None:
+                digest, file = picture
+                await self.workers.idle()
+                await self.read(digest, None, partial(read_file, file), shield=False)
 
 
 def add_text(findings: Findings, read: Text | Unread) -> Findings:

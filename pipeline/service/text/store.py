@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,7 @@ from pipeline.service.text.values import Line, Point, Quad, Region, Text, Word
 
 # Changes whenever the same picture would be read differently.
 ALGORITHM = "1"
+log = logging.getLogger("pipeline.service")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS texts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL, crop TEXT NOT NULL, version TEXT NOT NULL,
@@ -59,7 +61,10 @@ class TextStore:
         """Keep what was read, at once on disk; what was kept first stays."""
         row = (sha256, _name(crop), reader_version(), text.full, orjson.dumps(text.regions))
         query = "INSERT OR IGNORE INTO texts (sha256, crop, version, words, regions) VALUES (?, ?, ?, ?, ?)"
-        self._do(query, row)
+        try:
+            self._do(query, row)
+        except sqlite3.Error as exc:  # a full disk, say: the picture will be read again
+            log.warning("a text can't be kept: %s", exc)
 
     def since(self, number: int) -> list[tuple[int, str, str]]:
         """Return (number, sha256, words) of whole pictures with text that were kept after the one of this number."""

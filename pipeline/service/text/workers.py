@@ -54,24 +54,21 @@ class Workers:
         while self._wanted:
             await self._finished.wait()
 
-    async def read(self, picture: bytes, crop: Crop) -> Text | Unread:
-        """Read a part of a picture."""
+    async def read(self, picture: bytes, crop: Crop, *, shield: bool = True) -> Text | Unread:
+        """Read a part of a picture; with a `shield`, what has been begun is finished, for a process is dear."""
         self._wanted += 1
         try:
             async with self._turns:
-                return await self._read(picture, crop)
+                return await self._read(picture, crop, shield=shield)
         finally:
             self._wanted -= 1
             self._finished.set()
             self._finished = anyio.Event()
 
-    async def _read(self, picture: bytes, crop: Crop) -> Text | Unread:
-        """Read in a process, and once more in another where it was killed, for want of memory perhaps.
-
-        A client that goes away doesn't stop the reading: what has been read is kept, and a process is dear.
-        """
+    async def _read(self, picture: bytes, crop: Crop, *, shield: bool) -> Text | Unread:
+        """Read in a process, and once more in another where it was killed, for want of memory perhaps."""
         for _ in range(2):
-            with anyio.move_on_after(self._seconds, shield=True):
+            with anyio.move_on_after(self._seconds, shield=shield):
                 try:
                     return await anyio.to_process.run_sync(
                         read_here, picture, crop, cancellable=True, limiter=self._processes
