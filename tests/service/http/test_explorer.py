@@ -159,7 +159,7 @@ def test_the_keyboard_leads_from_a_hot_spot_to_its_entry(page: Browser, picture:
     page.act().send_keys(Keys.ENTER).perform()
     assert page.driver.switch_to.active_element == page.all("#insights .chip")[0]
     assert page.one(".spot.active")
-    assert page.one("polygon.active")
+    assert page.one("polygon.line.active")
 
 
 def test_a_dragged_rectangle_is_asked_about(page: Browser, engine: PaperEngine, picture: Path) -> None:
