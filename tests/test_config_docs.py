@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Columns, Config, ProviderSettings
+from pipeline.config import Columns, Config, ModelSettings, ProviderSettings
 from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
@@ -46,6 +46,7 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     tables = {name: model.model_fields for name, model in sections.items()}
     tables["catalogue.columns"] = CatalogueColumns.model_fields
     tables["keys"] = KeySettings.model_fields
+    tables["model"] = ModelSettings.model_fields
     tables["manifest.columns"] = Columns.model_fields
     tables["manifest.search"] = ImageSearch.model_fields
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
@@ -132,7 +133,7 @@ def test_type_and_default_are_what_the_document_says(
 
 def _models() -> list[type[BaseModel]]:
     sections = {**_sections(Config), **_sections(ServiceConfig)}.values()
-    return [*sections, CatalogueColumns, KeySettings, Columns, ImageSearch, QuerySettings, *settings_models().values()]
+    return [*sections, CatalogueColumns, KeySettings, ModelSettings, Columns, ImageSearch, QuerySettings, *settings_models().values()]
 
 
 def _read(model: type[BaseModel], key: str, value: object) -> object:
