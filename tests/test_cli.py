@@ -11,10 +11,16 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+import anyio
 import pytest
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
-from tests.running import KEY, KEY_ENV, Service, draw, lines_of, running_service, write_config, write_manifest
+from pipeline.check import check
+from pipeline.cli import app
+from pipeline.errors import KeyRefused, UsageError
+from pipeline.job import run
+from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,44 @@ def test_check_finds_what_is_wrong_before_the_night(config: Path, service: Servi
     service.faults({"kind": "error", "status": 401, "code": "InvalidAuthorization", "times": 5})
     refused = command("check", config, "--call")
     assert (refused.returncode, KEY in refused.stderr) == (4, False)
+    assert f"{service.endpoint} refused the key in the environment variable {KEY_ENV}" in refused.stderr
     service.faults()
+
+
+def test_a_canary_call_is_made_or_says_why_not(config: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that need no call are passed over; where every row is done the first is asked again, beside the job."""
+    monkeypatch.setenv(KEY_ENV, KEY)
+    manifest, job = config.parent / "manifest.csv", load(config)
+    header, *rows = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([header, rows[-1], *rows[:-1]]) + "\n")
+    assert "1 records written" in list(check(job, call=True))[-1]
+    assert len(service.seen()) == 1
+    anyio.run(run, job)
+    before = (config.parent / "out" / "insights.jsonl").read_bytes()
+    assert "every row is done, so the first one was asked again" in list(check(job, call=True))[-1]
+    assert len(service.seen()) == 4
+    assert (config.parent / "out" / "insights.jsonl").read_bytes() == before
+    service.faults({"kind": "error", "status": 401, "code": "InvalidAuthorization", "times": 5})
+    with pytest.raises(KeyRefused, match=KEY_ENV):
+        list(check(job, call=True))
+    service.faults()
+    manifest.write_text("\n".join([header, *[rows[-1]] * 30]) + "\n")
+    with pytest.raises(UsageError, match="no call was made: none of the first 20 rows"):
+        list(check(job, call=True))
+
+
+@pytest.mark.parametrize("name", ["status", "report", "retry", "renormalise", "plan"])
+def test_a_mistyped_folder_is_told_and_not_made(config: Path, name: str) -> None:
+    """What needs a job says where there is none and leaves nothing; a plan says that it would be new."""
+    nowhere = config.parent / "nowhere"
+    result = CliRunner().invoke(app, [name, str(config), "--set", f"output.dir={nowhere}"])
+    if name == "plan":
+        assert "there is no job in output.dir yet" in result.stdout
+    else:
+        assert isinstance(result.exception, UsageError)
+        assert (result.exception.exit_code, result.stdout) == (2, "")
+        assert str(nowhere) in str(result.exception)
+    assert not nowhere.exists()
 
 
 def test_errors_a_user_makes_are_sentences_and_exit_code_2(config: Path, tmp_path: Path) -> None:
@@ -133,7 +176,10 @@ def test_the_local_backend_needs_no_endpoint_and_no_key(tmp_path: Path) -> None:
     for record in lines_of(tmp_path / "out" / "insights.jsonl"):
         assert record["accent_color"]
         assert record["provider"] == "local"
+    (tmp_path / "out" / "service.log").unlink()
     assert command("run", tmp_path / "job.toml").stdout.startswith("finished: 0 records written, 3 done before")
+    assert not (tmp_path / "out" / "service.log").exists()  # nothing is left to ask, so no service is started
+    assert "none was made" in command("check", tmp_path / "job.toml", "--call").stdout
     stdin = command("run", tmp_path / "job.toml", "--set", "manifest.path=-", stdin="p0.png\n")
     assert (stdin.returncode, "provider.catalogue" in stdin.stderr) == (2, True)
 

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.config import Config
-from pipeline.errors import JobLocked, Misconfigured
+from pipeline.errors import JobLocked, Misconfigured, OutputError
 from pipeline.job import run
 from pipeline.plan import make_plan
 from pipeline.renormalise import renormalise
@@ -418,6 +418,42 @@ async def test_a_wrong_path_of_the_endpoint_costs_one_call(tmp_path: Path, pictu
     report = await run(config)
     assert isinstance(report.cause, Misconfigured)
     assert report.exit_code == 2
+
+
+async def test_lost_records_are_rebuilt_without_a_call(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """A deleted insights.jsonl is made anew from manifest, pictures and stored answers; new rows are left alone."""
+    rows = distinct(4)
+    await ok(job(tmp_path, pictures, service, rows))
+    path = tmp_path / "out" / "insights.jsonl"
+    before = {record["id"]: record for record in lines_of(path)}
+    path.unlink()
+    config = job(tmp_path, pictures, service, [{"id": "new", "image": "p9.png"}, *rows[:3]])
+    counts = await renormalise(config)
+    assert (counts.rebuilt, counts.kept, counts.lost) == (3, 0, 1)
+    assert "1 rows have lost their line" in counts.text()
+    for record in lines_of(path):
+        assert record["tags"] == before[record["id"]]["tags"]
+        assert record["source"] == before[record["id"]]["source"]
+    assert sorted(record["id"] for record in lines_of(path)) == ["r0", "r1", "r2"]
+    report = await ok(job(tmp_path, pictures, service, [{"id": "new", "image": "p9.png"}, *rows]))
+    assert (report.traffic.sends, report.tally.done_before) == (1, 3)
+    assert len(service.seen()) == 5
+
+
+async def test_an_edited_file_is_told_by_every_command_that_would_write_it(
+    tmp_path: Path, pictures: Path, service: Service
+) -> None:
+    """Its line is named, and what it held comes back once it is moved away; no call is made."""
+    config = job(tmp_path, pictures, service, distinct(3))
+    await ok(config)
+    path = tmp_path / "out" / "insights.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"", 1))
+    for attempt in (run, renormalise):
+        with pytest.raises(OutputError, match=r"insights\.jsonl, line 1, is not what"):
+            await attempt(config)
+    path.rename(tmp_path / "edited.jsonl")
+    assert (await renormalise(config)).rebuilt == 3
+    assert (len(lines_of(path)), len(service.seen())) == (3, 3)
 
 
 async def test_paged_records_can_be_rebuilt_too(tmp_path: Path, pictures: Path, service: Service) -> None:
