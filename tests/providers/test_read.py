@@ -218,6 +218,17 @@ def test_colors_of_the_embedded_service(read: Read) -> None:
     assert insights["other"] == [{"where": "dominantColors[1].hex", "value": "none"}]
 
 
+def test_a_picture_that_the_catalogue_does_not_have_is_no_image(read: Read) -> None:
+    """What the embedded service says of such a picture is its colour; size and format only repeat what was sent."""
+    found = {"name": "", "width": 300, "height": 200, "accentColor": "8C3A2B"}
+    document = tagged({"actionType": "ImageById", "image": found})
+    insights = read(document, provider="local")
+    assert ("image" in insights, insights["accent_color"]) == (False, "#8c3a2b")
+    assert read(document)["image"]["width"] == 300
+    known = tagged({"actionType": "ImageById", "image": {**found, "imageId": "sku-1"}})
+    assert read(known, provider="local")["image"]["image_id"] == "sku-1"
+
+
 def test_says_what_it_could_not_know(read: Read) -> None:
     """What the service can't know, or the question left out, is named and not passed off as nothing found."""
     told = {"unavailable": [{"kind": "related_searches", "reason": "none were made here"}], "imageTags": {"value": []}}

@@ -86,6 +86,8 @@ def read_insights(document: Json, context: Context) -> Insights:
         context.keep((None, "tags"), tags)
     if "accent_color" in insights.get("image", {}):
         insights["accent_color"] = insights["image"]["accent_color"]
+    if context.origin == "catalogue" and "image_id" not in insights.get("image", {}):
+        insights.pop("image", None)  # no row has the picture: what is left repeats what was sent
     insights["dominant_colors"] = [found for found in insights["dominant_colors"] if "hex" in found]
     insights["hints"] = [hint["category"] for hint in insights["hints"] if "category" in hint]
     insights["attributions"] += _attributions(context)
