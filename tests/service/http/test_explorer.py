@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
@@ -330,6 +331,7 @@ def test_what_is_no_picture_and_what_is_no_market(page: Browser, folder: Path, p
     page.choose(text)
     assert page.one("#alert span").text == "The service could not read this file as a picture."
     page.one("#toggle").click()
+    assert not page.one("#keyfield").is_displayed()  # this service has no keys
     page.one("#market").send_keys("xx")
     page.choose(picture)
     page.wait(lambda: "mkt must have the form" in page.one("#alert").text, "no refusal")
@@ -377,6 +379,16 @@ def test_every_size_and_scheme_can_be_read(browser: Browser, folder: Path, pictu
         assert low == []
         paper = browser.run("return getComputedStyle(document.body).backgroundColor")
         assert (int(re.findall(r"\d+", paper)[0]) > 128) == (scheme == "light")
+
+
+def test_the_answer_is_shown_and_copied_as_json(page: Browser, picture: Path) -> None:
+    """The text is the whole answer; the button selects it, and copies it where the browser allows that."""
+    page.choose(picture)
+    page.all("#insights summary")[-1].click()
+    page.one("#insights details[open] .more").click()
+    page.wait(lambda: page.one("#insights details[open] .more").text in ("Copied", "Selected; press Ctrl+C"))
+    answer = json.loads(page.run("return getSelection().toString()"))
+    assert (answer["_type"], len(answer["tags"])) == ("ImageKnowledge", 2)
 
 
 def test_every_control_has_a_name(page: Browser, picture: Path) -> None:
