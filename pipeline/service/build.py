@@ -15,25 +15,20 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import orjson
 
 from pipeline.errors import ServiceError
-from pipeline.service.analysis import ALGORITHM, Analysis, analyse, read_file, write_facts
+from pipeline.service.analysis import ALGORITHM, Analysis, analyse, read_file
+from pipeline.service.arrays import write_arrays
 from pipeline.service.catalogue import Entry, read_entries
 from pipeline.service.color import Floats
-from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX
 from pipeline.service.embedding import Embedder
 from pipeline.service.findings import BadPicture, CatalogueConfig
 from pipeline.service.index import (
     CURRENT,
     DATABASE,
-    DESCRIPTORS,
-    EMBEDDINGS,
-    HASHES,
     KEYS,
     SCHEMA,
-    THUMBS,
     Index,
     connect,
     open_current,
@@ -144,9 +139,10 @@ def _rebuild(
     try:
         db.executescript(SCHEMA)
         _write_rows(db, _outcomes(read_entries(config), staging, embedder), staging, count, embedder)
-        _write_arrays(db, folder, staging)
-        if embedder is not None:
-            _write_embeddings(db, folder, staging, embedder.dimensions)
+        write_arrays(db, folder, staging, embedder.dimensions if embedder else 0)
+        db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
+        db.executescript(KEYS)
+        db.commit()
         version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
     finally:
         db.close()
@@ -225,35 +221,6 @@ def _note_problem(db: sqlite3.Connection, entry: Entry, problem: str | None) -> 
 
 def _write_meta(db: sqlite3.Connection, **meta: str) -> None:
     db.executemany("INSERT INTO meta VALUES (?, ?)", {"algorithm": ALGORITHM, **meta}.items())
-
-
-def _write_arrays(db: sqlite3.Connection, folder: Path, staging: Staging) -> None:
-    """Give every distinct picture its slot, in the order of its first row, and write its features there."""
-    order = "SELECT sha256 FROM items WHERE sha256 IS NOT NULL GROUP BY sha256 ORDER BY min(number)"
-    digests = [digest for (digest,) in db.execute(order)]
-    shape = len(digests)
-    hashes = np.zeros((shape, HASH_WORDS), dtype=np.uint64)
-    descriptors = np.lib.format.open_memmap(folder / DESCRIPTORS, "w+", np.float32, (shape, DIMENSIONS))
-    thumbs = np.lib.format.open_memmap(folder / THUMBS, "w+", np.uint8, (shape, THUMB_PX, THUMB_PX, 3))
-    for slot, digest in enumerate(digests):
-        analysis = staging.analysis(digest)
-        hashes[slot], descriptors[slot] = analysis.features.phash, analysis.features.descriptor
-        thumbs[slot] = analysis.features.thumb
-        db.execute("INSERT INTO pictures VALUES (?, ?, ?)", (slot, digest, write_facts(analysis.facts)))
-    np.save(folder / HASHES, hashes)
-    descriptors.flush()
-    thumbs.flush()
-    db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
-    db.executescript(KEYS)
-    db.commit()
-
-
-def _write_embeddings(db: sqlite3.Connection, folder: Path, staging: Staging, dimensions: int) -> None:
-    digests = [digest for (digest,) in db.execute("SELECT sha256 FROM pictures ORDER BY slot")]
-    embeddings = np.lib.format.open_memmap(folder / EMBEDDINGS, "w+", np.float32, (len(digests), dimensions))
-    for slot, digest in enumerate(digests):
-        embeddings[slot] = staging.embedding(digest)
-    embeddings.flush()
 
 
 def _replace(index_dir: Path, folder: Path, version: str) -> Index:

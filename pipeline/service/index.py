@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,13 @@ class Index:
         """Yield line, id, image and reason of each row without a usable picture, or with a taken id."""
         for line, key, image, reason in self._db.execute("SELECT line, id, image, reason FROM skipped ORDER BY line"):
             yield {"line": line, "id": key, "image": image, "reason": reason}
+
+    def release(self) -> None:
+        """Give back the memory of the arrays' pages; those that are needed again are read again."""
+        for array in (self.descriptors, self.thumbs, self.embeddings):
+            pages: object = array.base
+            if isinstance(pages, mmap):
+                pages.madvise(MADV_DONTNEED)
 
     def close(self) -> None:
         """Close the database; the arrays go with the object."""

@@ -96,6 +96,11 @@ class Staging:
                 row = (digest, write_facts(analysis.facts), pack_features(analysis.features))
                 self._db.execute("INSERT OR IGNORE INTO analyses VALUES (?, ?, ?)", row)
 
+    def release(self) -> None:
+        """Give back the memory that reading the last index took."""
+        if self._previous is not None:
+            self._previous.release()
+
     def commit(self) -> None:
         """Make what was kept survive a kill."""
         with self._lock:

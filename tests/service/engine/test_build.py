@@ -135,6 +135,14 @@ def test_readers_go_on_while_the_index_is_replaced(tmp_path: Path) -> None:
     assert fresh.look(query).same == ()
 
 
+def test_a_released_index_is_as_it_was(tmp_path: Path) -> None:
+    """The memory of the arrays' pages can be given back at any time: what is read next is the same."""
+    index = build_index(CatalogueConfig(path=fill(tmp_path / "pictures", 4)), tmp_path / "index")
+    before = arrays(index)
+    index.release()
+    assert arrays(index) == before
+
+
 def test_two_builders_of_one_folder_take_turns(tmp_path: Path, analysed: list[int]) -> None:
     """Of builders at once, one does the work and the others find it done."""
     config = CatalogueConfig(path=fill(tmp_path / "pictures", 12))
