@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 from pipeline.sink.ledger import Ledger, State
-from pipeline.sink.output import changed, sync_folder
+from pipeline.sink.output import changed, remove, sync_folder
 
 
 def compact(ledger: Ledger, path: Path, states: Iterable[State]) -> int:
@@ -57,7 +57,7 @@ def _copied(
             new.flush()
             os.fsync(new.fileno())
     except OSError as exc:
-        _beside(path).unlink(missing_ok=True)
+        remove(_beside(path))
         raise OutputError(f"{_beside(path)} can't be written ({exc.strerror}); {path} is untouched") from exc
 
 

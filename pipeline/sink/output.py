@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import OutputError
@@ -43,7 +44,8 @@ class JsonLines:
             _write_all(self._fd, b"".join(lines))
             os.fdatasync(self._fd)
         except OSError as exc:
-            os.ftruncate(self._fd, self.length)
+            with suppress(OSError):  # else what opens the file next cuts it
+                os.ftruncate(self._fd, self.length)
             raise _unwritable(self.path, exc) from exc
         self.length = end
         return places
@@ -68,7 +70,7 @@ class Reserve:
 
     def release(self) -> None:
         """Give the space back to the disk."""
-        self._path.unlink(missing_ok=True)
+        remove(self._path)
 
 
 def size(path: Path) -> int:
@@ -91,6 +93,12 @@ def changed(path: Path) -> int:
         raise _unwritable(path, exc) from exc
 
 
+def remove(path: Path) -> None:
+    """Remove a file that is no longer needed, if that can be done."""
+    with suppress(OSError):
+        path.unlink()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content` so that a reader sees the old file or the new one, whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -102,7 +110,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise _unwritable(path, exc) from exc
 
 

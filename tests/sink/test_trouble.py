@@ -1,0 +1,147 @@
+"""A state that can't be read or written is told in one clear sentence with its file, whatever SQLite calls it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import OutputError
+from pipeline.fetch.quota import Quota, QuotaLimits
+from pipeline.sink.answers import AnswerStore
+from pipeline.sink.job import LEDGER, open_job
+from pipeline.sink.ledger import Ledger, State
+from pipeline.sink.sink import settle, write_batch
+from tests.sink.conftest import finished, make_answer
+
+ASKS: dict[str, Callable[[Ledger, AnswerStore], object]] = {
+    "number": lambda ledger, _: ledger.number("stale"),
+    "counts": lambda ledger, _: ledger.counts(),
+    "failures": lambda ledger, _: ledger.failures(),
+    "prints": lambda ledger, _: ledger.prints(b"k"),
+    "lines": lambda ledger, _: list(ledger.lines([])),
+    "probe": lambda ledger, _: ledger.probe([b"k"]),
+    "answers": lambda _, answers: answers.count(),
+    "answer": lambda _, answers: answers.get(b"1" * 32),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_a_ledger_that_breaks_while_it_is_used_is_told(
+    tmp_path: Path, ask: Callable[[Ledger, AnswerStore], object]
+) -> None:
+    """Every question to it raises an OutputError that names the file."""
+    path = tmp_path / LEDGER
+    with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            for table in ("rows", "answers", "meta"):
+                other.execute(f"DROP TABLE {table}")
+        with pytest.raises(OutputError, match=r"state\.db can't be used .*; what was committed is safe"):
+            ask(ledger, answers)
+
+
+def _garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xaa" * (len(content) - 4096)
+    path.write_bytes(content)
+
+
+def _be_a_folder(path: Path) -> None:
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+
+
+@pytest.mark.parametrize("spoil", [_garble, _be_a_folder], ids=["garbled", "a folder"])
+def test_a_ledger_that_is_none_is_told_when_the_job_is_opened(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    """Nothing is overwritten."""
+    with open_job(tmp_path) as job:
+        write_batch(job, [finished("a")])
+        job.answers.put([(b"1" * 32, make_answer())])
+    content = (tmp_path / "insights.jsonl").read_bytes()
+    spoil(tmp_path / LEDGER)
+    with pytest.raises(OutputError, match=r"state\.db can't be used"), open_job(tmp_path) as job:
+        job.ledger.counts()
+    assert (tmp_path / "insights.jsonl").read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["insights.jsonl", "failures.jsonl", "reserve", "lock"])
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+    """What can't be written is named, and the job opens once it is out of the way."""
+    (tmp_path / name).mkdir()
+    said = rf"{name}.* (can't be written|exists without)|{tmp_path} can't"
+    with pytest.raises(OutputError, match=said), open_job(tmp_path):
+        pass
+    (tmp_path / name).rmdir()
+    with open_job(tmp_path):
+        pass
+
+
+def test_a_compaction_that_can_not_be_written_leaves_the_file(tmp_path: Path) -> None:
+    """It is told, and the file and its lines stay."""
+    (tmp_path / "insights.jsonl.new").mkdir()
+    with open_job(tmp_path) as job:
+        write_batch(job, [finished("a"), finished("b")])
+        write_batch(job, [finished("a", " again")])
+        content = (tmp_path / "insights.jsonl").read_bytes()
+        with pytest.raises(OutputError, match=r"insights\.jsonl\.new can't be written"):
+            settle(job, False)
+    with open_job(tmp_path) as job:
+        assert job.ledger.counts() == {State.DONE: 2}
+    assert (tmp_path / "insights.jsonl").read_bytes() == content
+
+
+def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
+    """The output folder can't be made."""
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="can't be written"), open_job(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_count_of_calls_that_breaks_is_told(tmp_path: Path) -> None:
+    """Asking how many calls were made raises an OutputError that names the file."""
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits())) as quota:
+        with closing(sqlite3.connect(tmp_path / "calls.db", isolation_level=None)) as other:
+            other.execute("DROP TABLE calls")
+        with pytest.raises(OutputError, match=r"calls\.db can't be kept"):
+            quota.used()
+
+
+FILL = """
+import sys
+from pathlib import Path
+from pipeline.errors import OutputError
+from pipeline.sink.job import open_job
+from pipeline.sink.sink import write_batch
+from tests.sink.conftest import finished, make_answer
+import os
+try:
+    with open_job(Path(sys.argv[1])) as job:
+        for number in range(100_000):
+            job.answers.put([(number.to_bytes(32, "big"), make_answer(os.urandom(20_000)))])
+            write_batch(job, [finished(str(number), "x" * 20_000)])
+except OutputError as exc:
+    print(number, exc)
+"""
+
+
+def test_files_that_may_not_grow_stop_a_job_that_goes_on_afterwards(tmp_path: Path, project: Path) -> None:
+    """A limit on the size of files is told like a full disk; what was committed is there when it is lifted."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
+
+    line = [sys.executable, "-c", FILL, str(tmp_path / "out")]
+    done = subprocess.run(
+        line, capture_output=True, text=True, check=False, cwd=project, env=dict(os.environ), preexec_fn=limit
+    )
+    number, _, said = done.stdout.partition(" ")
+    assert "can't be" in said, done.stderr
+    with open_job(tmp_path / "out") as job:
+        assert int(number) - 1 <= sum(job.ledger.counts().values()) <= int(number)
