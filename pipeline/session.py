@@ -24,7 +24,7 @@ from pipeline.fetch.found import found_batches
 from pipeline.fetch.once import Once
 from pipeline.fetch.pacers import open_pacer
 from pipeline.fetch.policy import FetchCounters, RetryPolicy
-from pipeline.fetch.quota import Quota
+from pipeline.fetch.quota import Quota, state_folder
 from pipeline.manifest import Manifest
 from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
@@ -35,7 +35,7 @@ from pipeline.sink.job import Job
 from pipeline.sink.probe import Probe, Sifted
 from pipeline.sink.sift import only_lost, sifted_batches, sifted_manifest
 from pipeline.sink.sink import Item, Paid, Sink
-from pipeline.terms import find, make_probe, oldest_answer, rate_of, state_folder
+from pipeline.terms import find, make_probe, oldest_answer, rate_of
 from pipeline.watch import Stop, at_deadline, judge_failures, judge_whole, on_signals, on_stall
 
 ITEMS_ON_THE_WAY = 100

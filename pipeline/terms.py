@@ -8,13 +8,12 @@ from hashlib import blake2b
 from pathlib import Path
 
 import orjson
-from platformdirs import user_state_path
 from pydantic import SecretStr
 
 from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError
 from pipeline.fetch.policy import RateLimit
-from pipeline.fetch.quota import Quota, QuotaLimits, account
+from pipeline.fetch.quota import Quota, QuotaLimits, account, state_folder
 from pipeline.manifest.found import Finding
 from pipeline.prepare.rules import rules_from
 from pipeline.providers.base import Finder, Provider
@@ -52,11 +51,6 @@ def used_calls(config: Config) -> tuple[int, int]:
 def quota_path() -> Path:
     """Return where the calls of all jobs of this user are counted."""
     return state_folder() / "calls.db"
-
-
-def state_folder() -> Path:
-    """Return where what all jobs of this user share is kept: counts of calls, paces, client ids."""
-    return user_state_path("image-insights-pipeline", appauthor=False)
 
 
 def settings_digest(config: Config, provider: Provider) -> bytes:

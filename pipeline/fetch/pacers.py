@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from hashlib import sha256
 from pathlib import Path
 
-from platformdirs import user_state_path
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError
 from pipeline.fetch.file_pacer import file_pacer
 from pipeline.fetch.pacer import Pacer, ProcessPacer
 from pipeline.fetch.policy import RateLimit
+from pipeline.fetch.quota import account, state_folder
 
 
 @asynccontextmanager
@@ -28,8 +27,7 @@ async def open_pacer(
     if key is None or kind == "process":
         yield ProcessPacer(limits)
     elif kind == "file":
-        folder = folder or user_state_path("image-insights-pipeline", appauthor=False)
-        async with file_pacer(folder / "pace" / key_name(endpoint, key), limits) as shared:
+        async with file_pacer((folder or state_folder()) / "pace" / key_name(endpoint, key), limits) as shared:
             yield shared
     else:
         async with _redis(kind, key_name(endpoint, key), limits) as far:
@@ -38,7 +36,7 @@ async def open_pacer(
 
 def key_name(endpoint: str, key: SecretStr) -> str:
     """Return a name for a key at an endpoint, from which the key can't be told."""
-    return sha256(f"{endpoint}\n{key.get_secret_value()}".encode()).hexdigest()[:32]
+    return account(key.get_secret_value(), endpoint)
 
 
 @asynccontextmanager

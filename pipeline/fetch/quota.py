@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
+from platformdirs import user_state_path
+
 from pipeline.errors import OutputError, QuotaUsedUp
 
 _SCHEMA = """
@@ -32,8 +34,13 @@ class QuotaLimits:
     per_month: int = 0
 
 
+def state_folder() -> Path:
+    """Return where what all jobs of this user share is kept: counts of calls, paces, client ids."""
+    return user_state_path("image-insights-pipeline", appauthor=False)
+
+
 def account(key: str, endpoint: str) -> str:
-    """Return the name a key's calls are counted under; the key can't be read from it."""
+    """Return the name a key is known by at an endpoint; the key can't be read from it."""
     return sha256(f"{key}\n{endpoint}".encode()).hexdigest()[:32]
 
 
