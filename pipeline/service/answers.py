@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.service.details import Details
-from pipeline.service.findings import Caption, Findings, Item, Match, TagGuess
+from pipeline.service.findings import Caption, Findings, Item, Match, OfferGroup, TagGuess
 from pipeline.service.objects import (
     Json,
     Links,
@@ -131,7 +131,7 @@ def _pages(known: Known) -> Json:
 
 
 def _offers(known: Known) -> Json | None:
-    """List the offers, those of one currency together; a lowest price over several currencies would be none."""
+    """List the offers: those of one currency together, its lowest price first."""
     offers = [offer(item) for group in known.findings.offers for item in group.items]
     return {"offers": offers} if offers else None
 
@@ -160,6 +160,7 @@ def _source_image(known: Known) -> Json:
         "pagesIncludingCount": len([match for match in found.same if match.item.page_url]),
         "availableSizesCount": len(_sizes(found)),
         "shoppingSourcesCount": sum(len(group.items) for group in found.offers) or None,
+        "aggregateOffer": _aggregate_offer(found.offers),
     }
     if found.same:
         return {**image(found.same[0].item, known.links, **counts), "accentColor": found.accent_color}
@@ -174,6 +175,14 @@ def _source_image(known: Known) -> Json:
             "accentColor": found.accent_color,
         }
     )
+
+
+def _aggregate_offer(groups: Sequence[OfferGroup]) -> Json | None:
+    """Sum up the offers where all have one currency; a lowest price over several currencies would be none."""
+    if len(groups) != 1:
+        return None
+    [group] = groups
+    return present({"priceCurrency": group.currency, "lowPrice": group.low_price, "offerCount": len(group.items)})
 
 
 def _images(matches: Iterable[Match], links: Links) -> list[Json]:

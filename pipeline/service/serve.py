@@ -165,14 +165,14 @@ def _settle(config: ServeConfig) -> AppConfig:
     """Fill in what follows from the place: what is kept beside the index, and the service's own URL."""
     return replace(
         config.app,
-        base_url=config.app.base_url or _own_url(config.host, config.port),
+        base_url=config.app.base_url or own_url(config.host, config.port),
         query_log=config.app.query_log or config.index_dir / QUERY_LOG,
         quota_book=config.app.quota_book or config.index_dir / QUOTA_BOOK,
         texts=config.app.texts or config.index_dir / TEXTS,
     )
 
 
-def _own_url(host: str, port: int) -> str | None:
+def own_url(host: str, port: int) -> str | None:
     """Return the service's URL as callers reach it; None where it can't be told, or would die with this run.
 
     A free port is another one the next time, and 0.0.0.0 is no address to call.

@@ -288,6 +288,14 @@ def test_currencies_are_never_mixed(findings_of: FindingsOf, item_of: ItemOf) ->
     insights = image_insights(Known(findings=found, token="t"), Details(source=ASKED))
     assert insights["shoppingSources"].keys() == {"offers"}
     assert [offer["priceCurrency"] for offer in insights["shoppingSources"]["offers"]] == ["USD", "EUR"]
+    assert "aggregateOffer" not in insights["image"]["insightsMetadata"]
+
+
+def test_offers_of_one_currency_are_summed_up(findings_of: FindingsOf, item_of: ItemOf) -> None:
+    """The picture itself says how many offers there are, and from which price on."""
+    insights = image_insights(Known(findings=findings_of([item_of(0), item_of(1)]), token="t"), Details(source=ASKED))
+    summary = insights["image"]["insightsMetadata"]["aggregateOffer"]
+    assert summary == {"priceCurrency": "EUR", "lowPrice": 10.0, "offerCount": 2}
 
 
 def test_a_caption_without_a_page_stays_unsaid(findings_of: FindingsOf, item_of: ItemOf) -> None:

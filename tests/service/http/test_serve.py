@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError, ManifestError, ServiceError
 from pipeline.service.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.limits import ApiKey
-from pipeline.service.serve import ServeConfig, serve
+from pipeline.service.serve import ServeConfig, own_url, serve
 
 CHILD = """
 import sys
@@ -134,6 +134,22 @@ async def test_a_taken_port_is_said(catalogue: Path, tmp_path: Path) -> None:
         port = other.getsockname()[1]
         with pytest.raises(ServiceError, match=f"can't listen on 127.0.0.1:{port}.*--port"):
             await serve(_config(catalogue, tmp_path, port=port))
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("127.0.0.1", 8077, "http://127.0.0.1:8077"),
+        ("localhost", 8077, "http://localhost:8077"),
+        ("::1", 8077, "http://[::1]:8077"),
+        ("127.0.0.1", 0, None),
+        ("0.0.0.0", 8077, None),
+        ("::", 8077, None),
+    ],
+)
+def test_only_a_url_that_can_be_called_is_given_away(host: str, port: int, url: str | None) -> None:
+    """Answers hold no URL of a free port, which is another one the next time, nor of an address that is none."""
+    assert own_url(host, port) == url
 
 
 async def test_a_missing_catalogue_is_said(tmp_path: Path) -> None:
