@@ -1,6 +1,6 @@
 """What flows from stage to stage: Row, Prepared, Request, Answer, Outcome, Failure.
 
-Frozen values only: a stage returns a new one. The record that leaves the pipeline is JSON by nature: see schema.py.
+Frozen values only: a stage returns a new one. The record that leaves the pipeline is JSON by nature: see schema.
 """
 
 from __future__ import annotations

@@ -1,0 +1,56 @@
+"""The record, schema "1": the JSON line that every provider's answers become (docs/record.md explains each field).
+
+Typed dictionaries, because a record is JSON from the moment it is read until it is written: absent scalars are
+absent, lists are always there, nothing has to be filtered out on the way. Coordinates are fractions 0..1 of the
+original picture in its upright orientation. URLs are kept verbatim.
+"""
+
+from pipeline.schema.images import AggregateOffer, Counts, ImageRef, Offer, Seller, SimilarImages
+from pipeline.schema.insights import DominantColor, Insights, Other, Unavailable, no_insights
+from pipeline.schema.knowledge import Caption, Collection, Entity, Recipe, TriviaItem
+from pipeline.schema.parts import Attribution, Box, Origin, Person, Point, Query, Rating, Thumbnail
+from pipeline.schema.record import SCHEMA_VERSION, Calls, Record, RecordCrop, RecordSource, Sent, json_schema
+from pipeline.schema.tags import Action, ActionResults, Tag
+from pipeline.schema.text import Line, Region, Text, Uri, Word
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Action",
+    "ActionResults",
+    "AggregateOffer",
+    "Attribution",
+    "Box",
+    "Calls",
+    "Caption",
+    "Collection",
+    "Counts",
+    "DominantColor",
+    "Entity",
+    "ImageRef",
+    "Insights",
+    "Line",
+    "Offer",
+    "Origin",
+    "Other",
+    "Person",
+    "Point",
+    "Query",
+    "Rating",
+    "Recipe",
+    "Record",
+    "RecordCrop",
+    "RecordSource",
+    "Region",
+    "Seller",
+    "Sent",
+    "SimilarImages",
+    "Tag",
+    "Text",
+    "Thumbnail",
+    "TriviaItem",
+    "Unavailable",
+    "Uri",
+    "Word",
+    "json_schema",
+    "no_insights",
+]

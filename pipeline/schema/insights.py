@@ -1,0 +1,88 @@
+"""What a provider says about one picture: its half of the record."""
+
+from __future__ import annotations
+
+from typing import Any, Required
+
+from typing_extensions import TypedDict
+
+from pipeline.schema.images import ImageRef, Offer, SimilarImages
+from pipeline.schema.knowledge import Caption, Collection, Entity, Recipe, TriviaItem
+from pipeline.schema.parts import Attribution, Query, closed
+from pipeline.schema.tags import Action, Tag
+from pipeline.schema.text import Text, Uri
+
+
+@closed
+class DominantColor(TypedDict, total=False):
+    hex: Required[str]
+    share: float
+
+
+@closed
+class Unavailable(TypedDict):
+    kind: str
+    reason: str
+
+
+@closed
+class Other(TypedDict):
+    where: str
+    value: Any
+
+
+@closed
+class Insights(TypedDict, total=False):
+    """What a provider's answers say about one picture: the provider's half of the record."""
+
+    market: str
+    insights_token: str
+    image: ImageRef
+    accent_color: str
+    caption: Caption
+    best_query: Query
+    text: Text
+    dominant_colors: Required[list[DominantColor]]
+    tags: Required[list[Tag]]
+    actions: Required[list[Action]]
+    uris: Required[list[Uri]]
+    entities: Required[list[Entity]]
+    pages: Required[list[ImageRef]]
+    similar_images: Required[SimilarImages]
+    similar_products: Required[SimilarImages]
+    sizes: Required[list[ImageRef]]
+    offers: Required[list[Offer]]
+    recipes: Required[list[Recipe]]
+    related_searches: Required[list[Query]]
+    suggestions: Required[list[Query]]
+    collections: Required[list[Collection]]
+    trivia: Required[list[TriviaItem]]
+    attributions: Required[list[Attribution]]
+    hints: Required[list[str]]
+    unavailable: Required[list[Unavailable]]
+    other: Required[list[Other]]
+
+
+def no_insights() -> Insights:
+    """Return insights with every list there and empty."""
+    return {
+        "dominant_colors": [],
+        "tags": [],
+        "actions": [],
+        "uris": [],
+        "entities": [],
+        "pages": [],
+        "similar_images": {"items": []},
+        "similar_products": {"items": []},
+        "sizes": [],
+        "offers": [],
+        "recipes": [],
+        "related_searches": [],
+        "suggestions": [],
+        "collections": [],
+        "trivia": [],
+        "attributions": [],
+        "hints": [],
+        "unavailable": [],
+        "other": [],
+    }

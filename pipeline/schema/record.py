@@ -1,0 +1,79 @@
+"""The whole record: where the picture came from, how it was sent, what it cost, and the insights."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Required
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from pipeline.schema.insights import Insights
+from pipeline.schema.parts import closed
+
+SCHEMA_VERSION = "1"
+
+
+@closed
+class RecordSource(TypedDict, total=False):
+    path: str
+    url: str
+    token: str
+    sha256: str
+    width: int
+    height: int
+    bytes: int
+    format: str
+    orientation: int
+
+
+@closed
+class RecordCrop(TypedDict):
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@closed
+class Sent(TypedDict, total=False):
+    form: Required[Literal["bytes", "url", "token"]]
+    action: Literal["passed", "stripped", "encoded"]
+    width: int
+    height: int
+    bytes: int
+    format: str
+    quality: int
+    scale: float
+    encodes: int
+    ms: float
+    crop: RecordCrop
+
+
+@closed
+class Calls(TypedDict):
+    count: int
+    attempts: int
+    ms: float
+    trace_ids: list[str]
+    from_store: bool
+
+
+@closed
+class Record(Insights, total=False):
+    """One line of insights.jsonl."""
+
+    schema: Required[Literal["1"]]
+    id: Required[str]
+    status: Required[Literal["ok", "empty"]]
+    provider: Required[str]
+    asked_at: Required[str]
+    carry: Required[dict[str, Any]]
+    source: Required[RecordSource]
+    sent: Required[Sent]
+    calls: Required[Calls]
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of one record."""
+    schema = TypeAdapter(Record).json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Record", **schema}
