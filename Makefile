@@ -41,6 +41,7 @@ bench-fetch: .venv/bench
 
 bench-engine: .venv/bench
 	@$(BIN)/python tests/benchmarks/engine.py
+	@$(BIN)/python -m tests.benchmarks.text
 
 bench-resume: .venv/bench
 	@$(BIN)/python -m tests.benchmarks.resume

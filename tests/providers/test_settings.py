@@ -127,7 +127,8 @@ def test_names_and_identities(make: Callable[..., Bing]) -> None:
     assert set(PROVIDERS) == set(settings_models()) == {"bing", "local"}
     assert make().identity == "https://api.bing.microsoft.com/v7.0"
     local = [make("local", endpoint=f"http://127.0.0.1:{port}/v7.0") for port in (1, 2)]
-    assert local[0].identity == local[1].identity == "local"
+    assert local[0].identity == local[1].identity == "local text"
+    assert make("local", text=False).identity == "local"
     assert local[1].endpoint == "http://127.0.0.1:2/v7.0"
     assert make("local", catalogue="a.csv").identity != local[0].identity
 

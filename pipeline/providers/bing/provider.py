@@ -155,10 +155,11 @@ def make_local(settings: ProviderSettings, endpoint: str = "") -> Bing:
     and so is one that reads text: what was asked before it did is asked again.
     """
     assert isinstance(settings, LocalSettings)
-    model = f" {settings.model.model_dump_json()}" if settings.model else ""
+    model = settings.model.model_dump_json() if settings.model else ""
+    parts = ("local", settings.catalogue, model, "text" if settings.text else "")
     return Bing(
         name="local",
-        identity=f"local {settings.catalogue}{model}{' text' if settings.text else ''}".strip(),
+        identity=" ".join(filter(None, parts)),
         endpoint=endpoint,
         settings=settings,
         forms=frozenset({"bytes", "token"}),

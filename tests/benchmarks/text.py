@@ -1,0 +1,101 @@
+"""Measures text recognition: errors by kind of picture and by change to it, answers a second over HTTP; prints tables.
+
+python -m tests.benchmarks.text [OUT.json]
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import anyio
+from aiohttp import ClientSession, FormData, web
+from PIL import Image
+
+from pipeline.service.app import AppConfig, build_app
+from pipeline.service.engine import open_engine
+from pipeline.service.findings import CatalogueConfig
+from pipeline.service.pictures import WHOLE
+from pipeline.service.text.recognise import recognise
+from tests.sheets import CARDS, CHANGES, LABELS, SIGNS, edits, png
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "data" / "catalogue.csv"
+SHEETS = {"cards": CARDS, "signs": SIGNS, "labels": LABELS}
+BARS = {"clean": 0.03} | {f"rotated {angle}": 0.10 for angle in (-8, 90, 180, 270)}
+LEAST_ANSWERS = 3.0
+Tables = dict[str, dict[str, float]]
+
+
+def main(out: Path) -> None:
+    """Measure, print and write everything."""
+    tables: Tables = {"error_rate": error_rates(), "throughput": anyio.run(throughput)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(tables, indent=1), encoding="utf-8")
+
+
+def error_rates() -> dict[str, float]:
+    """Print and return the share of wrong characters by change, and the CPU time of a picture."""
+    wrong: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    begun, count = time.process_time(), 0
+    for kind, sheets in SHEETS.items():
+        for sheet in sheets:
+            for change, work in CHANGES.items():
+                found = recognise(png(work(sheet.draw())), WHOLE)
+                cell = wrong[change, kind]
+                cell[0] += edits(found.full if found else "", sheet.text)
+                cell[1] += len(sheet.text)
+                count += 1
+    print("Text: wrong characters" + "".join(f"{kind:>10}" for kind in SHEETS) + "       all    bar")
+    rates = {}
+    for change in CHANGES:
+        cells = [wrong[change, kind] for kind in SHEETS]
+        rates[change] = sum(cell[0] for cell in cells) / sum(cell[1] for cell in cells)
+        bar = BARS.get(change)
+        verdict = "" if bar is None else f"<= {bar:.2f} {'ok' if rates[change] <= bar else 'MISSED'}"
+        print(f"{change:<22}" + "".join(f"{w / n:10.4f}" for w, n in cells) + f"{rates[change]:10.4f}    {verdict}")
+    print(f"{(time.process_time() - begun) / count:.2f} s CPU a picture")
+    return rates
+
+
+async def throughput() -> dict[str, float]:
+    """Print and return the answers a second, with all cores asking at once; no picture comes twice."""
+    pictures = [png(sheet.draw()) for sheets in SHEETS.values() for sheet in sheets]
+    pictures += [path.read_bytes() for path in sorted((SAMPLE.parent / "images").iterdir())[:40]]
+    with tempfile.TemporaryDirectory() as name:
+        engine = open_engine(CatalogueConfig(path=SAMPLE), Path(name))
+        runner = web.AppRunner(build_app(engine, AppConfig(text=True)))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/v7.0/images/visualsearch"
+        async with ClientSession() as session:
+            for warm_up in range(os.cpu_count() or 1):
+                await ask(session, url, png(Image.new("RGB", (40 + warm_up, 40))))
+            begun = time.perf_counter()
+            async with anyio.create_task_group() as tasks:
+                for picture in pictures:
+                    tasks.start_soon(ask, session, url, picture)
+            rate = len(pictures) / (time.perf_counter() - begun)
+        await runner.cleanup()
+    verdict = "ok" if rate >= LEAST_ANSWERS else "MISSED"
+    print(f"{rate:.1f} answers/s with text on {os.cpu_count()} cores (bar >= {LEAST_ANSWERS:g}: {verdict})")
+    return {"answers_per_second": rate, "load_before": os.getloadavg()[0]}
+
+
+async def ask(session: ClientSession, url: str, picture: bytes) -> None:
+    """Ask about one picture."""
+    form = FormData()
+    form.add_field("image", picture, filename="image", content_type="image/png")
+    async with session.post(url, data=form) as response:
+        response.raise_for_status()
+        await response.read()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "out" / "bench" / "text.json")
