@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from pipeline.errors import KeyRefused, Misconfigured, OutputError, QuotaUsedUp, Unreachable
 from pipeline.fetch.concurrency import Concurrency
 from pipeline.fetch.conversation import Conversation
+from pipeline.fetch.lateness import Lateness
 from pipeline.fetch.pace import Permit
 from pipeline.fetch.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
@@ -69,6 +70,7 @@ class Fetcher:
         self._refund = refund
         self._reach = Reach(provider.endpoint, retry.row_timeout)
         self._concurrency = Concurrency(limits)
+        self._lateness = Lateness()
         self._gate = Gate(pacer, self._concurrency)
         self._budget = RetryBudget()
         self._retrying = Retrying(retry, self._budget, self._gate.sleep)
@@ -152,9 +154,16 @@ class Fetcher:
             self._meet(answer, permit)
             return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=time.time()), answer
         self._reach.answered()
-        self._concurrency.answered(answer.ms / 1000)
+        await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
         return answer, self._own(self._provider.read(call.request, answer))
+
+    async def _learn(self, took: float, permit: Permit) -> None:
+        """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""
+        self._concurrency.answered(took)
+        late = self._lateness.of(took - ((permit.sent_at or permit.granted_at) - permit.granted_at))
+        if late:
+            await self._pacer.late(permit, late)
 
     def _meet(self, problem: Problem, permit: Permit) -> None:
         """Learn from a fault whether the service is there; raises Unreachable where it has long not been."""

@@ -47,6 +47,11 @@ class FilePacer:
         with await self._locked():
             self._pace.settle(permit, current_time() if sent else None)
 
+    async def late(self, permit: Permit, seconds: float) -> None:
+        """See Pacer."""
+        with await self._locked():
+            self._pace.late(permit, seconds)
+
     async def pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer."""
         with await self._locked():

@@ -7,6 +7,7 @@ holds because a permit whose send has not left yet counts as leaving now, whatev
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ PENDING_LIMIT: Final = 15.0  # the sender has died: longer than a connect may ta
 POLL: Final = 0.02  # another process's send has to leave first
 CATCH_UP: Final = 0.05  # lateness that may be made up for, above 20 sends in a second
 TIMER: Final = 0.005  # the same below, for what a timer is late
+LATE_MAX: Final = 0.1  # an answer later than that says little about when its request arrived
 GUARD_MAX: Final = 0.25
 GUARD_HALF_LIFE: Final = 60.0
 EDGE: Final = 0.9  # refused with so much of the limit used: jitter, not a wrong limit
@@ -47,6 +49,7 @@ class Permit:
     """
 
     granted_at: float
+    name: str = ""  # by which a pacer on another machine knows it
     left: bool = False
     sent_at: float | None = None
     load: int = 0
@@ -68,6 +71,7 @@ class Pace:
     _pending = _Cell(10)  # permits whose send has not left
     _PENDING_AT: Final = 16
     _RING_AT: Final = 16 + PENDING
+    LEARNT: Final = 8  # of the cells, the first so many are what was learnt from pauses and refusals
     CELLS: Final = 16 + PENDING + RING
 
     def __init__(self, cells: memoryview[float], limits: RateLimit) -> None:
@@ -77,9 +81,8 @@ class Pace:
     def take(self, now: float) -> Permit | float:
         """Grant a send now, or say in how many seconds it is worth asking again."""
         limit = self.limit(now)
-        window = self._window(now, limit)
+        slots, window = self.terms(now)
         self._forget(now, window)
-        slots = min(max(1, int(limit)), RING) if limit else RING
         self.next_at = self.next_at or now
         wait = max(self.paused_until, self.next_at if limit else 0.0, self._free_at(now, window, slots)) - now
         if wait > 0:
@@ -90,6 +93,11 @@ class Pace:
         self._pending += 1
         return Permit(granted_at=now)
 
+    def terms(self, now: float) -> tuple[int, float]:
+        """Return how many sends may leave in how many seconds."""
+        limit = self.limit(now)
+        return min(max(1, int(limit)), RING) if limit else RING, self._window(now, limit)
+
     def settle(self, permit: Permit, sent_at: float | None) -> None:
         """Note when the permit's send left, or with None that it never will."""
         self._drop_pending(permit.granted_at)
@@ -99,8 +107,20 @@ class Pace:
         permit.sent_at, permit.load = sent_at, int(self._stamps)
         if self._stamps == RING:
             self._pop()
-        self.cells[self._RING_AT + int(self._head + self._stamps) % RING] = sent_at
+        self._put(int(self._stamps), sent_at)
         self._stamps += 1
+
+    def late(self, permit: Permit, seconds: float) -> None:
+        """Count a send as arriving `seconds` after it left, as its answer says; stamps stay in order."""
+        count, sent_at = int(self._stamps), permit.sent_at or 0.0
+        index = bisect_left(range(count), sent_at, key=self._stamp)
+        if index == count or self._stamp(index) != sent_at:
+            return
+        arrived = sent_at + min(seconds, LATE_MAX)
+        while index + 1 < count and self._stamp(index + 1) < arrived:
+            self._put(index, self._stamp(index + 1))
+            index += 1
+        self._put(index, arrived)
 
     def pause(self, now: float, seconds: float, refused: Permit | None) -> None:
         """Let nothing leave for `seconds`; `refused` was sent too fast, which corrects the limit.
@@ -146,8 +166,7 @@ class Pace:
             self.held_until = self.paused_until + self.hold
 
     def _advance(self, now: float, step: float, slots: int) -> None:
-        credit = CATCH_UP if slots > 20 else TIMER
-        self.next_at = max(self.next_at, now - credit) + step
+        self.next_at = max(self.next_at, now - credit(slots)) + step
 
     def _free_at(self, now: float, window: float, slots: int) -> float:
         """Return when the window has room for one more."""
@@ -168,6 +187,9 @@ class Pace:
     def _stamp(self, index: int) -> float:
         return self.cells[self._RING_AT + int(self._head + index) % RING]
 
+    def _put(self, index: int, stamp: float) -> None:
+        self.cells[self._RING_AT + int(self._head + index) % RING] = stamp
+
     def _pop(self) -> None:
         self._head = (self._head + 1) % RING
         self._stamps -= 1
@@ -180,3 +202,8 @@ class Pace:
                 self.cells[index : last - 1] = self.cells[index + 1 : last]
                 self._pending -= 1
                 return
+
+
+def credit(slots: int) -> float:
+    """Return the seconds of lateness that may be made up for at a limit of so many sends."""
+    return CATCH_UP if slots > 20 else TIMER

@@ -26,6 +26,9 @@ class Pacer(Protocol):
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """Note that the permit's send leaves this moment, or never will."""
 
+    async def late(self, permit: Permit, seconds: float) -> None:
+        """Note that the permit's send seems to have arrived so many seconds after it left."""
+
     async def pause(self, seconds: float, refused: Permit | None = None) -> None:
         """Let nothing leave for `seconds`; `refused` is the send that came back as too fast, if one did."""
 
@@ -43,6 +46,10 @@ class ProcessPacer:
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
         self._pace.settle(permit, current_time() if sent else None)
+
+    async def late(self, permit: Permit, seconds: float) -> None:
+        """See Pacer."""
+        self._pace.late(permit, seconds)
 
     async def pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer."""

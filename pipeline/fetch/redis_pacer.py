@@ -1,47 +1,69 @@
-"""One key, many machines: the pacer's state in Redis, decided by one script there on Redis' own clock.
+"""One key, many machines: the pacer's state in Redis, decided there on Redis' own clock by the law of pace.py.
 
-The script keeps the even pace and the strict window over permits, not over sends as they leave: what the way to the
-service jitters must fit into the guard. A pause is a key that expires by itself.
+Sends count as they leave, permits whose send has not left count as leaving now. What refusals teach is decided by
+Pace itself, kept as its first cells in one key, and known to a script's caller or sent to it. Unused keys vanish.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import redis.asyncio
 from anyio import current_time
 from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
-from pipeline.fetch.pace import CATCH_UP, TIMER, Permit
+from pipeline.fetch.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Permit, credit
 from pipeline.fetch.policy import RateLimit
 
 TIMEOUT: Final = 5.0
 IDLE: Final = 3_600_000  # milliseconds after which unused keys vanish
 
-# KEYS: pause, even pace, stamps. ARGV: slots, window, credit (seconds; slots 0 = no rate), idle (milliseconds).
-# Returns the seconds to wait as text, "0" when the send is granted.
-SCRIPT: Final = """
-local pause = redis.call('PTTL', KEYS[1])
-if pause > 0 then return tostring(pause / 1000) end
-local slots, window, credit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if slots == 0 then return '0' end
+# KEYS of both scripts: pause, even pace, stamps, pending, learnt.
+# ARGV: the permit's name, slots (0 = no rate), window, credit, poll, pending limit (seconds), idle (milliseconds), and
+# what the caller knows to be learnt. Returns {seconds to wait as text, "0" when granted; Redis' time; what is learnt}.
+TAKE: Final = """
+local slots, window, credit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local even = tonumber(redis.call('GET', KEYS[2])) or now
-local wait = even - now
-if redis.call('LLEN', KEYS[3]) >= slots then
-  wait = math.max(wait, tonumber(redis.call('LINDEX', KEYS[3], slots - 1)) + window - now)
+local learnt = redis.call('GET', KEYS[5]) or ''
+local function say(wait) return {string.format('%.6f', wait), string.format('%.6f', now), learnt} end
+if learnt ~= ARGV[8] then return say(-1) end
+local pause = redis.call('PTTL', KEYS[1])
+if pause > 0 then return say(pause / 1000) end
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.6f', now - window))
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', string.format('%.6f', now - tonumber(ARGV[6])))
+if slots > 0 then
+  local even = tonumber(redis.call('GET', KEYS[2])) or now
+  local stamps = redis.call('ZCARD', KEYS[3])
+  local surplus = stamps + redis.call('ZCARD', KEYS[4]) - slots
+  local wait = even - now
+  if surplus >= stamps then wait = math.max(wait, tonumber(ARGV[5]))
+  elseif surplus >= 0 then
+    wait = math.max(wait, redis.call('ZRANGE', KEYS[3], surplus, surplus, 'WITHSCORES')[2] + window - now)
+  end
+  if wait > 0 then return say(wait) end
+  local next = math.max(even, now - credit) + window / slots
+  redis.call('SET', KEYS[2], string.format('%.6f', next), 'PX', ARGV[7])
 end
-if wait > 0 then return string.format('%.6f', wait) end
-redis.call('SET', KEYS[2], string.format('%.6f', math.max(even, now - credit) + window / slots), 'PX', ARGV[4])
-redis.call('LPUSH', KEYS[3], string.format('%.6f', now))
-redis.call('LTRIM', KEYS[3], 0, slots - 1)
-redis.call('PEXPIRE', KEYS[3], ARGV[4])
-return '0'
+redis.call('ZADD', KEYS[4], string.format('%.6f', now), ARGV[1])
+redis.call('PEXPIRE', KEYS[4], ARGV[7])
+return say(0)
+"""
+
+# ARGV: the permit's name, whether it was sent (1 or 0), idle. Returns the sends in the window before it.
+SETTLE: Final = """
+redis.call('ZREM', KEYS[4], ARGV[1])
+if ARGV[2] == '0' then return 0 end
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[3], string.format('%.6f', time[1] + time[2] / 1000000), ARGV[1])
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
+return redis.call('ZCARD', KEYS[3]) - 1
 """
 
 
@@ -50,36 +72,65 @@ class RedisPacer:
 
     def __init__(self, client: redis.asyncio.Redis, name: str, limits: RateLimit) -> None:
         self._client = client
-        self._keys = [f"image-insights:{name}:{part}" for part in ("pause", "even", "stamps")]
-        self._arguments = _arguments(limits)
-        self._script = client.register_script(SCRIPT)
+        self._keys = [f"image-insights:{name}:{part}" for part in ("pause", "even", "sends", "pending", "learnt")]
+        self._take = client.register_script(TAKE)
+        self._settle = client.register_script(SETTLE)
+        self._pace = Pace(memoryview(bytearray(8 * Pace.LEARNT)).cast("d"), limits)
+        self._learnt = b""
+        self._ahead = 0.0  # Redis' clock less ours
 
     async def take(self) -> Permit | float:
         """See Pacer."""
-        try:
-            wait = float(await self._script(keys=self._keys, args=self._arguments))
-        except RedisError as exc:
-            raise PacerLost(f"the Redis of limits.pacer no longer answers ({exc}); start it and run again") from exc
-        return wait if wait > 0 else Permit(granted_at=current_time())
+        name = uuid4().hex
+        while True:
+            wait, now, learnt = await _answered(self._take(keys=self._keys, args=self._arguments(name)))
+            self._ahead = float(now) - current_time()
+            if learnt == self._learnt:
+                return float(wait) if float(wait) > 0 else Permit(granted_at=current_time(), name=name)
+            self._learn(learnt)
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
-        """Note it in the permit alone: in Redis the grant counts as the send."""
-        permit.sent_at = current_time() if sent else None
+        """See Pacer."""
+        load = await _answered(self._settle(keys=self._keys, args=[permit.name, int(sent), IDLE]))
+        permit.sent_at, permit.load = (current_time(), load) if sent else (None, 0)
+
+    async def late(self, permit: Permit, seconds: float) -> None:
+        """See Pacer."""
+        send = {permit.name: min(seconds, LATE_MAX)}
+        await _answered(self._client.zadd(self._keys[2], send, xx=True, incr=True))
 
     async def pause(self, seconds: float, refused: Permit | None = None) -> None:
-        """See Pacer; a shorter pause never ends a longer one, and the limit stays as configured."""
-        ms = max(1, int(seconds * 1000))
-        try:
-            if not await self._client.set(self._keys[0], 1, px=ms, nx=True):
-                await self._client.pexpire(self._keys[0], ms, gt=True)
-        except RedisError as exc:
-            raise PacerLost(f"the Redis of limits.pacer no longer answers ({exc}); start it and run again") from exc
+        """See Pacer; a shorter pause never ends a longer one."""
+        await _answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
+
+    async def _pause(self, pipe: Any, seconds: float, refused: Permit | None) -> None:
+        """Decide on what is learnt so far; redis-py decides anew where another machine was faster."""
+        self._learn(await pipe.get(self._keys[4]) or b"")
+        now = current_time() + self._ahead
+        if refused is not None and refused.sent_at is not None:
+            refused = replace(refused, sent_at=refused.sent_at + self._ahead)
+        self._pace.pause(now, seconds, refused)
+        pipe.multi()
+        pipe.set(self._keys[4], self._pace.cells.tobytes(), px=IDLE)
+        pipe.set(self._keys[0], 1, px=max(1, int((self._pace.paused_until - now) * 1000)))
+
+    def _learn(self, learnt: bytes) -> None:
+        self._learnt = learnt
+        self._pace.cells.cast("B")[:] = learnt or bytes(self._pace.cells.nbytes)
+
+    def _arguments(self, name: str) -> list[Any]:
+        now = current_time() + self._ahead
+        slots, window = self._pace.terms(now)
+        if not self._pace.limit(now):
+            slots = 0
+        return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt]
 
 
-def _arguments(limits: RateLimit) -> list[float]:
-    slots = max(1, int(limits.qps)) if limits.qps else 0
-    window = (1 + limits.guard) / min(1.0, limits.qps or 1.0)
-    return [slots, window, CATCH_UP if slots > 20 else TIMER, IDLE]
+async def _answered(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except RedisError as exc:
+        raise PacerLost(f"the Redis of limits.pacer no longer answers ({exc}); start it and run again") from exc
 
 
 @asynccontextmanager

@@ -125,6 +125,37 @@ def test_a_dead_holder_is_forgotten() -> None:
     assert isinstance(lone.take(100.1 + PENDING_LIMIT), Permit)
 
 
+@given(
+    qps=st.integers(1, 40),
+    lateness=st.lists(st.floats(0, 0.1) | st.just(0.0), min_size=1, max_size=150),
+)
+@settings(max_examples=150, deadline=None)
+def test_sends_that_arrive_late_count_when_they_arrive(qps: int, lateness: list[float]) -> None:
+    """Where each late arrival is told as its answer comes, no second at the service holds more than the limit."""
+    steady, now = pace(qps, guard=0.001), 100.0
+    arrivals: list[float] = []
+    told: list[tuple[float, int, Permit, float]] = []
+    for number, late in enumerate(lateness):
+        while not isinstance(answer := steady.take(now), Permit):
+            now += answer
+            while told and told[0][0] <= now:
+                _, _, permit, seconds = heapq.heappop(told)
+                steady.late(permit, seconds)
+        steady.settle(answer, now)
+        arrivals.append(now + late)
+        heapq.heappush(told, (now + late, number, answer, late))
+    assert most_in(1.0, arrivals) <= qps
+
+
+def test_word_of_a_send_that_left_the_window_changes_nothing() -> None:
+    """An answer that comes after a second says nothing about the sends to come."""
+    steady = pace(1)
+    first = sent(steady, 100.0)
+    sent(steady, 101.02)
+    steady.late(first, 0.05)
+    assert steady.take(101.5) == pytest.approx(101.02 + 1.01 - 101.5)
+
+
 def test_a_pause_holds_everyone_and_only_grows() -> None:
     """Nothing is granted before the longest pause asked for is over, and then evenly."""
     steady = pace(10)

@@ -217,6 +217,39 @@ async def test_redis_keeps_pace_pause_and_fractions(redis_url: str) -> None:
         assert permit.sent_at is not None
 
 
+async def test_what_a_refusal_teaches_is_shared_through_redis(redis_url: str) -> None:
+    """A limit that one machine finds too high holds for the other; what never left gives its place back."""
+    limits, key = RateLimit(qps=40), SecretStr("taught")
+    async with (
+        open_pacer(redis_url, "https://t", key, limits) as one,
+        open_pacer(redis_url, "https://t", key, limits) as other,
+    ):
+        for _ in range(10):
+            permit = await take(one)
+            await one.settle(permit, sent=True)
+        assert permit.load == 9
+        await one.pause(0.1, permit)
+        found = [await take(other) for _ in range(10)]
+        for unused in found[1:]:
+            await other.settle(unused, sent=False)
+        await other.settle(found[0], sent=True)
+        assert found[0].load == 0
+        assert found[-1].granted_at - found[0].granted_at > 9 / 10 * 0.9
+
+
+async def test_late_arrivals_count_late_through_redis(redis_url: str) -> None:
+    """Where a send arrived 80 ms late the one a second after it waits so long; one that has gone is not revived."""
+    async with open_pacer(redis_url, "https://l", SecretStr("late"), RateLimit(qps=2)) as pacer:
+        permits = []
+        for _ in range(2):
+            permits.append(await take(pacer))
+            await pacer.settle(permits[-1], sent=True)
+        await pacer.late(permits[0], 0.08)
+        await pacer.late(Permit(granted_at=0.0, name="gone"), 0.08)
+        third = await take(pacer)
+        assert third.granted_at - permits[0].granted_at >= 1.08
+
+
 async def test_no_redis_is_a_config_error() -> None:
     """Where none answers at the start the sentence names the place, not what else the URL holds."""
     with socket.socket() as taken:
