@@ -48,6 +48,8 @@ CREATE INDEX items_file ON items (file);
 """
 # Rows kept decoded: a page of look-alikes is asked for again and again.
 CACHED_SLOTS = 20_000
+# With the pages around them, these take at most 64 MB.
+THUMBS_KEPT = 1000
 BATCH = 500
 BLOCK = 1024
 _NO_EMBEDDINGS: Floats = np.zeros((0, 0), dtype=np.float32)
@@ -68,6 +70,7 @@ class Index:
             self.embeddings: Floats = np.load(folder / EMBEDDINGS, mmap_mode="r") if self.model else _NO_EMBEDDINGS
         except (sqlite3.Error, OSError, ValueError) as exc:
             raise ServiceError(f"{folder}: the index can't be read ({exc}); delete it, and it is made anew") from exc
+        self._thumbs_read = 0
         self._lock = threading.Lock()
         self._cache: dict[int, tuple[Item, ...]] = {}
 
@@ -91,12 +94,17 @@ class Index:
         for line, key, image, reason in self._db.execute("SELECT line, id, image, reason FROM skipped ORDER BY line"):
             yield {"line": line, "id": key, "image": image, "reason": reason}
 
+    def thumb(self, slot: int) -> Bytes:
+        """Return a picture's thumbnail; however many are looked at in time, few of them stay in memory."""
+        self._thumbs_read += 1
+        if self._thumbs_read % THUMBS_KEPT == 0:
+            _release(self.thumbs)
+        return np.array(self.thumbs[slot])
+
     def release(self) -> None:
         """Give back the memory of the arrays' pages; those that are needed again are read again."""
         for array in (self.descriptors, self.thumbs, self.embeddings):
-            pages: object = array.base
-            if isinstance(pages, mmap):
-                pages.madvise(MADV_DONTNEED)
+            _release(array)
 
     def close(self) -> None:
         """Close the database; the arrays go with the object."""
@@ -206,6 +214,12 @@ def _item(number: int, fields: bytes, sha256: str | None, token: str | None, fac
         accent_color=picture.accent_color,
         dominant_colors=picture.dominant_colors,
     )
+
+
+def _release(array: npt.NDArray[Any]) -> None:
+    pages: object = array.base
+    if isinstance(pages, mmap):
+        pages.madvise(MADV_DONTNEED)
 
 
 def _cosines(rows: Floats, wanted: Sequence[Floats]) -> Floats:

@@ -84,7 +84,7 @@ def _verify(index: Index, views: Sequence[View], cosines: Floats, meanings: Floa
     akin = () if meanings is None else _nearest(meanings, CANDIDATES)
     for slot in np.unique(np.concatenate([hashed, _promising(best), akin])).astype(np.intp):
         if best[slot] >= HOPELESS:
-            candidate = Probe(index.thumbs[slot])
+            candidate = Probe(index.thumb(slot))
             close = [n for n in range(len(views)) if best[slot] - cosines[n, slot] <= UNDECIDED]
             found = [(overlay, n) for n in close if (overlay := compare(probes[n], candidate)) is not None]
             if found:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ServiceError
-from pipeline.service import build
+from pipeline.service import build, index
 from pipeline.service.analysis import Analysis, analyse
 from pipeline.service.build import build_index
 from pipeline.service.engine import CatalogueEngine, open_engine
@@ -135,12 +135,14 @@ def test_readers_go_on_while_the_index_is_replaced(tmp_path: Path) -> None:
     assert fresh.look(query).same == ()
 
 
-def test_a_released_index_is_as_it_was(tmp_path: Path) -> None:
+def test_a_released_index_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of the arrays' pages can be given back at any time: what is read next is the same."""
-    index = build_index(CatalogueConfig(path=fill(tmp_path / "pictures", 4)), tmp_path / "index")
-    before = arrays(index)
-    index.release()
-    assert arrays(index) == before
+    built = build_index(CatalogueConfig(path=fill(tmp_path / "pictures", 4)), tmp_path / "index")
+    before = arrays(built)
+    built.release()
+    assert arrays(built) == before
+    monkeypatch.setattr(index, "THUMBS_KEPT", 2)
+    assert b"".join(built.thumb(slot).tobytes() for slot in range(4)) == before[2]
 
 
 def test_two_builders_of_one_folder_take_turns(tmp_path: Path, analysed: list[int]) -> None:
