@@ -61,9 +61,9 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
         for line, fields in _folder(config.path) if kind == "folder" else _rows(config, kind):
             yield _entry(line, fields, root)
     except _UNREADABLE as exc:
-        if not line:
-            raise ManifestError(f"{config.path}: the catalogue can't be read: {exc}") from exc
-        problem = f"the catalogue can't be read on after line {line}: {exc}"
+        problem = f"the catalogue can't be read{f' on after line {line}' if line else ''}: {exc}"
+        if not line or config.whole:
+            raise ManifestError(f"{config.path}: {problem}") from exc
         yield Entry(line=line + 1, fields={"id": "", "image": ""}, problem=problem, is_row=False)
 
 

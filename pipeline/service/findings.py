@@ -31,13 +31,15 @@ class BadPicture(ServiceError):
 class CatalogueConfig:
     """A catalogue to be indexed; `columns` maps a field (see catalogue.FIELDS) to the column that holds it.
 
-    `root` is what relative image paths start from and may not leave: the catalogue's own folder by default.
+    `root` is what relative image paths start from and may not leave: the catalogue's own folder by default. `whole`: a
+    file that is cut off is refused, instead of being read up to the cut.
     """
 
     path: Path
     root: Path | None = None
     format: Format = "auto"
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,8 +96,12 @@ def _ask(asks: MemoryObjectSendStream[str], why: str) -> None:
 
 
 async def _build_aside(renewal: Renewal) -> None:
-    """Build the index in another process; raises ServiceError with the sentence that it ends with."""
-    plain = replace(renewal, catalogue=replace(renewal.catalogue, columns=dict(renewal.catalogue.columns)))
+    """Build the index in another process; raises ServiceError with the sentence that it ends with.
+
+    A file that is cut off does not take the place of the whole one that is in use.
+    """
+    catalogue = replace(renewal.catalogue, columns=dict(renewal.catalogue.columns), whole=True)
+    plain = replace(renewal, catalogue=catalogue)
     done = await anyio.run_process([sys.executable, "-m", __name__], input=pickle.dumps(plain), check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
 import pty
 import signal
@@ -157,6 +158,19 @@ def test_a_catalogue_that_is_wrong_changes_nothing(launch: Start, table: Path, p
     add_row(table, pictures, 3)
     service.send_signal(signal.SIGHUP)
     assert "renewed: 4 rows" in said(service)
+
+
+def test_a_catalogue_that_is_cut_off_takes_no_whole_one_s_place(launch: Start, tmp_path: Path, pictures: Path) -> None:
+    """A copy that broke off is said, and the rows that were there are still found."""
+    rows = "".join(f"{number},pictures/00{number % 3}.png,{number * 7919 % 10007:x}\n" for number in range(300))
+    packed, path = gzip.compress(f"id,image,title\n{rows}".encode()), tmp_path / "list.csv.gz"
+    path.write_bytes(packed)
+    service = launch(path)
+    port = port_of(service)
+    path.write_bytes(packed[:-200])
+    service.send_signal(signal.SIGHUP)
+    assert "can't be read on after line" in said(service, "not renewed")
+    assert health(port)["pictures"] == 300
 
 
 def test_a_service_that_stops_ends_its_build(launch: Start, table: Path, pictures: Path, tmp_path: Path) -> None:
