@@ -182,6 +182,9 @@ def test_the_local_backend_needs_no_endpoint_and_no_key(tmp_path: Path) -> None:
     assert "none was made" in command("check", tmp_path / "job.toml", "--call").stdout
     stdin = command("run", tmp_path / "job.toml", "--set", "manifest.path=-", stdin="p0.png\n")
     assert (stdin.returncode, "provider.catalogue" in stdin.stderr) == (2, True)
+    sets = [f"manifest.root={tmp_path}/pictures", f"provider.catalogue={tmp_path}/pictures", "manifest.path=-"]
+    named = command("run", tmp_path / "job.toml", *(f"--set={one}" for one in sets), stdin="p0.png\n")
+    assert (named.returncode, named.stderr) == (0, "")
 
 
 def test_serve_refuses_to_be_reached_by_others_without_a_key(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from pipeline.report.metrics import METRICS_FILE
 from pipeline.report.run_json import RUN_FILE
 from pipeline.sink.job import FAILURES, INSIGHTS
 from tests.conftest import PROJECT
-from tests.running import lines_of
+from tests.running import draw, lines_of
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 CRON = (PROJECT / "docs" / "cron.md").read_text(encoding="utf-8")
@@ -115,6 +115,21 @@ def test_the_sample_ends_as_the_readme_says(tmp_path: Path) -> None:
         assert (failure["code"], failure["line"] > 1) == ("truncated", True)
         for path in (tmp_path / "out").glob("*.*"):
             path.unlink()
+
+
+def test_the_example_of_the_library_runs(tmp_path: Path) -> None:
+    """It is a whole program; here it does two pictures in the place of the sample."""
+    for number in range(2):
+        draw(tmp_path / "pictures" / f"{number}.png", number)
+    config = (PROJECT / "configs" / "folder.toml").read_text(encoding="utf-8")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "sample.toml").write_text(
+        re.sub(r"(?m)^path = .*$", f'path = "{tmp_path}/pictures"', config), encoding="utf-8"
+    )
+    (example,) = blocks(README, "python")
+    done = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("0 finished: 2 records written"), done.stderr
+    assert (tmp_path / "out" / "library" / INSIGHTS).exists()
 
 
 def codes_in_the_code() -> set[str]:
