@@ -1,0 +1,73 @@
+"""Addresses in text: mail, web and telephone, and what only looks like one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.service.text.uris import addresses, find_uris
+from pipeline.service.text.values import Line, Quad
+
+BOX: Quad = ((0.0, 0.2), (1.0, 0.2), (1.0, 0.3), (0.0, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("888 555 1212", ["tel:888%20555%201212"]),
+        ("+1 888 555 1212", ["tel:+1%20888%20555%201212"]),
+        ("Tel. 08-123 456 78", ["tel:08-123%20456%2078"]),
+        ("(020) 7946 0018", ["tel:(020)%207946%200018"]),
+        ("+442079460018", ["tel:+442079460018"]),
+        ("someone@outlook.com", ["mailto:someone@outlook.com"]),
+        ("write: a.b+c@mail.example.org.", ["mailto:a.b+c@mail.example.org"]),
+        ("www.contoso.com", ["http://www.contoso.com/"]),
+        ("WWW.CONTOSO.COM", ["http://www.contoso.com/"]),
+        ("see www.contoso.com/Team.", ["http://www.contoso.com/Team"]),
+        ("https://fabrikam.example/Team", ["https://fabrikam.example/Team"]),
+        ("a@b.org, www.b.org", ["mailto:a@b.org", "http://www.b.org/"]),
+    ],
+)
+def test_addresses_are_written_as_the_reference_shows_them(text: str, found: list[str]) -> None:
+    """Mail, web and numbers become URIs; no country code is invented."""
+    assert [address for address, _, _ in addresses(text)] == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Best before 2028-03-12",
+        "12.03.2028",
+        "1931 - 2026",
+        "4006381333931",
+        "4 006381 333931",
+        "192.168.10.12",
+        "EUR 1.234.567,00",
+        "10 000 000",
+        "48874",
+        "Lot 48874-B",
+        "www",
+        "a @ b",
+    ],
+)
+def test_other_numbers_and_words_are_no_addresses(text: str) -> None:
+    """Dates, years, prices, numbers of goods and machines are not to be called."""
+    assert list(addresses(text)) == []
+
+
+def test_an_address_has_its_part_of_the_line_and_stands_once() -> None:
+    """The box is cut from the line's in proportion to the characters."""
+    line = Line(text="call 888 555 1212 now", box=BOX, words=())
+    (uri,) = find_uris([line, line])
+    left, right = uri.box[0][0], uri.box[1][0]
+    assert (left, right) == (pytest.approx(5 / 21), pytest.approx(17 / 21))
+
+
+@given(st.text(alphabet="0123456789 +-./@wWhtps:()ab", max_size=60))
+def test_any_text_can_be_looked_through(text: str) -> None:
+    """Places lie within the line, and numbers have 7 to 15 digits."""
+    for address, start, end in addresses(text):
+        assert 0 <= start < end <= len(text)
+        if address.startswith("tel:"):
+            assert 7 <= sum(map(str.isdigit, text[start:end])) <= 15
