@@ -141,6 +141,9 @@ def test_keys_and_their_months_outlive_a_kill(tmp_path: Path, start: Start) -> N
     status, told = [again.ask(key=OTHER) for _ in range(2)][1]
     assert (status, told["headers"]["Retry-After"]) == (429, "1")
     assert (used(tmp_path, SHOP), used(tmp_path, OTHER)) == (2, 0)
+    with socket.create_connection(("127.0.0.1", again.port), timeout=20) as mistaken:
+        mistaken.sendall(f"GET {SEARCH} HTTP/1.1\r\nHost: x\r\nOcp-Apim-Subscription-Key {SHOP}\r\n\r\n".encode())
+        assert b" 400 " in mistaken.recv(4096)
     again.ask("/nowhere%0AFORGED%20LINE?q=told-nobody")
     assert again.end() == 0
     check_access_log(again.log.read_text())
@@ -149,7 +152,7 @@ def test_keys_and_their_months_outlive_a_kill(tmp_path: Path, start: Start) -> N
 
 
 def check_access_log(text: str) -> None:
-    """See a line for each request, without its query and with no line end smuggled in by a path."""
+    """See a line for each request, and for what is none; no query, and no line end smuggled in by a path."""
     lines = [line.split(" ", 1)[1] for line in text.splitlines() if " GET " in line]
     assert [re.sub(r"\d+ ms ([0-9A-F]{32}|-)$", "*", line) for line in lines] == [
         "127.0.0.1 GET /v7.0/images/search 403 *",
@@ -158,6 +161,7 @@ def check_access_log(text: str) -> None:
         "127.0.0.1 GET /nowhere%0AFORGED%20LINE 404 *",
     ]
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", text.splitlines()[-1])
+    assert "127.0.0.1: it is no HTTP" in text
     assert "told-nobody" not in text
 
 

@@ -17,6 +17,7 @@ from pipeline.service import refusals
 from pipeline.service.faults import FAULT_HEADER, Fault, FaultScript, instead, truncate
 from pipeline.service.journal import Journal, PictureSeen, Seen, public_headers, public_query
 from pipeline.service.limits import KEY_HEADER, Doorman, Workload
+from pipeline.service.logs import access_log
 from pipeline.service.objects import Json
 from pipeline.service.refusals import Refusal, Refused
 from pipeline.service.rules import Conventions, check_conventions, read_query
@@ -26,7 +27,6 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 BODY_TIMEOUT = 60.0
 CLIENT_GONE = 499
 log = logging.getLogger("pipeline.service")
-access_log = logging.getLogger("pipeline.service.access")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Endpoint = Callable[["Call"], Awaitable[Json]]
@@ -120,7 +120,7 @@ class Envelope:
         return json_response(await endpoint(call), media_type=call.conventions.media_type)
 
     def _check(self, request: web.Request) -> None:
-        if self.https_only and request.headers.get("X-Forwarded-Proto", request.scheme).lower() != "https":
+        if self.https_only and not arrived_as_https(request):
             raise refusals.https_only()
         self.doorman.admit(request.headers, request.headers.getall(KEY_HEADER, []))
 
@@ -132,6 +132,12 @@ class Envelope:
         if call.fault is not None and call.fault.kind == "truncate" and isinstance(response, web.Response):
             return await truncate(call.request, response)
         return response
+
+
+def arrived_as_https(request: web.Request) -> bool:
+    """Tell whether the caller spoke HTTPS, as the first proxy in front says; the service itself speaks HTTP alone."""
+    spoken, _, _ = request.headers.get("X-Forwarded-Proto", request.scheme).partition(",")
+    return spoken.strip().lower() == "https"
 
 
 async def read_body(request: web.Request) -> bytes:

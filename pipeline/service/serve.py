@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import stat
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,8 +22,8 @@ from yarl import URL
 from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.app import CURRENT, READER, AppConfig, build_app
 from pipeline.service.engine import open_engine
-from pipeline.service.envelope import access_log
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
+from pipeline.service.logs import print_accesses, server_log
 from pipeline.service.renewal import Renewal, keep_current, stamp_of
 
 MAX_LINE_BYTES = 64 * 1024
@@ -70,7 +68,7 @@ async def serve(config: ServeConfig) -> None:
     """
     check_place(config)
     if config.access_log:
-        _write_access_log()
+        print_accesses()
     failure: PipelineError | None = None
     async with anyio.create_task_group() as tasks:
         stop = anyio.Event()
@@ -125,8 +123,8 @@ def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
     return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
 
 
-def _use(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
-    app[CURRENT].use(engine)
+async def _use(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
+    await app[CURRENT].use(engine)
     _read_ahead(app, tasks, engine)
 
 
@@ -142,7 +140,12 @@ def _renewal(config: ServeConfig) -> Renewal:
 
 async def _listen(app: web.Application, config: ServeConfig, stop: anyio.Event) -> None:
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE, max_line_size=MAX_LINE_BYTES
+        app,
+        access_log=None,
+        logger=server_log,
+        handler_cancellation=True,
+        shutdown_timeout=GRACE,
+        max_line_size=MAX_LINE_BYTES,
     )
     await runner.setup()
     try:
@@ -184,16 +187,6 @@ def own_url(host: str, port: int) -> str | None:
     if not port or address.is_unspecified:
         return None
     return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
-
-
-def _write_access_log() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S"))
-    assert handler.formatter is not None
-    handler.formatter.converter = time.gmtime
-    access_log.addHandler(handler)
-    access_log.setLevel(logging.INFO)
-    access_log.propagate = False
 
 
 def _announce(engine: Engine, host: str, port: int) -> None:
