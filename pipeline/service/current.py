@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from copy import copy
 
+import anyio.to_thread
+
 from pipeline.service.endpoints import Endpoints
 from pipeline.service.envelope import Call
 from pipeline.service.findings import Engine
@@ -27,11 +29,13 @@ class Current:
         """The engine in use."""
         return self._lookup.engine
 
-    def use(self, engine: Engine) -> None:
-        """Answer from another engine, from the next call on; uploads stay known, and the bounds of work are kept."""
-        self._lookup = copy(self._lookup)
-        self._lookup.engine = engine
-        self.endpoints = Endpoints(self._lookup, self._log, self._links)
+    async def use(self, engine: Engine) -> None:
+        """Answer from another engine as soon as it is ready; uploads stay known, and the bounds of work are kept."""
+        lookup = copy(self._lookup)
+        lookup.engine = engine
+        endpoints = Endpoints(lookup, self._log, self._links)
+        await anyio.to_thread.run_sync(endpoints.load, abandon_on_cancel=True)
+        self._lookup, self.endpoints = lookup, endpoints
 
     def ask(self, method: Method) -> Callable[[Call], Awaitable[Json]]:
         """Return what gives a call to the endpoint of the engine that is in use when the call begins."""

@@ -42,6 +42,10 @@ class Endpoints:
         self._log = log
         self._links = links
 
+    def load(self) -> None:
+        """Make now what the first call would otherwise wait for; takes seconds for a large catalogue."""
+        self._words.load()
+
     async def visual_search(self, call: Call) -> Json:
         """POST /images/visualsearch."""
         exclude(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")

@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Renewal:
     every: float = 0.0
 
 
-async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], None]) -> None:
+async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], Awaitable[None]]) -> None:
     """Build the index anew when SIGHUP arrives, or when the catalogue has changed since `seen`; then `use` it.
 
     A catalogue that can't be indexed is said on stderr, and leaves everything as it is.
@@ -51,7 +51,7 @@ async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], No
             except PipelineError as exc:
                 _say(f"not renewed: {exc}")
             else:
-                use(engine)
+                await use(engine)
                 _say(f"renewed: {engine.count} rows, version {engine.version}")
 
 

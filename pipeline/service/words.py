@@ -55,6 +55,10 @@ class WordIndex:
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
 
+    def load(self) -> None:
+        """Make the index now; else the first search does, and waits for it."""
+        self._read("SELECT number FROM facts LIMIT 1", ())
+
     def search(self, asked: Search) -> Hits:
         """Return the rows that hold all words, best first, or where there are none, those that hold any of them."""
         numbers = self._find(asked, "AND") or self._find(asked, "OR")

@@ -218,7 +218,7 @@ async def test_a_call_stays_with_the_index_it_began_with(tmp_path: Path, picture
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ask)
         await begun.wait()
-        current.use(open_engine(CatalogueConfig(path=fill(pictures, 1, first=9)), tmp_path / "index"))
+        await current.use(open_engine(CatalogueConfig(path=fill(pictures, 1, first=9)), tmp_path / "index"))
         replaced.set()
     await ask()
     assert asked == [first, current.endpoints]
