@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -107,7 +108,7 @@ def test_words_lie_in_their_line_one_after_the_other(
     assert " ".join(word for word, _ in cut).split() == text.split()
     back = [turn(RawLine(text=word, score=1.0, corners=corners), -degrees).corners for word, corners in cut]
     ends = [edge for corners in back for edge in (corners[0][0], corners[1][0])]
-    assert all(before <= after + 1e-6 for before, after in zip(ends, ends[1:], strict=False))
+    assert all(before <= after + 1e-6 for before, after in pairwise(ends))
     assert ends[0] >= left - 1e-6
     assert ends[-1] <= left + width + 1e-6
 

@@ -60,8 +60,7 @@ def test_an_address_has_its_part_of_the_line_and_stands_once() -> None:
     """The box is cut from the line's in proportion to the characters."""
     line = Line(text="call 888 555 1212 now", box=BOX, words=())
     (uri,) = find_uris([line, line])
-    left, right = uri.box[0][0], uri.box[1][0]
-    assert (left, right) == (pytest.approx(5 / 21), pytest.approx(17 / 21))
+    assert [uri.box[0][0], uri.box[1][0]] == pytest.approx([5 / 21, 17 / 21])
 
 
 @given(st.text(alphabet="0123456789 +-./@wWhtps:()ab", max_size=60))
