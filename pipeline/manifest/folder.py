@@ -67,13 +67,17 @@ def _listing(folder: str | Path) -> tuple[list[str], list[str]]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            elif entry.is_file() or _is_broken_link(entry):
+            elif _is_file(entry):
                 files.append(entry.name)
     return files, folders
 
 
-def _is_broken_link(entry: os.DirEntry[str]) -> bool:
-    return entry.is_symlink() and not os.path.exists(entry.path)  # noqa: PTH110 - the entry's path is a plain string
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a regular file, or a link that leads nowhere or in a circle."""
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))  # noqa: PTH110 - a plain string
+    except OSError:
+        return entry.is_symlink()
 
 
 def _is_row(path: str) -> bool:

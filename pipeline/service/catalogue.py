@@ -96,6 +96,7 @@ def _inside(root: Path, image: str) -> tuple[Path | None, str | None]:
     """Resolve a relative path, symlinks included; what leads out of the root is not opened."""
     try:
         file = (root / image).resolve()
+        str(file).encode()  # a link may lead to a name that is no text
     except (OSError, ValueError, RuntimeError):
         return None, "the path can't be resolved"
     if not file.is_relative_to(root):
@@ -113,7 +114,8 @@ def _folder(path: Path) -> Iterator[tuple[int, Fields]]:
             file = Path(folder, name)
             if not name.startswith(".") and _is_picture(file):
                 line += 1
-                yield line, {"image": file.relative_to(path).as_posix()}
+                # A name that is no UTF-8 is kept as far as it is: its row alone has no picture then.
+                yield line, {"image": os.fsencode(file.relative_to(path).as_posix()).decode(errors="replace")}
 
 
 def _is_picture(file: Path) -> bool:

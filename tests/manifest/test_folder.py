@@ -40,6 +40,15 @@ def test_pictures_come_in_one_order_by_relative_path(tmp_path: Path) -> None:
     assert [(row.ordinal, row.line) for row in rows] == [(number, number + 1) for number in range(6)]
 
 
+def test_a_link_in_a_circle_is_a_row_like_any_broken_one(tmp_path: Path) -> None:
+    """It ends neither the folder nor the run; without a picture's name it is passed over."""
+    _write(tmp_path, "a.png", PNG)
+    for name in ("circle.png", "circle"):
+        (tmp_path / name).symlink_to(name)
+    (tmp_path / "up").symlink_to("..")
+    assert _ids(tmp_path) == ["a.png", "circle.png"]
+
+
 @pytest.mark.parametrize(
     "head",
     [

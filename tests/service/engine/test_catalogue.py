@@ -14,6 +14,7 @@ import zstandard
 
 from pipeline.errors import ManifestError
 from pipeline.service.analysis import read_file
+from pipeline.service.build import build_index
 from pipeline.service.catalogue import read_entries
 from pipeline.service.findings import BadPicture, CatalogueConfig, Rating, RecipeFacts
 from pipeline.service.items import host_of, item_of, read_number, split_tags
@@ -192,6 +193,20 @@ def test_a_bad_line_spoils_its_own_row_alone(tmp_path: Path) -> None:
     entries = list(read_entries(CatalogueConfig(path=tmp_path / "catalogue.csv")))
     assert entries[0].fields.get("id") == "a"
     assert entries[-1].fields.get("id") == "d"
+
+
+def test_a_name_that_is_no_text_spoils_its_own_row_alone(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8, also behind a link, and links in a circle: the others are served."""
+    folder = fill(tmp_path / "pictures", 2)
+    odd = Path(os.fsdecode(os.fsencode(folder) + b"/odd\xff.png"))
+    odd.write_bytes(next(folder.iterdir()).read_bytes())
+    (folder / "link.png").symlink_to(odd)
+    (folder / "circle.png").symlink_to("circle.png")
+    entries = list(read_entries(CatalogueConfig(path=folder)))
+    assert [entry.fields["image"] for entry in entries if entry.problem] == ["link.png"]
+    index = build_index(CatalogueConfig(path=folder), tmp_path / "index")
+    assert (index.count, index.skipped) == (4, 2)
+    index.close()
 
 
 def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
