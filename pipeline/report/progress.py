@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
 
 import anyio
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from pipeline.report.tally import Tally
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_SECONDS = 60.0
 OFTEN_LINES = 10  # so many at that interval; after them one in ten is enough
@@ -40,9 +42,13 @@ async def show_bar(tally: Tally, waits_for: WaitsFor, console: Console | None = 
 
     The manifest is read lazily, so the total and the time left are those of the rows read so far.
     """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    from rich import progress  # noqa: PLC0415 - under cron there is no bar, and the first request need not wait for one
+    from rich.console import Console  # noqa: PLC0415 - likewise
+
+    counts = (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())
+    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), *counts)
     started = anyio.current_time()
-    with Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
+    with progress.Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
         while True:
             said = line(tally, anyio.current_time() - started, waits_for())

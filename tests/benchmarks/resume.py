@@ -1,5 +1,6 @@
 """How long a run takes that finds (nearly) everything done: `make bench-resume`, or python -m tests.benchmarks.resume.
 
+A new job: how soon its first call arrives, and its memory (the peak over a whole manifest is that of the other lines).
 (a) Every row is done: tokens, of which nothing but the manifest is looked at, and local pictures, whose sizes and times
 are compared. (b) An interrupted run goes on: how soon the first new row's call arrives. (c) The second night over
 10,000 local pictures. And the worst that can happen to a manifest: every line has moved. Each is the whole command in a
@@ -102,11 +103,11 @@ def _finished(todo: Todo) -> Finished:
     return Finished(entry=entry, line=b"{}\n")
 
 
-def measure(what: str, rows: int, config: Path, service: Service) -> Figures:
+def measure(what: str, rows: int, config: Path, service: Service, *options: str) -> Figures:
     """Run the command and return what it took."""
     before = len(service.seen()) if service.journal.exists() else 0
     environment = {**os.environ, KEY_ENV: KEY, "XDG_STATE_HOME": str(config.parent / "state")}
-    command = [sys.executable, "-m", "pipeline", "run", str(config), "--quiet"]
+    command = [sys.executable, "-m", "pipeline", "run", str(config), "--quiet", *options]
     begun = time.time()
     process = os.posix_spawn(sys.executable, command, environment)
     _, status, usage = os.wait4(process, 0)
@@ -133,9 +134,12 @@ def over(folder: Path, service: Service, what: str, count: int, line: Line) -> l
     root = str(folder.parent / "pictures")
     config = write_config(folder / "job.toml", manifest, service.endpoint, manifest={"root": root})
     write_rows(manifest, count, line)
+    new = []
+    if line is token:
+        new = [measure(f"{what}, a new job", count, config, service, "--limit", "20") for _ in range(3)]
     with get_context("spawn").Pool(1) as apart:  # a child's peak memory counts from its parent's size
         apart.apply(fill, (load(config),))
-    done = [measure(f"{what}, all done", count, config, service)]
+    done = [*new, measure(f"{what}, all done", count, config, service)]
     if line is token:
         write_rows(manifest, count, line, "new,token:new\n")
         done.append(measure(f"{what}, interrupted", count + 1, config, service))
