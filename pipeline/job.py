@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.config import Config, key_place, read_key
-from pipeline.errors import InternalError, KeyRefused, PipelineError
+from pipeline.errors import InternalError, KeyRefused, OutputError, PipelineError
 from pipeline.manifest import open_manifest
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
@@ -29,10 +30,7 @@ async def run(config: Config, *, limit: int | None = None, follow: Follow | None
     with ExitStack() as opened:
         session = _open(config, opened, is_offline=False)
         session.limit, session.follow = limit, follow
-        report = _report(session, await _outcome(session))
-        write_run_json(session.job.folder, report)
-        write_metrics(session.job.folder, report)
-        return report
+        return _written(session.job.folder, _report(session, await _outcome(session)))
 
 
 async def rebuild(config: Config) -> int:
@@ -71,6 +69,16 @@ async def _outcome(session: Session) -> PipelineError | None:
         cause = InternalError(f"internal error: {_named(next(leaves(group)))}; what was committed is safe")
         cause.__cause__ = group
     return _with_place(cause, session.config) if isinstance(cause, KeyRefused) else cause
+
+
+def _written(folder: Path, report: Report) -> Report:
+    """Write run.json and metrics.prom; where they can't be, the report says so, unless it has a cause already."""
+    try:
+        write_run_json(folder, report)
+        write_metrics(folder, report)
+    except OutputError as exc:
+        return report if report.cause else replace(report, cause=exc)
+    return report
 
 
 def _with_place(refused: KeyRefused, config: Config) -> KeyRefused:

@@ -412,6 +412,20 @@ async def test_a_disk_that_is_full_stops_the_run_and_the_next_one_goes_on(
     assert len(service.seen()) == 8
 
 
+async def test_a_report_that_can_not_be_written_hides_no_cause(
+    tmp_path: Path, pictures: Path, service: Service
+) -> None:
+    """The run ends with what ended it; where nothing did, with the report that could not be written."""
+    config = job(tmp_path, pictures, service, distinct(3))
+    (tmp_path / "out" / "metrics.prom").mkdir(parents=True)
+    report = await run(config)
+    assert (report.exit_code, report.tally.ok, "metrics.prom" in str(report.cause)) == (3, 3, True)
+    poor = job(tmp_path, pictures, service, distinct(5), limits={"calls_per_run": 1})
+    report = await run(poor)
+    assert (report.exit_code, report.tally.ok) == (5, 1)
+    assert "limits.calls_per_run = 1 is reached; the next run goes on" in report.summary()
+
+
 async def test_a_wrong_path_of_the_endpoint_costs_one_call(tmp_path: Path, pictures: Path, service: Service) -> None:
     """A 404 from the service is a wrong endpoint, told with the status, exit 2."""
     config = job(tmp_path, pictures, service, distinct(5), provider={"endpoint": f"{service.endpoint}/nowhere"})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,5 +97,6 @@ def _take_lock(fd: int, path: Path) -> None:
     except BlockingIOError:
         holder = os.pread(fd, 20, 0).decode().strip() or "unknown"
         raise JobLocked(f"another run (process {holder}) is working on {path.parent}; it holds {path}") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # on a full disk the lock holds as well, without saying whose it is
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

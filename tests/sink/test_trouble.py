@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
@@ -101,6 +102,18 @@ def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
     """The output folder can't be made."""
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="can't be written"), open_job(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_full_disk_is_told_when_the_job_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even the lock can say whose it is, the sentence is still one of ours."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("pwrite", "posix_fallocate"):
+        monkeypatch.setattr(os, name, full)
+    with pytest.raises(OutputError, match="reserve can't be written"), open_job(tmp_path):
         pass
 
 
