@@ -58,7 +58,7 @@ class Asking:
     def waits_for(self) -> str:
         """Return what the run waits for, in words for its progress; nothing where it is at work."""
         if self._one.locked():
-            return "waiting for the embedded service and its index"
+            return "waiting for the index"
         if self._fetcher is None:
             return ""
         left = self._fetcher.paused_for

@@ -64,7 +64,7 @@ async def test_requests_that_come_together_open_it_once() -> None:
         for _ in range(3):
             tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
-        assert (asking.waits(), asking.waits_for()) == (True, "waiting for the embedded service and its index")
+        assert (asking.waits(), asking.waits_for()) == (True, "waiting for the index")
         opening.may.set()
     assert (answers, opening.begun) == ([ANSWER] * 3, 1)
     assert (asking.waits(), asking.waits_for()) == (False, "")
