@@ -22,7 +22,8 @@ from pipeline.service.findings import Crop
 from pipeline.service.text.values import Text
 
 PACKAGES = ("rapidocr", "onnxruntime")
-SECONDS = 30.0
+# A page of 80 lines takes fifteen seconds of one core.
+SECONDS = 45.0
 # A process at work takes 0.5 GB; a picture that would need more than this is given up.
 MOST_BYTES = 2 * 1024**3
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
 from pipeline.service.limits import Allowance, ApiKey
+from pipeline.service.pictures import WHOLE
+from pipeline.service.text.store import TextStore
+from pipeline.service.text.values import Line, Region, Text
 
 if TYPE_CHECKING:
     from pipeline.service.findings import Engine
@@ -85,6 +89,21 @@ def test_tags_have_boxes(over_paper: Clients) -> None:
     assert (tag.bounding_box.query_rectangle.top_left.x, tag.bounding_box.query_rectangle.bottom_right.y) == (0.1, 0.8)
     assert tag.bounding_box.display_rectangle.top_right.x == 0.9
     assert tag.actions[0].service_url.endswith("/v7.0/images/search?q=mug")
+
+
+def test_text_and_addresses_arrive(engine: PaperEngine, start: Start, tmp_path: Path) -> None:
+    """The form that the clients know (002) has the whole text; addresses are links."""
+    corner = (0.1, 0.2)
+    line = Line(text="888 555 1212", box=(corner, corner, corner, corner), words=())
+    store = TextStore(tmp_path / "texts.db")
+    store.put("ab" * 32, WHOLE, Text(regions=(Region(box=line.box, lines=(line,)),)))
+    store.close()
+    request = json.dumps({"imageInfo": {"url": "https://img.shop.example/3.jpg"}})
+    for search, _ in _clients(start(engine, text=True, texts=tmp_path / "texts.db")):
+        tags = [tag for tag in search.visual_search(knowledge_request=request).tags if tag.display_name[:2] == "##"]
+        (whole,) = [action for action in tags[0].actions if action.action_type == "TextResults"]
+        assert whole.display_name == "888 555 1212"
+        assert [action.url for action in tags[1].actions] == ["tel:888%20555%201212"]
 
 
 def test_upload_with_crop_and_site(over_catalogue: Clients, paint: Callable[..., bytes]) -> None:
