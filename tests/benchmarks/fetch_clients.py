@@ -1,4 +1,7 @@
-"""The four who ask, each in a process of its own: ours, a plain loop, what one writes in an hour, and Scrapy.
+"""Those who ask, each in a process of its own: ours, a plain loop, what one writes in an hour, and Scrapy.
+
+"ours" does all that the pipeline does between a request and a line: pace, send, read with the provider, build the
+record, encode it. "fetch" is the same without reading: it parses and encodes the answer as the other ones do.
 
 Usage: fetch_clients.py NAME ENDPOINT QPS ROWS FOLDER. Prints rows answered, CPU seconds and peak memory, as JSON.
 """
@@ -21,12 +24,12 @@ UNPACED_AT_ONCE = 8
 
 
 def record(row: int, body: bytes) -> bytes:
-    """Read an answer and encode a record: the same work for everyone."""
-    return orjson.dumps({"id": row, "tags": orjson.loads(body)["tags"]})
+    """Parse an answer and encode it again: the least that anyone does."""
+    return orjson.dumps({"id": row, "answer": orjson.loads(body)})
 
 
-async def ours(endpoint: str, qps: float, rows: int, folder: Path) -> int:
-    """Ask through the pipeline's own fetch, with as many workers as it advises."""
+async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: bool = True) -> int:
+    """Ask through the pipeline's own fetch and provider, with as many workers as it advises."""
     import anyio
     from pydantic import SecretStr
 
@@ -34,25 +37,22 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path) -> int:
     from pipeline.fetch.fetcher import Fetcher
     from pipeline.fetch.pacers import open_pacer
     from pipeline.fetch.policy import RateLimit, RetryPolicy
-    from pipeline.providers.base import Limits
-    from pipeline.records import Answer, Outcome, Prepared, Problem, Reading, Request, Row
+    from pipeline.providers.bing.provider import make_bing
+    from pipeline.providers.bing.settings import BingSettings
+    from pipeline.records import Answer, InsightsToken, Outcome, Problem, Reading, Request, Row
     from pipeline.schema import no_insights
+    from pipeline.sink.record import build_record, encode
 
-    class Provider:
-        name = identity = "bench"
-        key_header = ("X-Key", "{}")
-        limits = Limits(max_bytes=1_000_000, max_side_px=1500, forms=frozenset({"bytes"}))
+    provider = make_bing(BingSettings(name="bing", endpoint=endpoint))
 
-        def __init__(self) -> None:
-            self.endpoint = endpoint
+    class Unread:
+        """The provider, but for its reading."""
 
-        def requests(self, row: Row, prepared: Prepared | None) -> list[Request]:
-            return []
+        def __getattr__(self, name: str) -> Any:
+            return getattr(provider, name)
 
         def read(self, request: Request, answer: Answer) -> Outcome:
-            if answer.status == 200:
-                return Reading(insights=no_insights())
-            return Problem(kind="throttled", code="too-fast", message="too fast", http_status=answer.status)
+            return Reading(insights=no_insights()) if answer.status == 200 else provider.read(request, answer)
 
     answered = 0
     left = iter(range(rows))
@@ -63,19 +63,30 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path) -> int:
         nonlocal answered
         for row in left:
             answer, outcome = await fetcher.ask(request)
-            if isinstance(outcome, Reading):
+            if isinstance(outcome, Problem):
+                continue
+            assert isinstance(outcome, Reading)
+            if reads:
+                source = Row(id=str(row), image=InsightsToken(token="t"), ordinal=row, line=row)
+                encode(build_record("bing", source, None, [answer], outcome.insights))
+            else:
                 record(row, answer.body)
-                answered += 1
+            answered += 1
 
     key = SecretStr("k" * 32)
     async with (
         open_pacer("file", "https://bench", key, limits, folder=folder) as pacer,
-        Fetcher(Provider(), key, limits, RetryPolicy(), pacer=pacer) as fetcher,
+        Fetcher(provider if reads else Unread(), key, limits, RetryPolicy(), pacer=pacer) as fetcher,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(max_workers(limits)):
             tasks.start_soon(work, fetcher)
     return answered
+
+
+async def fetch(endpoint: str, qps: float, rows: int, folder: Path) -> int:
+    """Ask as ours does, and leave the answers unread."""
+    return await ours(endpoint, qps, rows, folder, reads=False)
 
 
 async def plain(endpoint: str, qps: float, rows: int, folder: Path) -> int:
@@ -175,13 +186,15 @@ def scrapy(endpoint: str, qps: float, rows: int, folder: Path) -> int:
 
 def main(name: str, endpoint: str, qps: float, rows: int, folder: Path) -> None:
     """Run one client and say what it took, its imports not counted."""
-    warm = {"scrapy": "scrapy.crawler", "ours": "pipeline.fetch.fetcher"}.get(name, "aiohttp")
+    warm = {"scrapy": "scrapy.crawler", "ours": "pipeline.fetch.fetcher", "fetch": "pipeline.fetch.fetcher"}.get(
+        name, "aiohttp"
+    )
     __import__(warm)
     cpu = time.process_time()
     if name == "scrapy":
         answered = scrapy(endpoint, qps, rows, folder)
     else:
-        client = {"ours": ours, "plain": plain, "handwritten": handwritten}[name]
+        client = {"ours": ours, "fetch": fetch, "plain": plain, "handwritten": handwritten}[name]
         answered = asyncio.run(client(endpoint, qps, rows, folder))
     cpu = time.process_time() - cpu
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

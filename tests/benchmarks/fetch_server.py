@@ -16,7 +16,47 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import cast
 
-ANSWER = json.dumps({"tags": [{"name": f"tag {n}", "url": "https://example.com/" + "x" * 300} for n in range(100)]})
+
+def _image(number: int) -> dict[str, object]:
+    """Return a look-alike as the service describes one, about 1.1 KB."""
+    return {
+        "webSearchUrl": f"https://www.example.com/images/search?view=detailv2&FORM=OIIRPO&id={number:040X}&simid={number:018d}",
+        "name": f"A picture of something that looks alike, number {number}",
+        "thumbnailUrl": f"https://tse{number % 4}.example.net/th?id=OIP.{number:024x}&pid=Api",
+        "datePublished": "2026-03-14T09:26:00.0000000Z",
+        "isFamilyFriendly": True,
+        "contentUrl": f"https://shop{number}.example.org/media/catalog/product/cache/{number:032x}/picture.jpg",
+        "hostPageUrl": f"https://shop{number}.example.org/products/something-that-looks-alike-{number}.html",
+        "contentSize": f"{number + 20480} B",
+        "encodingFormat": "jpeg",
+        "hostPageDisplayUrl": f"https://shop{number}.example.org/products/something-that-looks-alike",
+        "width": 800,
+        "height": 600,
+        "thumbnail": {"width": 474, "height": 355},
+        "imageInsightsToken": f"ccid_{number:022x}*mid_{number:040X}*simid_{number:018d}*thid_OIP.{number:024x}",
+        "insightsMetadata": {"pagesIncludingCount": 3, "availableSizesCount": 2},
+        "imageId": f"{number:040X}",
+        "accentColor": "A37228",
+    }
+
+
+# 36 KB, as the answers of Visual Search are: look-alikes above all.
+ANSWER = json.dumps(
+    {
+        "_type": "ImageKnowledge",
+        "tags": [
+            {
+                "displayName": "",
+                "actions": [
+                    {"actionType": "VisualSearch", "data": {"value": [_image(n) for n in range(30)]}},
+                    {"actionType": "PagesIncluding", "data": {"value": [_image(n) for n in range(30, 33)]}},
+                ],
+            }
+        ],
+        "image": {"imageInsightsToken": "ccid_0*mid_1*simid_2"},
+    },
+    separators=(",", ":"),
+)
 
 
 @dataclass(kw_only=True)
