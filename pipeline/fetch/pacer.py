@@ -89,7 +89,7 @@ class Gate:
         self._refuse_if_closed()
 
     def permit(self) -> Passage:
-        """Wait for room and a permit, in `async with`; a permit that was not used by the end goes back."""
+        """Wait for room and a permit, in `async with`; a permit that was not used by its end goes back."""
         return Passage(self)
 
     async def enter(self) -> Permit:
@@ -106,7 +106,7 @@ class Gate:
         self._freed.set()
         if permit.sent_at is None:
             with anyio.CancelScope(shield=True):
-                await self._pacer.settle(permit, sent=False)
+                await self._pacer.settle(permit, sent=permit.left)  # what may have left counts as sent
 
     async def _wait_for_room(self) -> None:
         self._refuse_if_closed()

@@ -113,11 +113,12 @@ class Transport:
         asked_at = time.time()
         try:
             async with self._exchange(request, permit) as response:
-                if permit.sent_at is None:
-                    await self._left(permit)  # an answer proves it, whatever was seen
+                self._leaves(permit)  # an answer proves it, whatever was seen
                 body = await _read_capped(response)
                 headers = _kept(response.headers)
                 status = response.status
+            if permit.sent_at is None:
+                await self._settle(permit)  # the end of the answer breaks off whatever still sends
         except WithheldError:
             raise
         except (aiohttp.ClientError, OSError) as exc:
@@ -145,7 +146,7 @@ class Transport:
     def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         url, headers = self._endpoint + request.target, self._headers(request)
         if request.body:
-            body = Body(request.body, before=partial(self._leaves, permit), after=partial(self._left, permit))
+            body = Body(request.body, before=partial(self._begin, permit), after=partial(self._settle, permit))
             ask = partial(self._session.request, data=body)
         else:
             ask = partial(self._bodiless.request, trace_request_ctx=permit)
@@ -164,19 +165,23 @@ class Transport:
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
     ) -> None:
         permit = context.trace_request_ctx
-        self._leaves(permit)
-        await self._left(permit)
+        self._begin(permit)
+        await self._settle(permit)
 
-    def _leaves(self, permit: Permit) -> None:
-        """Let the first byte leave, unless a pause has begun; from here on the attempt may be a call."""
+    def _begin(self, permit: Permit) -> None:
+        """Let the first byte leave, unless a pause has begun."""
         if (until := self._paused_until()) and current_time() < until:
             raise WithheldError
-        permit.left = True
+        self._leaves(permit)
 
-    async def _left(self, permit: Permit) -> None:
+    def _leaves(self, permit: Permit) -> None:
+        """Count the send as a call, once: from here on it may be one."""
+        if not permit.left:
+            permit.left = True
+            self._counters.calls += 1
+
+    async def _settle(self, permit: Permit) -> None:
         """Note the instant at which the first byte has been handed to the socket."""
-        permit.left = True
-        self._counters.calls += 1
         await self._pacer.settle(permit, sent=True)
         self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._paused_until()
 
