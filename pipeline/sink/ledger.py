@@ -193,7 +193,7 @@ class Ledger:
             lost = f"{which} AND place + length > ?"
             self._write.execute(f"DELETE FROM spans WHERE id IN (SELECT span FROM rows WHERE {lost})", (size,))  # noqa: S608 - numbers
             self._write.execute(f"UPDATE rows SET state = 0 WHERE {lost}", (size,))  # noqa: S608 - numbers
-            whole = self._write.execute(f"SELECT max(place + length) FROM rows WHERE {which}").fetchone()[0] or 0  # noqa: S608
+            whole = self._write.execute(f"SELECT max(place + length) FROM rows WHERE {which}").fetchone()[0] or 0  # noqa: S608 - numbers
             self._set({f"length {name}": whole})
         return int(whole)
 
