@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from hashlib import blake2b
@@ -17,13 +18,21 @@ from pipeline.fetch.quota import Quota, QuotaLimits, account, state_folder
 from pipeline.manifest.found import Finding
 from pipeline.prepare.rules import rules_from
 from pipeline.providers.base import Finder, Provider
+from pipeline.providers.bing.settings import LocalSettings
 from pipeline.sink.ledger import Ledger
 from pipeline.sink.probe import Probe
 
 
 def rate_of(config: Config) -> RateLimit:
-    """Return the rate of a job's calls."""
-    return RateLimit(qps=config.limits.qps, concurrency=config.limits.concurrency, guard=config.limits.guard)
+    """Return the rate of a job's calls.
+
+    Of the embedded service, each core reads one picture's text while another one waits: what waits longer would only
+    run into `request_timeout`, as a page full of text takes many seconds.
+    """
+    limits = config.limits
+    reads = isinstance(config.provider, LocalSettings) and config.provider.text
+    most = 2 * (os.cpu_count() or 1) if reads else 0
+    return RateLimit(qps=limits.qps, concurrency=limits.concurrency or most, guard=limits.guard)
 
 
 def open_quota(config: Config, key: SecretStr | None) -> Quota:

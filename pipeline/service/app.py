@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def _add_reader(app: web.Application, config: AppConfig) -> Reader | None:
 
 
 async def _keep_open(app: web.Application) -> AsyncIterator[None]:
+    reading = app[READER].open() if READER in app else nullcontext()
     with app[JOURNAL], closing(app[QUERIES]), closing(app[QUOTAS]):
-        yield
-    if READER in app:
-        app[READER].store.close()
+        async with reading:
+            yield

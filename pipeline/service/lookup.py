@@ -14,8 +14,10 @@ from pipeline.service.analysis import read_file
 from pipeline.service.answers import Hint
 from pipeline.service.findings import BadPicture, Crop, Engine, Findings
 from pipeline.service.journal import PictureSeen, measure
+from pipeline.service.pictures import WHOLE
 from pipeline.service.refusals import invalid
 from pipeline.service.text.reader import Reader, add_text
+from pipeline.service.text.readings import Part
 from pipeline.service.text.values import Text
 from pipeline.service.text.workers import Unread
 from pipeline.service.wire import ByToken, ByUrl, Source, Upload
@@ -78,10 +80,11 @@ class Lookup:
         return await self._find_url(source, crop, site)
 
     async def read(self, found: Found, crop: Crop | None) -> Found:
-        """Add what is written in the picture, or the reason why that can't be known."""
+        """Add what is written in the picture, or the reason why that can't be known; raises Refused."""
         read: Text | Unread = NO_READER
         if self._reader is not None:
-            read = await self._reader.read(found.findings.sha256, crop, partial(_bytes_of, self.engine, found))
+            part = part_of(found.findings, crop)
+            read = await self._reader.read(part, partial(_bytes_of, self.engine, found))
         return replace(found, findings=add_text(found.findings, read))
 
     async def measure(self, data: bytes) -> PictureSeen:
@@ -111,6 +114,12 @@ class Lookup:
         if item is None or item.token is None:
             return "ImageDownloadFailed"
         return await self._look_up(ByToken(token=item.token), crop, site)
+
+
+def part_of(findings: Findings, crop: Crop | None) -> Part:
+    """Name what is to be read: the catalogue's own whole pictures are kept for good, of the others the newest."""
+    listed = any(match.item.sha256 == findings.sha256 for match in findings.same)
+    return Part(digest=findings.sha256, crop=crop or WHOLE, lasting=listed and crop in {None, WHOLE})
 
 
 def _bytes_of(engine: Engine, found: Found) -> bytes:

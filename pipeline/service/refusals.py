@@ -154,6 +154,20 @@ def too_fast(retry_after: int, details: str) -> Refused:
     )
 
 
+def not_yet(retry_after: int, details: str) -> Refused:
+    """503: trouble got in the way of this request that may have passed at the next one."""
+    return Refused(
+        Refusal(
+            status=503,
+            code="ServerError",
+            sub_code="ResourceError",
+            message=f"The request can't be answered now. Try again in {retry_after} seconds.",
+            more_details=details,
+            headers={"Retry-After": str(retry_after)},
+        )
+    )
+
+
 def quota_used_up(retry_after: int) -> Refused:
     """403: the month's queries of the key are used up; `retry_after` seconds lie between now and the next month."""
     return Refused(

@@ -6,7 +6,9 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
@@ -16,7 +18,6 @@ import anyio
 import anyio.to_thread
 import orjson
 from aiohttp import web
-from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
@@ -31,7 +32,7 @@ GRACE = 10.0
 QUERY_LOG, QUOTA_BOOK, TEXTS = "queries.db", "quota.db", "texts.db"
 STDIN = 0
 LOOPBACK = "127.0.0.1"
-PROGRESS_EVERY = 500
+TELL_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +80,11 @@ async def serve(config: ServeConfig) -> None:
             seen = await anyio.to_thread.run_sync(stamp_of, config.catalogue)
             engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
             app = build_app(engine, _settle(config))
-            if not config.with_parent:
-                _read_ahead(app, tasks, engine)
-                tasks.start_soon(keep_current, _renewal(config), seen, partial(_use, app, tasks))
-            await _listen(app, config, stop)
+            async with _listening(app, config):
+                if not config.with_parent:
+                    _read_ahead(app, engine)
+                    tasks.start_soon(keep_current, _renewal(config), seen, partial(_use, app))
+                await stop.wait()
         except _Stopping:
             pass
         except PipelineError as exc:  # raised below, where no task group wraps it
@@ -114,31 +116,46 @@ def is_loopback(host: str) -> bool:
 
 
 def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:
-    def progress(done: int, total: int) -> None:
-        if stopping():
+    return open_engine(config.catalogue, config.index_dir, progress=Telling(stopping), model=config.model)
+
+
+class Telling:
+    """Says how far the index is, when all rows are done and every few seconds: whoever waits takes silence for a stall.
+
+    Raises _Stopping where the service is to stop.
+    """
+
+    def __init__(self, stopping: Callable[[], bool]) -> None:
+        self._stopping = stopping
+        self._told, self._at = (0, 0), time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Take one step of the build, however small."""
+        if self._stopping():
             raise _Stopping
-        if done == total or done % PROGRESS_EVERY == 0:
+        is_end = done == total and self._told != (done, total)
+        if is_end or time.monotonic() - self._at >= TELL_SECONDS:
             print(f"index: {done} of {total} rows", file=sys.stderr, flush=True)  # noqa: T201 - the process's own log
+            self._told, self._at = (done, total), time.monotonic()
 
-    return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
 
-
-async def _use(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
+async def _use(app: web.Application, engine: Engine) -> None:
     await app[CURRENT].use(engine)
-    _read_ahead(app, tasks, engine)
+    _read_ahead(app, engine)
 
 
-def _read_ahead(app: web.Application, tasks: TaskGroup, engine: Engine) -> None:
+def _read_ahead(app: web.Application, engine: Engine) -> None:
     """Read the catalogue's own pictures for searches; the child of a run reads what it is asked alone."""
     if READER in app:
-        tasks.start_soon(app[READER].read_ahead, engine)
+        app[READER].read_ahead(engine)
 
 
 def _renewal(config: ServeConfig) -> Renewal:
     return Renewal(catalogue=config.catalogue, index_dir=config.index_dir, model=config.model, every=config.watch)
 
 
-async def _listen(app: web.Application, config: ServeConfig, stop: anyio.Event) -> None:
+@asynccontextmanager
+async def _listening(app: web.Application, config: ServeConfig) -> AsyncIterator[None]:
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -159,7 +176,7 @@ async def _listen(app: web.Application, config: ServeConfig, stop: anyio.Event) 
             ) from exc
         if config.announce:
             _announce(app[CURRENT].engine, config.host, runner.addresses[0][1])
-        await stop.wait()
+        yield
     finally:
         await runner.cleanup()
 

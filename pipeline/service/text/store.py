@@ -18,11 +18,18 @@ from pipeline.service.text.values import Line, Point, Quad, Region, Text, Word
 
 # Changes whenever the same picture would be read differently.
 ALGORITHM = "1"
+# Of what does not belong to the catalogue, so many are kept, the newest; with boxes, one takes 1 to 40 KB.
+MOST_PASSING = 200_000
 log = logging.getLogger("pipeline.service")
+_FORGET = (
+    "DELETE FROM texts WHERE number IN (SELECT number FROM passing ORDER BY number DESC LIMIT -1 OFFSET ?)",
+    "DELETE FROM passing WHERE number IN (SELECT number FROM passing ORDER BY number DESC LIMIT -1 OFFSET ?)",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS texts (
     number INTEGER PRIMARY KEY AUTOINCREMENT, sha256 TEXT NOT NULL, crop TEXT NOT NULL, version TEXT NOT NULL,
     words TEXT NOT NULL, regions BLOB NOT NULL, UNIQUE (sha256, crop));
+CREATE TABLE IF NOT EXISTS passing (number INTEGER PRIMARY KEY);
 CREATE INDEX IF NOT EXISTS texts_whole ON texts (number) WHERE crop = '' AND words != '';
 """
 
@@ -49,20 +56,28 @@ class TextStore:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_SCHEMA)
             self._db.execute("DELETE FROM texts WHERE version != ?", (reader_version(),))
+            self._db.execute("DELETE FROM passing WHERE number NOT IN (SELECT number FROM texts)")
         except sqlite3.Error as exc:
             raise ServiceError(f"{path}: the texts can't be kept there ({exc}); delete the file") from exc
 
     def get(self, sha256: str, crop: Crop = WHOLE) -> Text | None:
-        """Return what was read in a part of a picture; None where it has not been read yet."""
-        rows = self._do("SELECT regions FROM texts WHERE sha256 = ? AND crop = ?", (sha256, _name(crop)))
+        """Return what was read in a part of a picture; None where it has not been read yet, or can't be had."""
+        try:
+            rows = self._do("SELECT regions FROM texts WHERE sha256 = ? AND crop = ?", (sha256, _name(crop)))
+        except sqlite3.Error as exc:  # a damaged file, say: the picture will be read again
+            log.warning("a text that was kept can't be had: %s", exc)
+            return None
         return _load(rows[0][0]) if rows else None
 
-    def put(self, sha256: str, crop: Crop, text: Text) -> None:
-        """Keep what was read, at once on disk; what was kept first stays."""
+    def put(self, sha256: str, crop: Crop, text: Text, *, lasting: bool = True) -> None:
+        """Keep what was read, at once on disk; what was kept first stays, but of what is not `lasting` the newest."""
         row = (sha256, _name(crop), reader_version(), text.full, orjson.dumps(text.regions))
         query = "INSERT OR IGNORE INTO texts (sha256, crop, version, words, regions) VALUES (?, ?, ?, ?, ?)"
         try:
-            self._do(query, row)
+            with self._lock:
+                kept = self._db.execute(query, row)
+                if kept.rowcount and not lasting:
+                    self._pass(kept.lastrowid)
         except sqlite3.Error as exc:  # a full disk, say: the picture will be read again
             log.warning("a text can't be kept: %s", exc)
 
@@ -75,6 +90,12 @@ class TextStore:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+    def _pass(self, number: int | None) -> None:
+        """Note that a text is one of the passing ones, and let the oldest of them go."""
+        self._db.execute("INSERT INTO passing VALUES (?)", (number,))
+        for forget in _FORGET:
+            self._db.execute(forget, (MOST_PASSING,))
 
     def _do(self, query: str, values: tuple[object, ...]) -> list[Any]:
         with self._lock:

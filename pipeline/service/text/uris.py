@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pipeline.service.text.lines import cut
 from pipeline.service.text.values import Line, Uri
@@ -12,10 +12,11 @@ from pipeline.service.text.values import Line, Uri
 _MAIL = re.compile(r"[A-Za-z0-9][\w.+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}", re.ASCII)
 _WEB = re.compile(r"(?<![\w.@])(?:https?://|www\.)[^\s<>\"']+", re.IGNORECASE)
 _PHONE = re.compile(r"(?<![\w.,+/-])\+?\(?\d[\d ()./-]{5,}\d(?![\w-]|[.,]\d)", re.ASCII)
-# Digits with separators that are something else: dates, spans of years, addresses of machines, numbers of goods.
+# Digits with separators that are something else: dates, spans of years, addresses of machines, goods, books.
 _NO_PHONE = re.compile(
     r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{4}|(?:1[89]|20)\d\d ?[-/] ?(?:1[89]|20)\d\d"
-    r"|\d{1,3}(?:\.\d{1,3}){3}|\d ?\d{6} ?\d{6}|\d{1,3}(?:[. ]\d{3}){2,}",
+    r"|\d{1,3}(?:\.\d{1,3}){3}|\d ?\d{6} ?\d{6}|\d{1,3}(?:[. ]\d{3}){2,}"
+    r"|97[89](?:[ -]?\d){10}|(?=(?:[ -]?\d){10}$)\d+([ -])\d+\1\d+\1\d",
     re.ASCII,
 )
 _CLOSING = ".,;:!?)]}"
@@ -47,12 +48,14 @@ def _mail(words: str) -> str:
 
 def _web(words: str) -> str | None:
     """Write a web address; one that is printed without its scheme gets the one that every server answers."""
-    host = re.sub(r"^https?://", "", words, flags=re.IGNORECASE)
-    if "." not in host.strip("."):
+    has_scheme = words.lower().startswith(("http://", "https://"))
+    try:
+        parts = urlsplit(words if has_scheme else f"http://{words}")
+    except ValueError:  # brackets around what is no address of a machine
         return None
-    if host != words:
-        return words
-    return f"http://{host}" if "/" in host else f"http://{host.lower()}/"
+    if "." not in parts.netloc.strip("."):
+        return None
+    return words if has_scheme else parts._replace(netloc=parts.netloc.lower(), path=parts.path or "/").geturl()
 
 
 def _phone(words: str) -> str | None:

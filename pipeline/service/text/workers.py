@@ -6,6 +6,7 @@ too long, costs the picture it was at, and is replaced.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -26,13 +27,16 @@ PACKAGES = ("rapidocr", "onnxruntime")
 SECONDS = 45.0
 # A process at work takes 0.5 GB; a picture that would need more than this is given up.
 MOST_BYTES = 2 * 1024**3
+# What reading a picture takes in seconds before any has been read, and the weight of one more in the mean.
+AT_FIRST, WEIGHT = 0.5, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unread:
-    """The text of a picture can't be known: `reason` is one sentence."""
+    """The text of a picture can't be known: `reason` is one sentence; `again`: another try may bring it."""
 
     reason: str
+    again: bool = False
 
 
 def missing_package() -> str | None:
@@ -45,6 +49,8 @@ class Workers:
 
     def __init__(self, most: int, seconds: float = SECONDS) -> None:
         self._seconds = seconds
+        self._most = most
+        self._mean = AT_FIRST
         self._wanted = 0
         self._finished = anyio.Event()
         self._turns = anyio.Semaphore(most)
@@ -55,29 +61,38 @@ class Workers:
         while self._wanted:
             await self._finished.wait()
 
-    async def read(self, picture: bytes, crop: Crop, *, shield: bool = True) -> Text | Unread:
-        """Read a part of a picture; with a `shield`, what has been begun is finished, for a process is dear."""
+    def wait_for(self, pictures: int) -> int:
+        """Return the seconds in which so many pictures are read, going by the last ones; at least 1."""
+        return max(1, math.ceil(pictures * self._mean / self._most))
+
+    async def read(self, picture: bytes, crop: Crop) -> Text | Unread:
+        """Read a part of a picture; who cancels it ends the process."""
         self._wanted += 1
         try:
             async with self._turns:
-                return await self._read(picture, crop, shield=shield)
+                began = anyio.current_time()
+                read = await self._read(picture, crop)
+                self._mean += WEIGHT * (anyio.current_time() - began - self._mean)
+                return read
         finally:
             self._wanted -= 1
             self._finished.set()
             self._finished = anyio.Event()
 
-    async def _read(self, picture: bytes, crop: Crop, *, shield: bool) -> Text | Unread:
+    async def _read(self, picture: bytes, crop: Crop) -> Text | Unread:
         """Read in a process, and once more in another where it was killed, for want of memory perhaps."""
         for _ in range(2):
-            with anyio.move_on_after(self._seconds, shield=shield):
+            with anyio.move_on_after(self._seconds):
                 try:
                     return await anyio.to_process.run_sync(
                         read_here, picture, crop, cancellable=True, limiter=self._processes
                     )
                 except anyio.BrokenWorkerProcess:
                     continue
-            return Unread(reason=f"the text of this picture was not read within {self._seconds:g} s")
-        return Unread(reason="reading this picture's text ended the process that read it, twice")
+                except OSError as exc:  # no process, or no pipe to it, is to be had now
+                    return Unread(reason=f"no process could be started to read the text ({exc.strerror})", again=True)
+            return Unread(reason=f"the text of this picture was not read within {self._seconds:g} s", again=True)
+        return Unread(reason="reading this picture's text ended the process that read it, twice", again=True)
 
 
 def read_here(picture: bytes, crop: Crop) -> Text | Unread:
@@ -88,7 +103,7 @@ def read_here(picture: bytes, crop: Crop) -> Text | Unread:
 
         text = recognise(picture, crop)
     except MemoryError:
-        return Unread(reason="reading this picture's text takes too much memory")
+        return Unread(reason="reading this picture's text takes too much memory", again=True)
     except Exception as exc:  # the models' packages have errors of their own, which only they could unpickle
         return Unread(reason=f"the text of this picture can't be read ({type(exc).__name__})")
     return text if text is not None else Unread(reason="the picture can't be decoded at the size that reading needs")

@@ -80,3 +80,22 @@ def test_a_full_disk_costs_the_keeping_alone(tmp_path: Path, caplog: pytest.LogC
     store.put("ab", WHOLE, text_of("lost"))
     assert "can't be kept" in caplog.text
     store.close()
+
+
+def test_of_what_passes_the_newest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What belongs to the catalogue stays, however old it is."""
+    monkeypatch.setattr(store_module, "MOST_PASSING", 2)
+    store = TextStore(tmp_path / "texts.db")
+    store.put("own", WHOLE, text_of("own"))
+    for name in ("a", "b", "b", "c", "d"):
+        store.put(name, WHOLE, text_of(name), lasting=False)
+    assert [store.get(name) is not None for name in ("own", "a", "b", "c", "d")] == [True, False, False, True, True]
+    store.close()
+
+
+def test_a_store_that_fails_forgets(caplog: pytest.LogCaptureFixture) -> None:
+    """A picture whose text can't be had is one that has not been read yet; the log says why."""
+    store = TextStore()
+    store.close()
+    assert store.get("ab") is None
+    assert "can't be had" in caplog.text

@@ -24,6 +24,11 @@ BOX: Quad = ((0.0, 0.2), (1.0, 0.2), (1.0, 0.3), (0.0, 0.3))
         ("write: a.b+c@mail.example.org.", ["mailto:a.b+c@mail.example.org"]),
         ("www.contoso.com", ["http://www.contoso.com/"]),
         ("WWW.CONTOSO.COM", ["http://www.contoso.com/"]),
+        ("www.contoso.com?Id=7B", ["http://www.contoso.com/?Id=7B"]),
+        ("WWW.Contoso.com?to=http://B.org/X#End", ["http://www.contoso.com/?to=http://B.org/X#End"]),
+        ("Www.Contoso.com#End", ["http://www.contoso.com/#End"]),
+        ("call 1-800-555-1212", ["tel:1-800-555-1212"]),
+        ("978-555-0123", ["tel:978-555-0123"]),
         ("see www.contoso.com/Team.", ["http://www.contoso.com/Team"]),
         ("https://fabrikam.example/Team", ["https://fabrikam.example/Team"]),
         ("a@b.org, www.b.org", ["mailto:a@b.org", "http://www.b.org/"]),
@@ -42,6 +47,12 @@ def test_addresses_are_written_as_the_reference_shows_them(text: str, found: lis
         "1931 - 2026",
         "4006381333931",
         "4 006381 333931",
+        "978-3-16-148410-0",
+        "ISBN 979 10 90636 07 1",
+        "ISBN: 3-16-148410-0",
+        "0 19 852663 6",
+        "0-8044-2957-X",
+        "http://[v1",
         "192.168.10.12",
         "EUR 1.234.567,00",
         "10 000 000",
@@ -63,7 +74,7 @@ def test_an_address_has_its_part_of_the_line_and_stands_once() -> None:
     assert [uri.box[0][0], uri.box[1][0]] == pytest.approx([5 / 21, 17 / 21])
 
 
-@given(st.text(alphabet="0123456789 +-./@wWhtps:()ab", max_size=60))
+@given(st.text(alphabet="0123456789 +-./@wWhtps:()[]?#ab", max_size=60))
 def test_any_text_can_be_looked_through(text: str) -> None:
     """Places lie within the line, and numbers have 7 to 15 digits."""
     for address, start, end in addresses(text):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -121,12 +122,26 @@ def test_a_picture_that_kills_its_process_twice_is_unread(portal: BlockingPortal
         killer.join()
     assert isinstance(read, Unread)
     assert "twice" in read.reason
+    assert read.again
+
+
+def test_a_process_that_cannot_be_started_costs_no_more_than_the_answer(
+    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without memory or files for a process the picture is unread for now, with the system's reason."""
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("anyio.to_process.run_sync", refuse)
+    read = portal.call(Workers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
+    assert read == Unread(reason="no process could be started to read the text (Too many open files)", again=True)
 
 
 def test_a_picture_that_takes_too_long_is_unread(read: Read, portal: BlockingPortal) -> None:
     """The process that hangs is killed, and the next picture is read in another."""
     assert portal.call(Workers(1, 0.01).read, CARD, (0.0, 0.0, 1.0, 1.0)) == Unread(
-        reason="the text of this picture was not read within 0.01 s"
+        reason="the text of this picture was not read within 0.01 s", again=True
     )
     assert full(read(CARD)) == CARDS[0].text
 
