@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pipeline.service.details import Details
-from pipeline.service.findings import Caption, Findings, Item, Match, OfferGroup, TagGuess
+from pipeline.service.findings import Findings, TagGuess
+from pipeline.service.members import (
+    Known,
+    image_caption,
+    images,
+    offers,
+    pages,
+    products,
+    queries,
+    reasons,
+    recipes,
+    related_searches,
+    sizes,
+    source_image,
+)
 from pipeline.service.objects import (
     Json,
     Links,
     bounding_box,
     dominant_colors,
     image,
-    offer,
     present,
-    product,
     query,
-    recipe,
     recognition,
     text_tag,
     unavailable,
@@ -45,17 +55,6 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """All that one answer is made from: `token` names the picture asked about, `related` are searches by others."""
-
-    findings: Findings
-    token: str
-    bytes: int | None = None
-    related: tuple[str, ...] = ()
-    links: Links = field(default_factory=Links)
-
-
 def image_knowledge(known: Known, asked: VisualSearch) -> Json:
     """Make the answer of /images/visualsearch."""
     actions = _default_actions(known, asked.page)
@@ -65,8 +64,8 @@ def image_knowledge(known: Known, asked: VisualSearch) -> Json:
     tags = [*(_tag(guess, known.links) for guess in known.findings.tags), *_text_tags(known.findings)]
     extensions = {
         "dominantColors": dominant_colors(known.findings.dominant_colors),
-        "imageCaption": _caption(known.findings.caption),
-        "unavailable": unavailable(_unavailable(known)),
+        "imageCaption": image_caption(known.findings.caption),
+        "unavailable": unavailable(reasons(known)),
     }
     return {**_knowledge([{"displayName": "", "actions": actions}, *tags], known), **present(extensions)}
 
@@ -77,14 +76,14 @@ def image_insights(known: Known, asked: Details) -> Json:
     if asked.query is None:
         members.pop("RelatedSearches", None)
     kinds = {_KINDS[module] for module in asked.modules}
-    reasons = [(kind, why) for kind, why in _unavailable(known) if asked.everything or kind in kinds]
+    unknown = [(kind, why) for kind, why in reasons(known) if asked.everything or kind in kinds]
     return {
         "_type": "ImageInsights",
         "imageInsightsToken": known.token,
         **{_MEMBERS[module]: value for module, value in members.items() if value},
-        "image": _source_image(known),
+        "image": source_image(known),
         "dominantColors": dominant_colors(known.findings.dominant_colors),
-        "unavailable": unavailable(reasons),
+        "unavailable": unavailable(unknown),
     }
 
 
@@ -101,16 +100,16 @@ def _knowledge(tags: list[Json], known: Known) -> Json:
 def _default_actions(known: Known, page: Page) -> list[Json]:
     found, links = known.findings, known.links
     actions: list[Json | None] = [
-        _action("PagesIncluding", "ImageModuleAction", _pages(known)),
-        _action("ShoppingSources", "ImageShoppingSourcesAction", _offers(known)),
+        _action("PagesIncluding", "ImageModuleAction", pages(known)),
+        _action("ShoppingSources", "ImageShoppingSourcesAction", offers(known)),
         _more_sizes(known),
-        _action("VisualSearch", "ImageModuleAction", _paged(_images(found.alike, links), page)),
-        {"image": _source_image(known), "actionType": "ImageById"},
-        _action("ProductVisualSearch", "ImageModuleAction", _paged(_products(found.products, links), page)),
-        _action("RelatedSearches", "ImageRelatedSearchesAction", _related(known)),
-        _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", _queries(found.suggestions, links)),
+        _action("VisualSearch", "ImageModuleAction", _paged(images(found.alike, links), page)),
+        {"image": source_image(known), "actionType": "ImageById"},
+        _action("ProductVisualSearch", "ImageModuleAction", _paged(products(found.products, links), page)),
+        _action("RelatedSearches", "ImageRelatedSearchesAction", related_searches(known)),
+        _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", queries(found.suggestions, links)),
         _best_query(found.best_query, links),
-        _action("Recipes", "ImageRecipesAction", _recipes(known)),
+        _action("Recipes", "ImageRecipesAction", recipes(known)),
     ]
     return [action for action in actions if action is not None]
 
@@ -125,72 +124,15 @@ def _best_query(words: str | None, links: Links) -> Json | None:
     return present({"displayName": words, "serviceUrl": links.search(words), "actionType": "BestRepresentativeQuery"})
 
 
-def _pages(known: Known) -> Json:
-    """List the pages that show this very picture; an empty list where none does (reference 003)."""
-    return {"value": [image(match.item, known.links) for match in known.findings.same if match.item.page_url]}
-
-
-def _offers(known: Known) -> Json | None:
-    """List the offers: those of one currency together, its lowest price first."""
-    offers = [offer(item) for group in known.findings.offers for item in group.items]
-    return {"offers": offers} if offers else None
-
-
-def _sizes(findings: Findings) -> list[Item]:
-    """Return one row for each size of the same picture, the largest first."""
-    rows = {(item.width, item.height): item for item in (m.item for m in reversed(findings.same)) if item.width}
-    return sorted(rows.values(), key=lambda item: -(item.width or 0) * (item.height or 0))
-
-
 def _more_sizes(known: Known) -> Json | None:
     """Name the picture in its own size, and the catalogue's rows that have it in others."""
     found = known.findings
     if not found.same:
         return None
     source = found.same[0].item
-    others = [item for item in _sizes(found) if (item.width, item.height) != (source.width, source.height)]
+    others = [item for item in sizes(found) if (item.width, item.height) != (source.width, source.height)]
     data = {"_type": "ImageModuleAction", "data": {"value": [image(item, known.links) for item in others]}}
-    return {**(data if others else {}), "actionType": "MoreSizes", "image": _source_image(known)}
-
-
-def _source_image(known: Known) -> Json:
-    """Describe the picture asked about: its row of the catalogue where there is one, else its own facts."""
-    found = known.findings
-    counts = {
-        "pagesIncludingCount": len([match for match in found.same if match.item.page_url]),
-        "availableSizesCount": len(_sizes(found)),
-        "shoppingSourcesCount": sum(len(group.items) for group in found.offers) or None,
-        "aggregateOffer": _aggregate_offer(found.offers),
-    }
-    if found.same:
-        return {**image(found.same[0].item, known.links, **counts), "accentColor": found.accent_color}
-    return present(
-        {
-            "name": "",
-            "contentSize": f"{known.bytes} B" if known.bytes is not None else None,
-            "encodingFormat": found.format,
-            "width": found.width,
-            "height": found.height,
-            "insightsMetadata": present(counts),
-            "accentColor": found.accent_color,
-        }
-    )
-
-
-def _aggregate_offer(groups: Sequence[OfferGroup]) -> Json | None:
-    """Sum up the offers where all have one currency; a lowest price over several currencies would be none."""
-    if len(groups) != 1:
-        return None
-    [group] = groups
-    return present({"priceCurrency": group.currency, "lowPrice": group.low_price, "offerCount": len(group.items)})
-
-
-def _images(matches: Iterable[Match], links: Links) -> list[Json]:
-    return [image(match.item, links) for match in matches]
-
-
-def _products(matches: Iterable[Match], links: Links) -> list[Json]:
-    return [product(match.item, links) for match in matches]
+    return {**(data if others else {}), "actionType": "MoreSizes", "image": source_image(known)}
 
 
 def _paged(values: Sequence[Json], page: Page) -> Json:
@@ -202,27 +144,6 @@ def _paged(values: Sequence[Json], page: Page) -> Json:
         "totalEstimatedMatches": len(values),
     }
     return {**data, "nextOffset": end} if end < len(values) else data
-
-
-def _queries(words: Iterable[str], links: Links) -> Json | None:
-    value = [query(text, links) for text in words]
-    return {"value": value} if value else None
-
-
-def _related(known: Known) -> Json | None:
-    return _queries(known.related, known.links)
-
-
-def _recipes(known: Known) -> Json | None:
-    value = [recipe(match.item) for match in known.findings.same if match.item.recipe]
-    return {"value": value} if value else None
-
-
-def _caption(caption: Caption | None) -> Json | None:
-    """Make an ImageCaption; one without a page to attribute it to stays unsaid (reference 004, ImageCaption)."""
-    if caption is None or not caption.source_url:
-        return None
-    return {"caption": caption.text, "dataSourceUrl": caption.source_url, "relatedSearches": []}
 
 
 def _tag(guess: TagGuess, links: Links) -> Json:
@@ -245,25 +166,19 @@ def _text_tags(found: Findings) -> Iterator[Json]:
         yield text_tag(uri.box, [{"url": uri.address, "actionType": "Uri"}])
 
 
-def _unavailable(known: Known) -> list[tuple[str, str]]:
-    """Name what can't be known; searches by others are known from the service's own query log alone."""
-    others = [(kind, why) for kind, why in known.findings.unavailable if kind != "related_searches"]
-    return others if known.related else [*others, ("related_searches", "no search made here led to this picture")]
-
-
 def _some(values: list[Json]) -> Json | None:
     return {"value": values} if values else None
 
 
 _MODULES: dict[str, Any] = {
     "BRQ": lambda known: query(best, known.links) if (best := known.findings.best_query) else None,
-    "Caption": lambda known: _caption(known.findings.caption),
-    "Recipes": _recipes,
-    "PagesIncluding": lambda known: _some(_pages(known)["value"]),
-    "RelatedSearches": _related,
-    "ShoppingSources": _offers,
-    "SimilarImages": lambda known: _some(_images(known.findings.alike[:DEFAULT_COUNT], known.links)),
-    "SimilarProducts": lambda known: _some(_products(known.findings.products[:DEFAULT_COUNT], known.links)),
+    "Caption": lambda known: image_caption(known.findings.caption),
+    "Recipes": recipes,
+    "PagesIncluding": lambda known: _some(pages(known)["value"]),
+    "RelatedSearches": related_searches,
+    "ShoppingSources": offers,
+    "SimilarImages": lambda known: _some(images(known.findings.alike[:DEFAULT_COUNT], known.links)),
+    "SimilarProducts": lambda known: _some(products(known.findings.products[:DEFAULT_COUNT], known.links)),
     "Tags": lambda known: _some([{"name": guess.name} for guess in known.findings.tags]),
 }
 _MEMBERS = {

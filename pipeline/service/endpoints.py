@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from pipeline.service.answers import Known, image_insights, image_knowledge, quality_hint
+from pipeline.service.answers import image_insights, image_knowledge, quality_hint
 from pipeline.service.details import read_details
 from pipeline.service.envelope import Call
 from pipeline.service.findings import Crop, Findings, Item
@@ -17,6 +17,7 @@ from pipeline.service.imagesearch import Search, read_search
 from pipeline.service.knowledge import MOST_SUGGESTIONS
 from pipeline.service.listings import images, trending_images
 from pipeline.service.lookup import Found, Lookup
+from pipeline.service.members import Known
 from pipeline.service.objects import Json, Links
 from pipeline.service.querylog import QueryLog
 from pipeline.service.rules import DETAILS_ONLY, SEARCH_ONLY, exclude

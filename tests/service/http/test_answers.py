@@ -11,11 +11,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline.service.answers import Known, image_insights, image_knowledge, quality_hint
+from pipeline.service.answers import image_insights, image_knowledge, quality_hint
 from pipeline.service.details import ALL, MODULES, Details
 from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts
 from pipeline.service.imagesearch import read_search
 from pipeline.service.listings import images, trending_images
+from pipeline.service.members import Known
 from pipeline.service.objects import Links
 from pipeline.service.refusals import invalid
 from pipeline.service.visualsearch import VisualSearch
