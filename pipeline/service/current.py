@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 from copy import copy
 
 import anyio.to_thread
 
+from pipeline.errors import ServiceError
 from pipeline.service.endpoints import Endpoints
 from pipeline.service.envelope import Call
 from pipeline.service.findings import Engine
@@ -30,11 +32,17 @@ class Current:
         return self._lookup.engine
 
     async def use(self, engine: Engine) -> None:
-        """Answer from another engine as soon as it is ready; uploads stay known, and the bounds of work are kept."""
+        """Answer from another engine as soon as it is ready; uploads stay known, and the bounds of work are kept.
+
+        Raises ServiceError where its words can't be indexed; the old engine goes on answering.
+        """
         lookup = copy(self._lookup)
         lookup.engine = engine
         endpoints = Endpoints(lookup, self._log, self._links)
-        await anyio.to_thread.run_sync(endpoints.load, abandon_on_cancel=True)
+        try:
+            await anyio.to_thread.run_sync(endpoints.load, abandon_on_cancel=True)
+        except (OSError, sqlite3.Error) as exc:
+            raise ServiceError(f"the words of the catalogue can't be indexed ({exc})") from exc
         self._lookup, self.endpoints = lookup, endpoints
 
     def ask(self, method: Method) -> Callable[[Call], Awaitable[Json]]:

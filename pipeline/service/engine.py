@@ -140,7 +140,10 @@ def open_engine(
 def open_built(index_dir: Path, model: ModelConfig | None = None) -> Engine:
     """Open the index as it lies there, without a look at the catalogue; raises ServiceError where there is none."""
     embedder = open_model(model) if model else None
-    index = open_current(index_dir)
+    try:
+        index = open_current(index_dir)
+    except OSError as exc:
+        raise ServiceError(f"{index_dir}: the index can't be opened ({exc.strerror})") from exc
     if index is None or index.model != (embedder.key if embedder else ""):
         raise ServiceError(f"{index_dir}: there is no index that this service and its model made")
     return CatalogueEngine(index, embedder)

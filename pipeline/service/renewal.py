@@ -12,7 +12,8 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-from anyio.streams.memory import MemoryObjectSendStream
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
 
 from pipeline.errors import PipelineError, ServiceError
 from pipeline.service.engine import open_built, open_engine
@@ -20,6 +21,8 @@ from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 
 STDIN = 0
 NICE = 10
+# Imports from where this process does, not from what happens to lie in the working folder.
+BUILD = f"import sys; sys.path[:] = {{path!r}}; from {__name__} import main; main()"
 Stamp = tuple[tuple[str, int, int], ...]
 
 
@@ -33,25 +36,42 @@ class Renewal:
     every: float = 0.0
 
 
-async def keep_current(renewal: Renewal, seen: Stamp, use: Callable[[Engine], Awaitable[None]]) -> None:
-    """Build the index anew when SIGHUP arrives, or when the catalogue has changed since `seen`; then `use` it.
+class Wish:
+    """A wish for a renewal: it is kept until it is heard, and those that come meanwhile are the same one."""
 
-    A catalogue that can't be indexed is said on stderr, and leaves everything as it is.
+    def __init__(self) -> None:
+        self._why = ""
+        self._made = anyio.Event()
+
+    def make(self, why: str) -> None:
+        """Wish, for a reason."""
+        self._why = self._why or why
+        self._made.set()
+
+    async def heard(self) -> str:
+        """Wait for a wish, and return its reason."""
+        await self._made.wait()
+        why, self._why, self._made = self._why, "", anyio.Event()
+        return why
+
+
+async def keep_current(renewal: Renewal, seen: Stamp, wish: Wish, use: Callable[[Engine], Awaitable[None]]) -> None:
+    """Build the index anew at every wish, or when the catalogue has changed since `seen`; then `use` it.
+
+    What goes wrong is said on stderr, and leaves everything as it is.
     """
-    asks, asked = anyio.create_memory_object_stream[str](1)
-    async with anyio.create_task_group() as tasks, asks, asked:
-        tasks.start_soon(_hear, asks)
+    async with anyio.create_task_group() as tasks:
         if renewal.every:
-            tasks.start_soon(_watch, renewal, seen, asks)
-        async for why in asked:
-            _say(f"building anew ({why})")
+            tasks.start_soon(_watch, renewal, seen, wish)
+        while True:
+            _say(f"building anew ({await wish.heard()})")
             try:
                 await _build_aside(renewal)
                 engine = await anyio.to_thread.run_sync(open_built, renewal.index_dir, renewal.model)
+                await use(engine)
             except PipelineError as exc:
                 _say(f"not renewed: {exc}")
             else:
-                await use(engine)
                 _say(f"renewed: {engine.count} rows, version {engine.version}")
 
 
@@ -66,43 +86,41 @@ def stamp_of(catalogue: CatalogueConfig) -> Stamp:
     return tuple((place, status.st_size, status.st_mtime_ns) for place, status in found)
 
 
-async def _hear(asks: MemoryObjectSendStream[str]) -> None:
-    """Ask for a renewal at every SIGHUP, those that arrive during one once; a terminal that goes away means the end."""
+async def hear(wish: Wish, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+    """Wish for a renewal at every SIGHUP; a terminal that goes away means the end."""
     terminal = os.isatty(STDIN)
     with anyio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
         async for _ in signals:
             if terminal and not os.isatty(STDIN):
                 signal.raise_signal(signal.SIGTERM)
-            _ask(asks, "SIGHUP")
+            wish.make("SIGHUP")
 
 
-async def _watch(renewal: Renewal, seen: Stamp, asks: MemoryObjectSendStream[str]) -> None:
-    """Ask for a renewal when the catalogue has changed, and has been left alone from one look to the next."""
+async def _watch(renewal: Renewal, seen: Stamp, wish: Wish) -> None:
+    """Wish for a renewal when the catalogue has changed, and has been left alone from one look to the next."""
     last = seen
     while True:
         await anyio.sleep(renewal.every)
         now = await anyio.to_thread.run_sync(stamp_of, renewal.catalogue)
         if now and now == last and now != seen:
             seen = now
-            _ask(asks, "the catalogue has changed")
+            wish.make("the catalogue has changed")
         last = now
 
 
-def _ask(asks: MemoryObjectSendStream[str], why: str) -> None:
-    try:
-        asks.send_nowait(why)
-    except anyio.WouldBlock:
-        return
-
-
 async def _build_aside(renewal: Renewal) -> None:
-    """Build the index in another process; raises ServiceError with the sentence that it ends with.
+    """Build the index in another process; raises ServiceError with its last sentence, or where it can't begin.
 
     A file that is cut off does not take the place of the whole one that is in use.
     """
     catalogue = replace(renewal.catalogue, columns=dict(renewal.catalogue.columns), whole=True)
     plain = replace(renewal, catalogue=catalogue)
-    done = await anyio.run_process([sys.executable, "-m", __name__], input=pickle.dumps(plain), check=False)
+    command = [sys.executable, "-P", "-c", BUILD.format(path=sys.path)]
+    try:
+        done = await anyio.run_process(command, input=pickle.dumps((plain, os.getpid())), check=False)
+    except OSError as exc:
+        raise ServiceError(f"the build can't be started ({exc.strerror})") from exc
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise ServiceError(said[-1] if said else f"the build ended with code {done.returncode}")
@@ -113,14 +131,15 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Build the index that stdin tells of; the process that serves is the only one that writes there."""
+    """Build the index that stdin tells of, as long as the process that serves is there; it alone writes there."""
     os.nice(NICE)
-    renewal = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
+    renewal, parent = pickle.load(sys.stdin.buffer)  # noqa: S301 - from our own parent
+
+    def progress(_done: int, _total: int) -> None:
+        if os.getppid() != parent:
+            sys.exit("the service has died")
+
     try:
-        open_engine(renewal.catalogue, renewal.index_dir, model=renewal.model)
+        open_engine(renewal.catalogue, renewal.index_dir, progress=progress, model=renewal.model)
     except PipelineError as exc:
         sys.exit(str(exc))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,6 +18,7 @@ import anyio
 import anyio.to_thread
 import orjson
 from aiohttp import web
+from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
@@ -25,7 +26,7 @@ from pipeline.service.app import CURRENT, READER, AppConfig, build_app
 from pipeline.service.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from pipeline.service.logs import print_accesses, server_log
-from pipeline.service.renewal import Renewal, keep_current, stamp_of
+from pipeline.service.renewal import Renewal, Wish, hear, keep_current, stamp_of
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0
@@ -77,14 +78,7 @@ async def serve(config: ServeConfig) -> None:
         if config.with_parent:
             tasks.start_soon(_wait_for_orphanhood, stop)
         try:
-            seen = await anyio.to_thread.run_sync(stamp_of, config.catalogue)
-            engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
-            app = build_app(engine, _settle(config))
-            async with _listening(app, config):
-                if not config.with_parent:
-                    _read_ahead(app, engine)
-                    tasks.start_soon(keep_current, _renewal(config), seen, partial(_use, app))
-                await stop.wait()
+            await _work(config, tasks, stop)
         except _Stopping:
             pass
         except PipelineError as exc:  # raised below, where no task group wraps it
@@ -92,6 +86,21 @@ async def serve(config: ServeConfig) -> None:
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
+
+
+async def _work(config: ServeConfig, tasks: TaskGroup, stop: anyio.Event) -> None:
+    """Index, then answer until `stop` is set; a SIGHUP that comes before the first answer is heeded after it."""
+    wish = Wish()
+    if not config.with_parent:
+        await tasks.start(hear, wish)
+    seen = await anyio.to_thread.run_sync(stamp_of, config.catalogue)
+    engine = await anyio.to_thread.run_sync(partial(_open, config, stop.is_set))
+    app = build_app(engine, _settle(config))
+    async with _listening(app, config):
+        if not config.with_parent:
+            _read_ahead(app, engine)
+            tasks.start_soon(keep_current, _renewal(config), seen, wish, partial(_use, app))
+        await stop.wait()
 
 
 def check_place(config: ServeConfig) -> None:
@@ -133,6 +142,8 @@ class Telling:
         """Take one step of the build, however small."""
         if self._stopping():
             raise _Stopping
+        if not total:  # nothing moves: another process holds the index
+            return
         is_end = done == total and self._told != (done, total)
         if is_end or time.monotonic() - self._at >= TELL_SECONDS:
             print(f"index: {done} of {total} rows", file=sys.stderr, flush=True)  # noqa: T201 - the process's own log

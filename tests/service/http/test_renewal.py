@@ -6,10 +6,13 @@ import fcntl
 import gzip
 import os
 import pty
+import resource
+import select
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,15 +22,18 @@ import anyio
 import orjson
 import pytest
 
+from pipeline.errors import ServiceError
 from pipeline.service.app import CURRENT, AppConfig, build_app
 from pipeline.service.endpoints import Endpoints
-from pipeline.service.engine import open_engine
+from pipeline.service.engine import CatalogueEngine, open_engine
 from pipeline.service.envelope import Call
-from pipeline.service.findings import CatalogueConfig
+from pipeline.service.findings import CatalogueConfig, Item
 from pipeline.service.objects import Json
 from pipeline.service.renewal import Renewal, stamp_of
 from tests.service.engine.drawing import draw, fill
 
+# Unlike `python -m`, the installed command doesn't import from the working folder.
+COMMAND = Path(sys.executable).with_name("image-insights")
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -52,10 +58,10 @@ def launch(project: Path, tmp_path: Path) -> Iterator[Start]:
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(catalogue: Path, watch: float = 0.0, **options: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "pipeline", "serve", "--catalogue", str(catalogue), "--port", "0"]
+        command = [str(COMMAND), "serve", "--catalogue", str(catalogue), "--port", "0"]
         command += ["--index", str(tmp_path / "index"), "--set", f"service.watch={watch}"]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        running.append(subprocess.Popen(command, cwd=project, **pipes))
+        running.append(subprocess.Popen(command, **{"cwd": project, **pipes}))
         return running[-1]
 
     yield begin
@@ -94,6 +100,13 @@ def add_row(table: Path, pictures: Path, number: int) -> None:
     draw(number).save(pictures / f"{number:03}.png")
     with table.open("a") as stream:
         stream.write(f"{number:03},pictures/{number:03}.png\n")
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started, once there is one."""
+    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        pass
+    return [int(child) for child in found]
 
 
 @contextmanager
@@ -185,6 +198,86 @@ def test_a_service_that_stops_ends_its_build(launch: Start, table: Path, picture
         _, log = service.communicate(timeout=20)  # ends only when no process holds stderr any more
     assert service.returncode == 0
     assert b"Traceback" not in log
+
+
+def test_what_keeps_a_build_from_starting_changes_nothing(launch: Start, table: Path, pictures: Path) -> None:
+    """A machine that gives no new process is said; the old rows are found, and later the new ones."""
+    service = launch(table)
+    port = port_of(service)
+    add_row(table, pictures, 3)
+    soft, hard = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (len([*Path(f"/proc/{service.pid}/fd").iterdir()]), hard))
+    service.send_signal(signal.SIGHUP)
+    assert "not renewed: the build can't be started (Too many open files)" in said(service)
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert health(port)["pictures"] == 3
+    service.send_signal(signal.SIGHUP)
+    assert "renewed: 4 rows" in said(service)
+
+
+async def test_words_that_can_not_be_indexed_leave_the_old_index(tmp_path: Path, pictures: Path) -> None:
+    """An engine whose rows can't be read is not taken, with the one error that a renewal survives."""
+
+    class Broken(CatalogueEngine):
+        def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    old = open_engine(CatalogueConfig(path=pictures), tmp_path / "index")
+    assert isinstance(old, CatalogueEngine)
+    current = build_app(old, AppConfig())[CURRENT]
+    with pytest.raises(ServiceError, match="disk I/O error"):
+        await current.use(Broken(old.index))
+    assert current.engine is old
+
+
+def test_a_sighup_before_the_first_answer_is_kept(launch: Start, table: Path, pictures: Path, tmp_path: Path) -> None:
+    """One that comes while the first index waits for another builder doesn't end the service: it renews it later."""
+    (tmp_path / "index").mkdir()
+    with builders_wait(tmp_path / "index"):
+        service = launch(table)
+        said(service, "another process builds this index")
+        service.send_signal(signal.SIGHUP)
+    assert health(port_of(service))["pictures"] == 3
+    assert "renewed: 3 rows" in said(service)
+
+
+def test_a_service_that_waits_for_a_builder_can_be_stopped(launch: Start, table: Path, tmp_path: Path) -> None:
+    """It says what it waits for, and SIGTERM ends it while the other one still builds."""
+    (tmp_path / "index").mkdir()
+    with builders_wait(tmp_path / "index"):
+        service = launch(table)
+        said(service, "another process builds this index")
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(timeout=20) == 0
+
+
+def test_a_build_dies_with_its_service(launch: Start, table: Path, pictures: Path, tmp_path: Path) -> None:
+    """After kill -9 of the service nothing goes on building: stderr, which the build holds too, comes to its end."""
+    service = launch(table)
+    port_of(service)
+    with builders_wait(tmp_path / "index"):
+        add_row(table, pictures, 3)
+        service.send_signal(signal.SIGHUP)
+        said(service, "index: building anew (SIGHUP)")
+        (build,) = children_of(service.pid)
+        service.kill()
+        service.wait()
+        pidfd = os.pidfd_open(build)
+        assert select.select([pidfd], [], [], 20)[0], "the build outlives its service"
+        os.close(pidfd)
+
+
+def test_a_working_folder_with_a_package_of_our_name(launch: Start, table: Path, pictures: Path) -> None:
+    """What lies in the folder that the service is started from is no part of it, nor of its builds."""
+    decoy = table.parent / "pipeline"
+    decoy.mkdir()
+    (decoy / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
+    service = launch(table, cwd=table.parent)
+    port = port_of(service)
+    add_row(table, pictures, 3)
+    service.send_signal(signal.SIGHUP)
+    assert "renewed: 4 rows" in said(service)
+    assert health(port)["pictures"] == 4
 
 
 def test_a_terminal_that_goes_away_ends_the_service(launch: Start, table: Path) -> None:
