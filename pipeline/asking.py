@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import anyio
 from anyio.abc import Process
 
-from pipeline.errors import ServiceError
+from pipeline.errors import PipelineError, ServiceError
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.pacer import IntakeClosed
 from pipeline.records import Answer, Outcome, Request
@@ -35,14 +35,24 @@ class Asking:
         return await self._fetcher.ask(request)
 
     async def open(self) -> None:
-        """Open what asks, once; raises ServiceError, UsageError, and IntakeClosed where the intake is closed first."""
+        """Open what asks, once, also where that fails: whoever waited for it gets IntakeClosed then.
+
+        Raises ServiceError, Stalled, UsageError, and IntakeClosed where the intake is closed first.
+        """
         async with self._one:
             if self._fetcher is None and not self._is_closed:
-                with anyio.CancelScope() as self._opening:
-                    self._fetcher, self._process = await self._make()
-                    self._is_open.set()
+                await self._open()
         if self._fetcher is None or self._is_closed:
             raise IntakeClosed
+
+    async def _open(self) -> None:
+        try:
+            with anyio.CancelScope() as self._opening:
+                self._fetcher, self._process = await self._make()
+                self._is_open.set()
+        except PipelineError:
+            self._is_closed = True
+            raise
 
     def close_intake(self) -> None:
         """Let nothing new be asked or opened; what has been sent is finished."""

@@ -18,11 +18,14 @@ from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.config import Config, ModelSettings
-from pipeline.errors import ConfigError, ExitCode, PipelineError, ServiceError, UsageError
+from pipeline.errors import ConfigError, ExitCode, PipelineError, ServiceError, Stalled, UsageError
 from pipeline.providers import PROVIDERS
 from pipeline.providers.base import Provider
 
 STOP_SECONDS = 10.0
+# The service says every few seconds how far its index is, as long as it moves.
+SILENCE_SECONDS = 300.0
+LOOK_SECONDS = 1.0
 READY_LINE_BYTES = 65_536
 TEXT_PACKAGES = ("rapidocr", "onnxruntime")
 
@@ -59,7 +62,10 @@ def reads_text(config: Config) -> bool:
 
 
 def _by_content(model: ModelSettings | None) -> ModelSettings | None:
-    """Put the digest of the model's file, and of weights beside it (model.onnx.data), in the place of its path."""
+    """Put the digest of the model's file, and of weights beside it (model.onnx.data), in the place of its path.
+
+    The service's `_digest` of a model must agree, byte for byte: they share no code, and a test compares them.
+    """
     if model is None:
         return None
     path, digest = Path(model.path), sha256()
@@ -113,12 +119,24 @@ async def _service(command: list[str], log: Path) -> AsyncGenerator[tuple[Proces
 
 
 async def _ready(process: Process, log: Path) -> int:
-    """Wait for the line that says the port; building the index of a large catalogue may take its time."""
+    """Wait for the line that says the port; building the index of a large catalogue may take its time.
+
+    Raises Stalled where the service says nothing for SILENCE_SECONDS, in its log or here.
+    """
     stdout = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
+    said, since = 0, anyio.current_time()
     try:
-        return int(orjson.loads(await stdout.receive_until(b"\n", READY_LINE_BYTES))["port"])
+        while anyio.current_time() - since < SILENCE_SECONDS:
+            with anyio.move_on_after(LOOK_SECONDS):  # what has arrived of the line is kept for the next look
+                return int(orjson.loads(await stdout.receive_until(b"\n", READY_LINE_BYTES))["port"])
+            if (length := log.stat().st_size) > said:  # noqa: ASYNC240 - a look at a file that is open costs nothing
+                said, since = length, anyio.current_time()
     except (anyio.IncompleteRead, anyio.DelimiterNotFound, orjson.JSONDecodeError, KeyError):
         raise await _not_started(process, log) from None
+    raise Stalled(
+        f"the embedded service got no further with its index for {SILENCE_SECONDS:.0f} s; does the disk of the "
+        f"catalogue answer? how far it came is in {log}; run again"
+    )
 
 
 async def _not_started(process: Process, log: Path) -> PipelineError:
@@ -132,12 +150,11 @@ async def _not_started(process: Process, log: Path) -> PipelineError:
 
 
 async def _end(process: Process) -> None:
-    """Ask the service to stop, and end it where it doesn't."""
-    if process.returncode is None:
-        process.terminate()
-        with anyio.move_on_after(STOP_SECONDS) as waited:
-            await process.wait()
-        if waited.cancelled_caught:
-            process.kill()
-            await process.wait()
-    await process.aclose()
+    """Ask the service to stop, end it where it doesn't, and leave it where a disk that is gone holds it."""
+    for end in (process.terminate, process.kill):
+        if process.returncode is None:
+            end()
+            with anyio.move_on_after(STOP_SECONDS):
+                await process.wait()
+    if process.returncode is not None:
+        await process.aclose()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import cast
 
 import orjson
-from anyio import to_thread
 
 from pipeline.backend import make_provider
 from pipeline.config import Config
+from pipeline.errors import UsageError
 from pipeline.job import rebuild
 from pipeline.providers.base import Provider
 from pipeline.providers.merge import join
@@ -44,13 +44,24 @@ class Renormalised:
 async def renormalise(config: Config) -> Renormalised:
     """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers.
 
-    Records that it has lost are made anew first, from their rows and pictures.
+    Records that it has lost are made anew first, from their rows and pictures. Raises UsageError where these rows came
+    from stdin, and what ends a run.
     """
     folder = Path(config.output.dir)
     must_exist(folder)
-    if _lost(folder):
+    if lost := _lost(folder):
+        _must_be_there(config, lost)
         await rebuild(config)
-    return await to_thread.run_sync(_rewrite, config)
+    return _rewrite(config)  # in no thread: nothing else runs, and a signal would have to wait for its end
+
+
+def _must_be_there(config: Config, lost: int) -> None:
+    """Refuse to wait for a manifest that only a run is given."""
+    if config.manifest.path == "-":
+        raise UsageError(
+            f"manifest.path: {lost} rows have lost their lines, and their manifest came from stdin; give it to "
+            "`image-insights run` again, which makes them anew without a call, and then renormalise"
+        )
 
 
 def _lost(folder: Path) -> int:

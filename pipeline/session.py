@@ -71,12 +71,12 @@ class Session:
 async def execute(session: Session) -> None:
     """Open the stages and their streams, run them, and settle what is finished."""
     config, stop = session.config, session.stop
+    provider = make_provider(config)
     opening = anyio.CancelScope()
     stop.then = [opening.cancel]  # until there is something to drain
     ending = [partial(on_signals, stop), partial(at_deadline, stop, config.limits, session.started)]
     async with beside(ending), AsyncExitStack() as opened:
         opened.enter_context(opening)
-        provider = make_provider(config)
         preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits))
         asking = await _asking(session, opened)
         items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)

@@ -102,14 +102,25 @@ async def test_an_open_intake_is_closed_with_its_fetcher() -> None:
         await asking.ask(REQUEST)
 
 
-async def test_a_service_that_does_not_start_is_told() -> None:
-    """The error of the opening reaches whoever asked."""
+async def test_a_service_that_does_not_start_is_told_once() -> None:
+    """The error of the opening reaches whoever asked first; the others are sent away, and none starts it again."""
+    told = list[str]()
 
     async def fail() -> tuple[Fetcher, None]:
+        await anyio.lowlevel.checkpoint()
         raise ServiceError("the embedded service did not start")
 
-    with pytest.raises(ServiceError, match="did not start"):
-        await Asking(fail).ask(REQUEST)
+    async def ask(asking: Asking) -> None:
+        try:
+            await asking.ask(REQUEST)
+        except (ServiceError, IntakeClosed) as exc:
+            told.append(type(exc).__name__)
+
+    asking = Asking(fail)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(ask, asking)
+    assert told == ["ServiceError", "IntakeClosed", "IntakeClosed"]
 
 
 async def test_a_pause_is_told_with_its_end() -> None:

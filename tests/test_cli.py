@@ -151,6 +151,84 @@ def test_a_manifest_may_come_from_stdin(config: Path, tmp_path: Path) -> None:
     assert sorted(record["id"] for record in lines_of(tmp_path / "out" / "insights.jsonl")) == ["p0.png", "p1.png"]
 
 
+def test_renormalising_waits_for_no_manifest_from_stdin(config: Path, tmp_path: Path, service: Service) -> None:
+    """Where such rows have lost their lines it says so at once and changes nothing; a run makes them anew for free."""
+    words = [str(config), "--set", "manifest.path=-", "--set", f"manifest.root={tmp_path}"]
+    assert command("run", *words, stdin="p0.png\np1.png\n").returncode == 0
+    (tmp_path / "out" / "insights.jsonl").unlink()
+    line = [sys.executable, "-m", "pipeline", "renormalise", *words]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as idle:
+        assert idle.stderr
+        assert (idle.wait(timeout=30), idle.stderr.read().count("\n")) == (2, 1)
+    assert "2 rows have lost their lines" in command("renormalise", *words).stderr
+    assert "2 records written" in command("run", *words, stdin="p0.png\np1.png\n").stdout
+    assert command("renormalise", *words).stdout.startswith("2 records rebuilt")
+    assert len(service.seen()) == 2
+
+
+# What a command has open when a signal comes: a plan without a job, in the middle of its pictures.
+PLANNING = """
+import os, signal, sys, tempfile
+from pathlib import Path
+import pipeline.plan as plan
+from pipeline.entry import main
+
+number = int(sys.argv.pop())
+
+def stop(*_):
+    assert list(Path(tempfile.gettempdir()).glob("*/state.db"))
+    os.kill(os.getpid(), number)
+    raise AssertionError("the signal was not obeyed")
+
+plan._picture = stop
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_leaves_nothing_temporary(config: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """A plan that is interrupted removes the database it made for itself, with one line and its exit code."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    line = [sys.executable, "-c", PLANNING, "plan", str(config), str(int(number))]
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (128 + number, "")
+    assert done.stderr == f"image-insights: stopped by {number.name}\n"
+    assert list(temporary.iterdir()) == []
+
+
+# A thread that is at work for longer than anyone waits.
+BUSY = """
+import os, signal, sys, threading, time
+import pipeline.cli
+from pipeline.entry import main
+
+def work():
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    print("at work", flush=True)
+    time.sleep(600)
+
+pipeline.cli.main = work
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_second_signal_waits_for_no_thread(number: signal.Signals) -> None:
+    """The first one says its line and waits for what a thread has in work; the second ends the process at once."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "at work\n"
+        process.send_signal(number)
+        assert process.stderr.readline() == f"image-insights: stopped by {number.name}\n"
+        process.send_signal(number)
+        assert (process.wait(timeout=20), process.stderr.read()) == (-number, "")
+
+
 def test_a_second_run_exits_with_7(config: Path, service: Service) -> None:
     """Cron runs may overlap: the second one leaves at once and says who is at work."""
     service.faults({"kind": "hang", "times": 100})
