@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from pipeline.service.staging import Staging
 RELEASE_EVERY = 500
 
 
-def write_arrays(db: sqlite3.Connection, folder: Path, staging: Staging, dimensions: int) -> None:
+def write_arrays(
+    db: sqlite3.Connection, folder: Path, staging: Staging, dimensions: int, moved: Callable[[], None]
+) -> None:
     """Give every distinct picture its slot, in the order of its first row, and write its features there.
 
-    `dimensions` are those of the embeddings, 0 where there is no model.
+    `dimensions` are those of the embeddings, 0 where there is no model; `moved` is called after each picture.
     """
     order = "SELECT sha256 FROM items WHERE sha256 IS NOT NULL GROUP BY sha256 ORDER BY min(number)"
     digests = [digest for (digest,) in db.execute(order)]
@@ -42,6 +44,7 @@ def write_arrays(db: sqlite3.Connection, folder: Path, staging: Staging, dimensi
             db.execute("INSERT INTO pictures VALUES (?, ?, ?)", (slot, digest, write_facts(analysis.facts)))
             if slot % RELEASE_EVERY == 0:
                 staging.release()
+            moved()
 
 
 class _Rows:

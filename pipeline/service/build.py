@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import IO
 
 import orjson
 
@@ -41,6 +43,8 @@ Stamp = tuple[str, int, int]
 # Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
 AHEAD = 8
 COMMIT_EVERY = 32
+# How often a builder looks whether another one is done.
+LOOK_SECONDS = 0.1
 # Names the rows without a usable picture, for the user: one JSON object a line.
 SKIPPED = "skipped.jsonl"
 TAKEN = "another row has this id"
@@ -65,36 +69,57 @@ def build_index(
     """Return the index of the catalogue as it is now; nothing is computed that an earlier build already knows.
 
     Another model than before costs its embeddings, and nothing else. `progress` is called with (rows done, rows in
-    all). Raises ManifestError, and ServiceError where `index_dir` can't be written or the model fails.
+    all) at every step: while rows are counted, none is done; when all are, their arrays are written. Raises
+    ManifestError, and ServiceError where `index_dir` can't be written or the model fails.
     """
     try:
         index_dir.mkdir(parents=True, exist_ok=True)
-        with _only_builder(index_dir):
-            total, fingerprint = _survey(config, embedder)
+        count = _Count(progress)
+        with _only_builder(index_dir, count):
+            fingerprint = _survey(config, embedder, count)
             previous = open_current(index_dir)
             if previous is not None and previous.meta["fingerprint"] == fingerprint:
                 return previous
-            return _rebuild(config, index_dir, previous, _Count(total, progress), embedder)
+            return _rebuild(config, index_dir, previous, count, embedder)
     except (OSError, sqlite3.Error) as exc:
         raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
 
 
 @contextmanager
-def _only_builder(index_dir: Path) -> Iterator[None]:
+def _only_builder(index_dir: Path, count: _Count) -> Iterator[None]:
     """Hold the folder's lock; a second builder waits, and then finds the work done. A dead holder never blocks."""
     with (index_dir / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_held(lock):
+            log.warning("%s: another process builds this index; waiting until it is done", index_dir)
+            while not _is_held(lock):
+                count.tell()  # whoever is told may end the waiting
+                time.sleep(LOOK_SECONDS)
         yield
+
+
+def _is_held(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Count:
     """Rows done, of how many, and whom to tell."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress, self._done = total, progress, 0
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self._total, self._done = progress, 0, 0
+
+    def find(self) -> None:
+        self._total += 1
+        self.tell()
 
     def step(self) -> None:
         self._done += 1
+        self.tell()
+
+    def tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, max(self._total, self._done))
 
@@ -116,15 +141,15 @@ def _rules(embedder: Embedder | None) -> bytes:
     return (ALGORITHM + (embedder.key if embedder else "")).encode()
 
 
-def _survey(config: CatalogueConfig, embedder: Embedder | None) -> tuple[int, str]:
+def _survey(config: CatalogueConfig, embedder: Embedder | None, count: _Count) -> str:
     """Count the rows, and digest them together with the sizes and times of their files."""
-    digest, count = sha256(_rules(embedder)), 0
+    digest = sha256(_rules(embedder))
     for entry in read_entries(config):
         digest.update(_trace(entry, _stamp(entry)))
-        count += 1
+        count.find()
         if not entry.is_row:
             log.warning("%s: %s; what comes before is served", config.path, entry.problem)
-    return count, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _rebuild(
@@ -139,7 +164,7 @@ def _rebuild(
     try:
         db.executescript(SCHEMA)
         _write_rows(db, _outcomes(read_entries(config), staging, embedder), staging, count, embedder)
-        write_arrays(db, folder, staging, embedder.dimensions if embedder else 0)
+        write_arrays(db, folder, staging, embedder.dimensions if embedder else 0, count.tell)
         db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
         db.executescript(KEYS)
         db.commit()

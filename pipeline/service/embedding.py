@@ -124,7 +124,10 @@ def _resize(picture: Image.Image, config: ModelConfig) -> Image.Image:
 
 
 def _digest(config: ModelConfig) -> str:
-    """Digest the model's file, and its weights where they lie beside it under its name (model.onnx.data)."""
+    """Digest the model's file, and its weights where they lie beside it under its name (model.onnx.data).
+
+    A run's own digest (backend.py) must agree, byte for byte: they share no code, and a test compares them.
+    """
     digest = sha256()
     try:
         beside = config.path.parent.glob(escape(config.path.name) + "*")

@@ -40,20 +40,20 @@ def arrays(index: Index) -> tuple[bytes, bytes, bytes]:
 
 
 def test_progress_counts_every_row(tmp_path: Path) -> None:
-    """Progress is told once for each row, with the number of rows in all."""
+    """Each step of a build is told: rows that are counted, then those that are done, then their arrays."""
     told: list[tuple[int, int]] = []
     build_index(
         CatalogueConfig(path=fill(tmp_path / "pictures", 5)), tmp_path / "index", lambda *step: told.append(step)
     )
-    assert told == [(n, 5) for n in range(1, 6)]
+    assert told == [*((0, n) for n in range(1, 6)), *((n, 5) for n in range(1, 6)), *[(5, 5)] * 5]
 
 
 def test_an_unchanged_catalogue_is_not_indexed_again(tmp_path: Path, analysed: list[int]) -> None:
-    """The second build opens the first one's index: no row is visited, no picture opened."""
+    """The second build counts the rows and opens the first one's index: no picture is opened."""
     config, told = CatalogueConfig(path=fill(tmp_path / "pictures", 4)), []
     first = build_index(config, tmp_path / "index")
     second = build_index(config, tmp_path / "index", lambda *step: told.append(step))
-    assert (second.folder, told, len(analysed)) == (first.folder, [], 4)
+    assert (second.folder, told, len(analysed)) == (first.folder, [(0, n) for n in range(1, 5)], 4)
 
 
 def test_only_new_content_is_analysed(tmp_path: Path, analysed: list[int]) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.errors import ConfigError, ManifestError, ServiceError
 from pipeline.service.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.limits import ApiKey
-from pipeline.service.serve import ServeConfig, own_url, serve
+from pipeline.service.serve import ServeConfig, Telling, own_url, serve
 
 CHILD = """
 import sys
@@ -156,3 +157,17 @@ async def test_a_missing_catalogue_is_said(tmp_path: Path) -> None:
     """The error of the catalogue comes through as it is."""
     with pytest.raises(ManifestError):
         await serve(_config(tmp_path / "nowhere.csv", tmp_path, app=AppConfig()))
+
+
+def test_a_build_is_told_every_few_seconds_while_it_moves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However slow its rows are; its end is told at once, and waiting for another builder is no step."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    tell = Telling(lambda: False)
+    steps = [(0, 0), (0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 2), (2, 2)]
+    for now, step in zip((9.0, 9.5, 10.0, 10.5, 12.5, 12.6, 12.7, 14.7), steps, strict=True):
+        tell(*step)
+    told = ["0 of 1", "1 of 2", "2 of 2", "2 of 2"]
+    assert capsys.readouterr().err.splitlines() == [f"index: {each} rows" for each in told]
