@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
+
 from pipeline import load_config, run
+from pipeline.terms import rate_of
 from tests.running import lines_of
 from tests.sheets import CARDS, SIGNS, png
 
@@ -41,3 +45,14 @@ async def test_records_hold_what_is_written_in_the_pictures(tmp_path: Path) -> N
     assert all(len(part["box"]) == 4 for line in lines for part in (line, *line["words"]))
     assert card["text"]["origin"] == "pixels"
     assert {"text", "uris"}.isdisjoint(each["kind"] for each in card["unavailable"])
+
+
+@pytest.mark.parametrize(
+    ("sets", "most"),
+    [([], 2 * (os.cpu_count() or 1)), (["provider.text=false"], 0), (["limits.concurrency=5"], 5)],
+    ids=["reads", "reads nothing", "said"],
+)
+def test_no_more_are_in_flight_than_the_cores_soon_read(tmp_path: Path, sets: list[str], most: int) -> None:
+    """What waits behind many pages full of text would run into the timeout; 0 goes by rate and latency."""
+    (tmp_path / "job.toml").write_text(CONFIG.format(pictures=tmp_path, out=tmp_path / "out"))
+    assert rate_of(load_config(tmp_path / "job.toml", sets)).concurrency == most
