@@ -163,11 +163,11 @@ def test_a_build_is_told_every_few_seconds_while_it_moves(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """However slow its rows are; its end is told at once, and waiting for another builder is no step."""
-    now = 0.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     tell = Telling(lambda: False)
     steps = [(0, 0), (0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 2), (2, 2)]
-    for now, step in zip((9.0, 9.5, 10.0, 10.5, 12.5, 12.6, 12.7, 14.7), steps, strict=True):
+    for clock[0], step in zip((9.0, 9.5, 10.0, 10.5, 12.5, 12.6, 12.7, 14.7), steps, strict=True):
         tell(*step)
     told = ["0 of 1", "1 of 2", "2 of 2", "2 of 2"]
     assert capsys.readouterr().err.splitlines() == [f"index: {each} rows" for each in told]
