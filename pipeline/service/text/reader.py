@@ -29,7 +29,7 @@ from pipeline.service.text.workers import Unread, Workers, missing_package
 # Seconds that a caller is kept waiting: most give up after a minute.
 PATIENCE = 40.0
 # Seconds after which callers are asked to come back.
-AFTER_TROUBLE, LONGEST_WAIT = 5, 120
+AFTER_TROUBLE, LONGEST_WAIT = 5, 60
 # So many pictures of up to 1 MB are at work or in the queue at once.
 MOST_WAITING = 64
 # So many rows of the catalogue are looked through in one go.

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import pytest
 from PIL import Image
 
 from pipeline import run
-from pipeline.service.app import READER
+from pipeline.service.app import READER, AppConfig
 from pipeline.service.findings import Crop, Engine
 from pipeline.service.text import reader as reader_module
 from pipeline.service.text.values import Line, Quad, Region, Text
 from pipeline.service.text.workers import Unread, Workers
 from tests.running import KEY, KEY_ENV, lines_of, load, write_config, write_manifest
+from tests.service.http.conftest import serving
 from tests.sheets import CARDS, SIGNS, png
 
 BOX: Quad = ((0.1, 0.2), (0.5, 0.2), (0.5, 0.3), (0.1, 0.3))
@@ -170,6 +171,19 @@ def test_the_reason_waits_for_callers_who_had_to_go(
 
 def service_reader(real: tuple[Any, Slow]) -> Any:
     return real[0].app[READER]
+
+
+def test_a_service_stops_while_a_caller_waits_for_a_reading(
+    real_engine: Engine, slow: list[Slow], picture: bytes
+) -> None:
+    """The caller has the time of the orderly stop; then the reading is dropped, though it never ends."""
+    with ThreadPoolExecutor() as pool:
+        with serving(real_engine, AppConfig(text=True)) as service:
+            asked = pool.submit(service.ask, picture=picture)
+            assert slow[0].begun.acquire(timeout=20)
+        with pytest.raises(RemoteDisconnected):
+            asked.result()
+    assert not slow[0].finish.is_set()
 
 
 class Timed(Workers):
