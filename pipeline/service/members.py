@@ -102,8 +102,15 @@ def reasons(known: Known) -> list[tuple[str, str]]:
 
 
 def _aggregate_offer(groups: Sequence[OfferGroup]) -> Json | None:
-    """Sum up the offers where all have one currency; a lowest price over several currencies would be none."""
-    if len(groups) != 1:
-        return None
-    [group] = groups
+    """Sum up the offers; those of several currencies by currency, for no lowest price holds for all of them.
+
+    An AggregateOffer is an Offer in Microsoft's own model, so it may stand in the `offers` of another one.
+    """
+    if len(groups) <= 1:
+        return _sum(groups[0]) if groups else None
+    sums = [{"_type": "AggregateOffer", **_sum(group)} for group in groups]
+    return {"offerCount": sum(len(group.items) for group in groups), "offers": sums}
+
+
+def _sum(group: OfferGroup) -> Json:
     return present({"priceCurrency": group.currency, "lowPrice": group.low_price, "offerCount": len(group.items)})

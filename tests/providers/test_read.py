@@ -244,3 +244,22 @@ def test_shapes_stay_bounded(read: Read) -> None:
     insights = read(tagged({"actionType": "PagesIncluding", "data": {"value": images}}))
     assert [page["name"] for page in insights["pages"]] == [str(number) for number in range(600)]
     assert len(insights["other"]) == 600
+
+
+def test_an_aggregate_offer_for_each_currency(read: Read) -> None:
+    """Where offers have several currencies, the record holds the sum of each, and no lowest price over all."""
+    sums = [
+        {"_type": "AggregateOffer", "priceCurrency": "USD", "lowPrice": 10, "offerCount": 2},
+        {"_type": "AggregateOffer", "priceCurrency": "EUR", "lowPrice": 11, "offerCount": 1},
+    ]
+    metadata = {"aggregateOffer": {"offerCount": 3, "offers": sums}}
+    found = read(tagged({"actionType": "ImageById", "image": {"insightsMetadata": metadata}}))
+    assert found["other"] == []
+    assert found["image"]["offer"] == {
+        "count": 3,
+        "offers": [
+            {"currency": "USD", "low_price": 10, "count": 2, "origin": "web"},
+            {"currency": "EUR", "low_price": 11, "count": 1, "origin": "web"},
+        ],
+        "origin": "web",
+    }

@@ -93,6 +93,9 @@ SHAPES: dict[str, dict[str, Any]] = {
         "offers": ["Offer"],
     },
     "Offer": {
+        "_type": str,
+        "lowPrice": NUMBER,
+        "offerCount": int,
         "name": str,
         "url": str,
         "description": str,
@@ -184,7 +187,10 @@ def _answers(item_of: ItemOf, findings_of: FindingsOf) -> Iterator[dict[str, Any
     }
     poor = [item_of(number, **facts) for number in range(4)]
     links = Links(base="http://127.0.0.1:9")
-    for found in (findings_of(rich), replace(findings_of(poor), offers=(), best_query=None, caption=None, same=())):
+    currencies = tuple(OfferGroup(currency=name, low_price=1.0, items=(rich[0],)) for name in ("USD", "EUR"))
+    mixed = replace(findings_of(rich), offers=currencies)
+    bare = replace(findings_of(poor), offers=(), best_query=None, caption=None, same=())
+    for found in (findings_of(rich), mixed, bare):
         for known in (
             Known(findings=found, token="t", bytes=17, related=("mugs",), links=links),
             Known(findings=found, token="t"),
@@ -279,17 +285,24 @@ def test_sizes_are_listed_once(findings_of: FindingsOf, item_of: ItemOf) -> None
 
 
 def test_currencies_are_never_mixed(findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """The offers are all there, and no lowest price is made up over two currencies."""
+    """The offers are all there, each currency has a sum of its own, and no lowest price is made up over both."""
     dollars, euros = item_of(0, currency="USD"), item_of(1)
     groups = (
-        OfferGroup(currency="USD", low_price=10.0, items=(dollars,)),
+        OfferGroup(currency="USD", low_price=10.0, items=(dollars, dollars)),
         OfferGroup(currency="EUR", low_price=11.0, items=(euros,)),
     )
     found = replace(findings_of([dollars, euros]), offers=groups)
     insights = image_insights(Known(findings=found, token="t"), Details(source=ASKED))
     assert insights["shoppingSources"].keys() == {"offers"}
-    assert [offer["priceCurrency"] for offer in insights["shoppingSources"]["offers"]] == ["USD", "EUR"]
-    assert "aggregateOffer" not in insights["image"]["insightsMetadata"]
+    assert [offer["priceCurrency"] for offer in insights["shoppingSources"]["offers"]] == ["USD", "USD", "EUR"]
+    assert _problems(insights, "ImageInsights", "") == []
+    assert insights["image"]["insightsMetadata"]["aggregateOffer"] == {
+        "offerCount": 3,
+        "offers": [
+            {"_type": "AggregateOffer", "priceCurrency": "USD", "lowPrice": 10.0, "offerCount": 2},
+            {"_type": "AggregateOffer", "priceCurrency": "EUR", "lowPrice": 11.0, "offerCount": 1},
+        ],
+    }
 
 
 def test_offers_of_one_currency_are_summed_up(findings_of: FindingsOf, item_of: ItemOf) -> None:

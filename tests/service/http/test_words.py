@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from pipeline.service.querylog import KEPT_DAYS, QueryLog
 from pipeline.service.words import WordIndex
 
 if TYPE_CHECKING:
-    from tests.service.http.conftest import PaperEngine
+    from tests.service.http.conftest import PaperEngine, Served
 
 ItemOf = Callable[..., Item]
 RED = (("B91C1C", 0.5), ("FFFFFF", 0.5))
@@ -120,6 +122,19 @@ def test_searches_are_counted_and_forgotten(tmp_path: Path) -> None:
     late = QueryLog(tmp_path / "queries.db", today=lambda: today + timedelta(days=KEPT_DAYS))
     assert (late.trending(), late.related(["shared"])) == ([], ())
     late.close()
+
+
+def test_a_query_log_that_breaks_costs_no_answer(
+    tmp_path: Path, engine: PaperEngine, start: Callable[..., Served], picture: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every endpoint goes on without it, and the log says why."""
+    served = start(engine, query_log=tmp_path / "queries.db")
+    with closing(sqlite3.connect(tmp_path / "queries.db")) as other:
+        other.executescript("DROP TABLE searches; DROP TABLE found")
+    assert served.send("GET", "/v7.0/images/search?q=mug").json["value"]
+    assert "the query log can't be used (no such table" in caplog.text
+    assert served.send("GET", "/v7.0/images/trending").status == 200
+    assert served.ask(picture=picture).status == 200
 
 
 def test_a_query_log_that_can_not_be_opened_is_said(tmp_path: Path) -> None:
