@@ -142,7 +142,7 @@ def test_keys_and_their_months_outlive_a_kill(tmp_path: Path, start: Start) -> N
     assert (status, told["headers"]["Retry-After"]) == (429, "1")
     assert (used(tmp_path, SHOP), used(tmp_path, OTHER)) == (2, 0)
     with socket.create_connection(("127.0.0.1", again.port), timeout=20) as mistaken:
-        mistaken.sendall(f"GET {SEARCH} HTTP/1.1\r\nHost: x\r\nOcp-Apim-Subscription-Key {SHOP}\r\n\r\n".encode())
+        mistaken.sendall(f"GET {SEARCH} HTTP/1.1\r\nHost: localhost\r\nOcp-Apim-Subscription-Key {SHOP}\r\n\r\n".encode())
         assert b" 400 " in mistaken.recv(4096)
     again.ask("/nowhere%0AFORGED%20LINE?q=told-nobody")
     assert again.end() == 0
@@ -199,13 +199,13 @@ def test_limits_and_an_orderly_stop(tmp_path: Path, start: Start) -> None:
     assert (status, found["readLink"][:41]) == (200, "https://insights.example/v7.0/images/sear")
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as endless:
         endless.sendall(
-            b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: https\r\n"
+            b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Proto: https\r\n"
             b"Content-Length: 99999999999\r\n\r\n" + bytes(MAX_BODY_BYTES + 1)
         )
         assert endless.recv(4096).startswith(b"HTTP/1.1 400")
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as slow:
         slow.sendall(
-            b"POST /v7.0/images/details?imgUrl=https://a.example/none HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+            b"POST /v7.0/images/details?imgUrl=https://a.example/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
             b"X-Forwarded-Proto: https\r\nExpect: 100-continue\r\n\r\n"
         )
         assert slow.recv(4096).startswith(b"HTTP/1.1 100")

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pipeline.service import refusals
+from pipeline.service.callers import only_to_own_names
 from pipeline.service.current import Current
 from pipeline.service.endpoints import Endpoints
 from pipeline.service.envelope import Envelope, json_response, refuse, speak_of_errors, write_access_log
@@ -69,27 +70,31 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
 
     `app[CURRENT].use` gives it another engine while it answers.
     """
-    app = web.Application(middlewares=[write_access_log, speak_of_errors], client_max_size=0)
+    guard = [] if config.keys else [only_to_own_names(config.base_url)]
+    app = web.Application(middlewares=[write_access_log, speak_of_errors, *guard], client_max_size=0)
     app[JOURNAL] = Journal(config.journal, keep=SEEN_KEPT if config.faults else 0)
     app[QUERIES] = QueryLog(config.query_log)
     app[QUOTAS] = QuotaBook(config.quota_book)
     app[FAULTS] = FaultScript()
     app.cleanup_ctx.append(_keep_open)
-    envelope = Envelope(
+    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_reader(app, config))
+    app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
+    _add_endpoints(app, _envelope(app, config))
+    _add_plain(app)
+    app.router.add_get("/", explorer(keyed=bool(config.keys)))
+    if config.faults:
+        _add_controls(app)
+    return app
+
+
+def _envelope(app: web.Application, config: AppConfig) -> Envelope:
+    return Envelope(
         doorman=Doorman(config.keys, config.allowance, app[QUOTAS], clock=time.monotonic),
         workload=Workload(config.most_in_work),
         journal=app[JOURNAL],
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,
     )
-    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_reader(app, config))
-    app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
-    _add_endpoints(app, envelope)
-    _add_plain(app)
-    app.router.add_get("/", explorer(keyed=bool(config.keys)))
-    if config.faults:
-        _add_controls(app)
-    return app
 
 
 def _add_endpoints(app: web.Application, envelope: Envelope) -> None:

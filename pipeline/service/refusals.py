@@ -116,6 +116,35 @@ def https_only() -> Refused:
     )
 
 
+def misdirected(host: str) -> Refused:
+    """421: the request names a host that this service, which takes no keys, doesn't answer for."""
+    return Refused(
+        Refusal(
+            status=421,
+            code="InvalidRequest",
+            sub_code="ParameterInvalidValue",
+            message="This service doesn't answer to this name.",
+            parameter="Host",
+            value=host[:200],
+            more_details="Without keys it answers to localhost, 127.0.0.1, [::1] and the host of service.base_url.",
+        )
+    )
+
+
+def foreign_page(origin: str) -> Refused:
+    """403: a web page of another host has sent the request, and no key."""
+    return Refused(
+        Refusal(
+            status=403,
+            code="InsufficientAuthorization",
+            message="Pages of other hosts may not ask this service.",
+            parameter="Origin",
+            value=origin[:200],
+            more_details="Without keys it answers its own page, and pages of this machine.",
+        )
+    )
+
+
 def unauthorized(details: str, *, redundant: bool = False) -> Refused:
     """401: no key, an unknown key, or (`redundant`) more than one way of authenticating."""
     return Refused(

@@ -23,6 +23,7 @@ from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.app import CURRENT, READER, AppConfig, build_app
+from pipeline.service.callers import is_loopback
 from pipeline.service.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from pipeline.service.logs import print_accesses, server_log
@@ -114,14 +115,6 @@ def check_place(config: ServeConfig) -> None:
         )
     if not is_loopback(config.host) and config.app.faults:
         raise ConfigError("serve", [f"--host {config.host} can be reached by others, and --faults is for tests alone"])
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _open(config: ServeConfig, stopping: Callable[[], bool]) -> Engine:

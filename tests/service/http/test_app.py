@@ -165,7 +165,7 @@ def test_a_client_that_goes_away_is_no_error(served: Served, caplog: pytest.LogC
     """A body that is cut off by its sender leaves the service in good health, and its log quiet."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(
-            b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
             b"Content-Type: multipart/form-data; boundary=b\r\nExpect: 100-continue\r\n\r\n"
         )
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")

@@ -96,7 +96,7 @@ def test_an_answer_that_never_comes(served: Served, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(journal, "note", tell)
     served.fail({"kind": "hang"})
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
-        connection.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n" % TARGET.encode())
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n" % TARGET.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")
     assert noted.wait(20)
     assert [(seen.status, seen.fault) for seen in served.seen] == [(499, "hang")]

@@ -73,7 +73,10 @@ def _exchange(port: int, head: bytes, body: bytes) -> tuple[int, bytes]:
 def test_every_client_is_understood(name: str, path: str, served: Served, engine: PaperEngine, picture: bytes) -> None:
     """Each form of request is answered with insights under both prefixes, with and without a trailing slash."""
     content_type, body, crop = FORMS[name]
-    head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; %s\r\n" % (path.encode(), content_type)
+    head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; %s\r\n" % (
+        path.encode(),
+        content_type,
+    )
     status, answer = _exchange(served.port, head, body.replace(PICTURE, picture))
     assert status == 200
     assert json.loads(answer)["tags"][0]["actions"]

@@ -85,7 +85,7 @@ def test_a_caller_that_leaves_does_not_end_the_reading(
     body = write_form(None, picture)
     head = f"Content-Type: multipart/form-data; boundary=frontier\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        connection.sendall(f"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: x\r\n{head}".encode() + body)
+        connection.sendall(f"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\n{head}".encode() + body)
         assert workers.begun.acquire(timeout=20)
     while not [seen for seen in service.seen if seen.status == 499]:
         service.send("GET", "/healthz")

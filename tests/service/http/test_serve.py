@@ -77,7 +77,7 @@ def test_a_call_in_flight_is_answered_before_the_end(launch: Start) -> None:
     assert ready["explorer"] == f"http://127.0.0.1:{ready['port']}/"
     with socket.create_connection(("127.0.0.1", ready["port"]), timeout=20) as connection:
         connection.sendall(
-            b"GET /v7.0/images/trending?secret-key=s3cret HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"GET /v7.0/images/trending?secret-key=s3cret HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
             b'Ocp-Apim-Subscription-Key: s3cret\r\nX-Fault: {"kind": "answer", "delay": 0.2}\r\n\r\n'
         )
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")
