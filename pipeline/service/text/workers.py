@@ -23,8 +23,8 @@ from pipeline.service.findings import Crop
 from pipeline.service.text.values import Text
 
 PACKAGES = ("rapidocr", "onnxruntime")
-# A page of 80 lines takes fifteen seconds of one core.
-SECONDS = 45.0
+# A page of 80 lines takes fifteen seconds of one core, a minute of a busy machine; nobody has to wait for it.
+SECONDS = 180.0
 # A process at work takes 0.5 GB; a picture that would need more than this is given up.
 MOST_BYTES = 2 * 1024**3
 # What reading a picture takes in seconds before any has been read, and the weight of one more in the mean.
