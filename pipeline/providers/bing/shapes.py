@@ -1,14 +1,13 @@
 """Read JSON objects by table: what is in the table lands under its record's name, all else is kept in `other`.
 
 Objects of one kind come in few forms, so the work of sorting an object's keys is done once for each form (a Plan),
-and an object of a known form costs a few C calls: reading an answer must stay cheaper than parsing it.
+and an object of a known form costs a pass over its values: reading an answer must stay cheaper than parsing it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -76,25 +75,19 @@ def path_text(at: At) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """How the values are read that are not plain, each as key, name and reader; `unknown` keys are kept in `other`."""
+class Plan:
+    """How objects with one set of keys are read: each part in a tuple of key, name in the record, and type or reader.
 
+    `unknown` keys are kept in `other`; `is_plain` where there is nothing but plain values.
+    """
+
+    plain: tuple[tuple[str, str, type], ...]
     scalars: tuple[tuple[str, str, Callable[[Any], Any]], ...]
     objects: tuple[tuple[str, str, Read], ...]
     lists: tuple[tuple[str, str, Read], ...]
     converted: tuple[tuple[str, str, Convert], ...]
     unknown: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How objects with one set of keys are read: `types` is what the plain values must be, or each is looked at."""
-
-    keys: tuple[str, ...]
-    names: tuple[str, ...]
-    types: tuple[type, ...]
-    pick: Callable[[Json], tuple[Any, ...]]
-    rest: Rest | None
+    is_plain: bool
 
 
 class Shape:
@@ -128,30 +121,24 @@ class Shape:
         """Return the record's form of one object; what can't be read is kept in `other`."""
         keys = tuple(source)
         plan = self._plans.get(keys) or self._learn(keys)
-        values = plan.pick(source)
-        if tuple(map(type, values)) == plan.types:
-            found = dict(zip(plan.names, values))  # noqa: B905 - both follow the plan's keys; strict takes time
-        else:
-            found = _look_at_each(plan, values, context, at)
-        if plan.rest is not None:
-            _read_rest(plan.rest, source, found, context, at)
+        found = {name: value for key, name, kind in plan.plain if type(value := source[key]) is kind}
+        if len(found) != len(plan.plain):
+            found = _look_at_each(plan, source, context, at)
+        if not plan.is_plain:
+            _read_rest(plan, source, found, context, at)
         return found
 
     def _learn(self, keys: tuple[str, ...]) -> Plan:
-        plain = [key for key in keys if key in self._plain]
-        rest = Rest(
+        unknown = tuple(key for key in keys if key not in self._known and not key.endswith("PingSuffix"))
+        tables = (self._scalars, self._objects, self._lists, self._converted)
+        plan = Plan(
+            plain=_chosen(keys, self._plain),
             scalars=_chosen(keys, self._scalars),
             objects=_chosen(keys, self._objects),
             lists=_chosen(keys, self._lists),
             converted=_chosen(keys, self._converted),
-            unknown=tuple(key for key in keys if key not in self._known and not key.endswith("PingSuffix")),
-        )
-        plan = Plan(
-            keys=tuple(plain),
-            names=tuple(self._plain[key][0] for key in plain),
-            types=tuple(self._plain[key][1] for key in plain),
-            pick=_picker(plain),
-            rest=rest if any((rest.scalars, rest.objects, rest.lists, rest.converted, rest.unknown)) else None,
+            unknown=unknown,
+            is_plain=not unknown and all(table.keys().isdisjoint(keys) for table in tables),
         )
         if len(self._plans) >= _MAX_PLANS:
             self._plans.clear()
@@ -159,30 +146,30 @@ class Shape:
         return plan
 
 
-def _read_rest(rest: Rest, source: Json, found: Json, context: Context, at: At) -> None:
-    for key, name, read in rest.scalars:
+def _read_rest(plan: Plan, source: Json, found: Json, context: Context, at: At) -> None:
+    for key, name, read in plan.scalars:
         value = read(source[key])
         if value is None:
             context.keep((at, key), source[key])
         else:
             found[name] = value
-    for key, name, read_one in rest.objects:
+    for key, name, read_one in plan.objects:
         value = source[key]
         if type(value) is dict:
             found[name] = read_one(value, context, (at, key))
         else:
             context.keep((at, key), value)
-    for key, name, read_one in rest.lists:
+    for key, name, read_one in plan.lists:
         items = read_list(source[key], read_one, context, (at, key))
         if items is not None:
             found[name] = items
-    for key, name, convert in rest.converted:
+    for key, name, convert in plan.converted:
         value = convert(source[key], context, (at, key))
         if value is None:
             context.keep((at, key), source[key])
         else:
             found[name] = value
-    for key in rest.unknown:
+    for key in plan.unknown:
         context.keep((at, key), source[key])
 
 
@@ -190,18 +177,12 @@ def _chosen(keys: tuple[str, ...], table: Mapping[str, tuple[str, T]]) -> tuple[
     return tuple((key, *table[key]) for key in keys if key in table)
 
 
-def _picker(keys: list[str]) -> Callable[[Json], tuple[Any, ...]]:
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    return lambda source: tuple(source[key] for key in keys)
-
-
-def _look_at_each(plan: Plan, values: tuple[Any, ...], context: Context, at: At) -> Json:
+def _look_at_each(plan: Plan, source: Json, context: Context, at: At) -> Json:
     found = {}
-    for key, name, kind, value in zip(plan.keys, plan.names, plan.types, values, strict=True):
-        taken = _as(kind, value)
+    for key, name, kind in plan.plain:
+        taken = _as(kind, source[key])
         if taken is None:
-            context.keep((at, key), value)
+            context.keep((at, key), source[key])
         else:
             found[name] = taken
     return found
