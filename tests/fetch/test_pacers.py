@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from pipeline.errors import ConfigError, OutputError, PacerLost
 from pipeline.fetch import file_pacer as file_pacer_module
 from pipeline.fetch.file_pacer import FilePacer, file_pacer
-from pipeline.fetch.pace import Permit
+from pipeline.fetch.pace import PENDING_LIMIT, Permit
 from pipeline.fetch.pacer import Pacer, ProcessPacer
 from pipeline.fetch.pacers import key_name, open_pacer
 from pipeline.fetch.policy import RateLimit
@@ -94,7 +94,10 @@ def test_processes_share_one_rate_through_a_file(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
-    """After kill -9 in the middle of taking permits the others go on at the full rate."""
+    """After kill -9 in the middle of taking permits the others go on at the full rate, before old ones are forgotten.
+
+    One second at that rate shows it: in others a busy machine may have kept the sender from its turn.
+    """
     command = [sys.executable, "-c", SENDER, "file", str(tmp_path), "1000", str(time.monotonic() + 60)]
     for _ in range(3):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -102,8 +105,17 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
             assert process.stdout.readline() == "ready\n"
             process.stdout.readline()
             process.send_signal(signal.SIGKILL)
-    stamps = senders(1, "file", tmp_path, 100, 2.0)[0]
-    assert len(stamps) >= 0.9 * 100 * (stamps[-1] - stamps[0])
+    killed_at, stamps = time.monotonic(), list[float]()
+    command[-2:] = ["100", str(killed_at + PENDING_LIMIT - 1)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for line in process.stdout:
+            stamps.append(float(line))
+            if most_in_a_second(stamps[-100:]) >= 90:
+                process.kill()
+                break
+    assert most_in_a_second(stamps) >= 90
 
 
 async def test_a_pause_reaches_other_processes(tmp_path: Path) -> None:
