@@ -28,6 +28,10 @@ SILENCE_SECONDS = 300.0
 LOOK_SECONDS = 1.0
 READY_LINE_BYTES = 65_536
 TEXT_PACKAGES = ("rapidocr", "onnxruntime")
+# Without it the service can't be imported.
+NEEDED = "numpy"
+# The command line, imported from where this process imports it, not from what happens to lie in the working folder.
+OURSELVES = "import sys; sys.path[:] = {path!r}; from pipeline.entry import main; main()"
 
 
 @asynccontextmanager
@@ -36,9 +40,16 @@ async def open_provider(config: Config) -> AsyncGenerator[tuple[Provider, Proces
     if config.provider.name != "local":
         yield make_provider(config), None
         return
+    check_packages()
     log = Path(config.output.dir) / "service.log"
     async with _service(_command(config), log) as (process, port):
         yield make_provider(config, f"http://127.0.0.1:{port}/v7.0"), process
+
+
+def check_packages() -> None:
+    """Raise UsageError where the embedded service can't run in this installation."""
+    if find_spec(NEEDED) is None:
+        raise UsageError(f'the embedded service can\'t run without the package {NEEDED}; install the extra "service"')
 
 
 def make_provider(config: Config, endpoint: str = "") -> Provider:
@@ -83,7 +94,8 @@ def _command(config: Config) -> list[str]:
     """Return the command that serves the job's catalogue; its index is kept in the output folder."""
     catalogue = catalogue_of(config)
     columns = config.manifest.columns
-    command = [sys.executable, "-m", "pipeline", "serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
+    command = [sys.executable, "-P", "-c", OURSELVES.format(path=sys.path)]
+    command += ["serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
     command += ["--index", str(Path(config.output.dir) / "index")]
     command += [part for name in ("id", "image") for part in ("--column", f"{name}={getattr(columns, name)}")]
     if catalogue == config.manifest.path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.backend import make_provider
+from pipeline.backend import check_packages, make_provider
 from pipeline.config import Config, read_key
 from pipeline.errors import UsageError
 from pipeline.job import run
@@ -23,6 +23,8 @@ CANARY_ROWS = 20  # so many rows are tried one by one until one of them takes a 
 def check(config: Config, *, call: bool) -> Iterator[str]:
     """Yield a line for each thing that is in order; raises what a run would. `call`: do rows until one takes a call."""
     yield "config    valid"
+    if config.provider.name == "local":
+        check_packages()
     yield _source(config)
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"

@@ -15,6 +15,7 @@ import typer
 
 from pipeline import check as checks
 from pipeline import load_config
+from pipeline.backend import check_packages
 from pipeline.config import Config
 from pipeline.errors import ExitCode, InternalError, PipelineError, Stalled
 from pipeline.job import run as run_job
@@ -165,6 +166,7 @@ def serve(
     with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
 ) -> None:
     """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
+    check_packages()
     from pipeline import serving  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
 
     settings = serving.read_config(

@@ -110,6 +110,17 @@ def used(folder: Path, key: str) -> int:
         return sum(count for (count,) in db.execute("SELECT queries FROM used WHERE account = ?", (account,)))
 
 
+LOCAL = """
+[manifest]
+path = "{manifest}"
+[provider]
+name = "local"
+text = false
+[limits]
+qps = 0
+[output]
+dir = "{out}"
+"""
 SHOP, OTHER, OLD = KEYS.values()
 TABLES = """
 [service]
@@ -142,7 +153,9 @@ def test_keys_and_their_months_outlive_a_kill(tmp_path: Path, start: Start) -> N
     assert (status, told["headers"]["Retry-After"]) == (429, "1")
     assert (used(tmp_path, SHOP), used(tmp_path, OTHER)) == (2, 0)
     with socket.create_connection(("127.0.0.1", again.port), timeout=20) as mistaken:
-        mistaken.sendall(f"GET {SEARCH} HTTP/1.1\r\nHost: localhost\r\nOcp-Apim-Subscription-Key {SHOP}\r\n\r\n".encode())
+        mistaken.sendall(
+            f"GET {SEARCH} HTTP/1.1\r\nHost: localhost\r\nOcp-Apim-Subscription-Key {SHOP}\r\n\r\n".encode()
+        )
         assert b" 400 " in mistaken.recv(4096)
     again.ask("/nowhere%0AFORGED%20LINE?q=told-nobody")
     assert again.end() == 0
@@ -205,7 +218,7 @@ def test_limits_and_an_orderly_stop(tmp_path: Path, start: Start) -> None:
         assert endless.recv(4096).startswith(b"HTTP/1.1 400")
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as slow:
         slow.sendall(
-            b"POST /v7.0/images/details?imgUrl=https://a.example/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
+            b"POST /v7.0/images/details?imgUrl=https://a.test/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n"
             b"X-Forwarded-Proto: https\r\nExpect: 100-continue\r\n\r\n"
         )
         assert slow.recv(4096).startswith(b"HTTP/1.1 100")
@@ -253,6 +266,34 @@ def test_the_example_starts(project: Path, tmp_path: Path) -> None:
     assert (ready["pictures"] > 60, ready["skipped"]) == (True, 1)
     process.communicate(timeout=20)
     assert process.returncode == 0
+
+
+# An installation without the extra `service`.
+BARE = "import sys; sys.modules['numpy'] = None; from pipeline.entry import main; main()"
+
+
+@pytest.mark.parametrize("words", [("serve", "--catalogue"), ("run",), ("check",)], ids=lambda words: words[0])
+def test_without_its_packages_the_service_is_not_begun(tmp_path: Path, catalogue: Path, words: tuple[str, ...]) -> None:
+    """One sentence names the extra, with exit code 2, and no child is started."""
+    job = tmp_path / "job.toml"
+    job.write_text(LOCAL.format(manifest=catalogue, out=tmp_path / "out"))
+    place = catalogue if words[0] == "serve" else job
+    line = [sys.executable, "-c", BARE, *words, str(place)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, (done.stdout + done.stderr).count('install the extra "service"')) == (2, 1)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "service.log").exists()
+
+
+def test_a_run_in_a_folder_with_a_package_of_our_name(tmp_path: Path, catalogue: Path) -> None:
+    """The service of a run is this very package, whatever lies in the working folder."""
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
+    (tmp_path / "job.toml").write_text(LOCAL.format(manifest=catalogue, out=tmp_path / "out"))
+    line = [str(Path(sys.executable).with_name("image-insights")), "run", "job.toml"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("finished: 3 records written")
 
 
 def problems(tmp_path: Path, text: str, *sets: str, **forced: object) -> list[str]:
