@@ -102,9 +102,22 @@ def _named(error: Exception) -> str:
 
 
 def _report(session: Session, cause: PipelineError | None) -> Report:
+    return Report(
+        provider=session.config.provider.name,
+        started=session.started,
+        ended=datetime.now(UTC),
+        tally=session.tally,
+        traffic=_traffic(session),
+        cause=cause,
+        limited=session.limit is not None and session.tally.begun >= session.limit,
+        complete=session.complete,
+    )
+
+
+def _traffic(session: Session) -> Traffic:
     counters, quota = session.counters, session.quota
     today, month = quota.used()
-    traffic = Traffic(
+    return Traffic(
         sends=counters.calls,
         answers=counters.answers,
         retries=counters.retries,
@@ -116,14 +129,4 @@ def _report(session: Session, cause: PipelineError | None) -> Report:
         calls_today=today,
         calls_this_month=month,
         cost=quota.calls * session.config.limits.cost_per_1000_calls / 1000,
-    )
-    return Report(
-        provider=session.config.provider.name,
-        started=session.started,
-        ended=datetime.now(UTC),
-        tally=session.tally,
-        traffic=traffic,
-        cause=cause,
-        limited=session.limit is not None and session.tally.begun >= session.limit,
-        complete=session.complete,
     )

@@ -271,6 +271,7 @@ async def test_a_service_that_is_down_ends_the_run_and_loses_nothing(
     report = await run(config)
     assert (report.exit_code, report.reason) == (3, "too-many-failures")
     assert "is the service up" in str(report.cause)
+    assert f"too-many-failures, exit code 3: {report.cause}" in job_status(config)
     service.faults()
     report = await ok(config)
     assert report.exit_code == 0

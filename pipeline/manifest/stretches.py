@@ -22,11 +22,11 @@ class Passage(Protocol):
     @property
     def line(self) -> int: ...  # noqa: D102 - fields, explained above
     @property
-    def lines(self) -> int: ...  # noqa: D102
+    def lines(self) -> int: ...  # noqa: D102 - likewise
     @property
-    def rows(self) -> int: ...  # noqa: D102
+    def rows(self) -> int: ...  # noqa: D102 - likewise
     @property
-    def digest(self) -> bytes: ...  # noqa: D102
+    def digest(self) -> bytes: ...  # noqa: D102 - likewise
 
 
 P = TypeVar("P", bound=Passage)

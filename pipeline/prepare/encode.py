@@ -19,7 +19,7 @@ from pipeline.prepare.quality import best_quality
 from pipeline.prepare.rules import FitRules
 
 _SHRINK = 0.8  # per step, or as much as the lowest quality is too large
-_PNG_HOPE = 1.1  # a quick PNG of a band may be so much larger, by rows: a whole one is a little smaller, or not worth its time
+_PNG_HOPE = 1.1  # a band's quick PNG may be so much larger, by rows: a whole one is a little smaller, or not worth it
 _AIM = 0.8  # of the limit at the lowest quality, so that a better one fits
 
 

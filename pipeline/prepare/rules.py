@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # a worker process needs the rules alone, not the config's an
 class FitRules:
     """The limits a picture must meet and how it may be changed; sizes in bytes and px, qualities on libjpeg's scale.
 
-    `max_file_bytes` caps the original file, `max_decode_bytes` the memory that its decoding may take.
+    `max_file_bytes` caps the original file, `max_decode_bytes` the memory that its decoding may take
+    (the Preparer holds all that are decoded at once to the same sum).
     """
 
     max_bytes: int

@@ -86,6 +86,7 @@ class Report:
         """Return the content of run.json."""
         tally = self.tally
         resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
+        left = tally.seen - tally.judged if self.complete else None
         return {
             "schema": "1",
             "provider": self.provider,
@@ -96,39 +97,51 @@ class Report:
             "reason": self.reason,
             "message": str(self.cause) if self.cause else None,
             "resume_after": _utc(resume) if resume else None,
-            "rows": {
-                "seen": tally.seen,
-                "ok": tally.ok,
-                "empty": tally.empty,
-                "done_before": tally.done_before,
-                "failed": tally.failed.total(),
-                "failed_before": tally.failed_before.total(),
-                "left": tally.seen - tally.judged if self.complete else None,
-                "records_written": tally.records_written,
-                "failures_written": tally.failures_written,
-            },
+            "rows": _rows(tally, left),
             "failures": dict((tally.failed + tally.failed_before).most_common()),
-            "calls": {
-                "sent": self.traffic.sends,
-                "rows_from_store": tally.from_store,
-                "answers": self.traffic.answers,
-                "retries": self.traffic.retries,
-                "faults": self.traffic.faults,
-                "throttled": self.traffic.throttled,
-                "pauses": self.traffic.pauses,
-                "paused_seconds": round(self.traffic.paused_seconds, 3),
-                "sent_into_pause": self.traffic.sent_into_pause,
-                "today": self.traffic.calls_today,
-                "this_month": self.traffic.calls_this_month,
-                "cost": round(self.traffic.cost, 4),
-            },
-            "pictures": {
-                "passed": tally.passed,
-                "encoded": tally.encoded,
-                "bytes_before": tally.bytes_before,
-                "bytes_after": tally.bytes_after,
-            },
+            "calls": _calls(self.traffic, tally),
+            "pictures": _pictures(tally),
         }
+
+
+def _rows(tally: Tally, left: int | None) -> dict[str, int | None]:
+    return {
+        "seen": tally.seen,
+        "ok": tally.ok,
+        "empty": tally.empty,
+        "done_before": tally.done_before,
+        "failed": tally.failed.total(),
+        "failed_before": tally.failed_before.total(),
+        "left": left,
+        "records_written": tally.records_written,
+        "failures_written": tally.failures_written,
+    }
+
+
+def _calls(traffic: Traffic, tally: Tally) -> dict[str, float]:
+    return {
+        "sent": traffic.sends,
+        "rows_from_store": tally.from_store,
+        "answers": traffic.answers,
+        "retries": traffic.retries,
+        "faults": traffic.faults,
+        "throttled": traffic.throttled,
+        "pauses": traffic.pauses,
+        "paused_seconds": round(traffic.paused_seconds, 3),
+        "sent_into_pause": traffic.sent_into_pause,
+        "today": traffic.calls_today,
+        "this_month": traffic.calls_this_month,
+        "cost": round(traffic.cost, 4),
+    }
+
+
+def _pictures(tally: Tally) -> dict[str, int]:
+    return {
+        "passed": tally.passed,
+        "encoded": tally.encoded,
+        "bytes_before": tally.bytes_before,
+        "bytes_after": tally.bytes_after,
+    }
 
 
 def write_run_json(folder: Path, report: Report) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
@@ -28,6 +30,13 @@ def job_status(config: Config) -> str:
             f"stored answers  {answers.count()}",
         ]
     if (folder / RUN_FILE).exists():
-        last = read_run_json(folder)
-        lines.append(f"last run        ended {last['ended_at']}, {last['reason']}, exit code {last['exit_code']}")
+        lines.append(f"last run        {_told(read_run_json(folder))}")
     return "\n".join(lines)
+
+
+def _told(run: Mapping[str, Any]) -> str:
+    """Say how a run ended, why, and when to go on, as far as its run.json says."""
+    ended = f"ended {run['ended_at']}, {run['reason']}, exit code {run['exit_code']}"
+    why = f": {run['message']}" if run["message"] else ""
+    later = f"; go on after {run['resume_after']}" if run["resume_after"] else ""
+    return ended + why + later

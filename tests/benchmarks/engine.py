@@ -27,14 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402 - after the thread count is set
-from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps  # noqa: E402
+from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps  # noqa: E402 - likewise
 
-from data import brush, products  # noqa: E402
-from pipeline.service.analysis import ALGORITHM, PictureFacts, write_facts  # noqa: E402
-from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, describe  # noqa: E402
-from pipeline.service.engine import CatalogueEngine, open_engine  # noqa: E402
-from pipeline.service.findings import CatalogueConfig, Match  # noqa: E402
-from pipeline.service.index import (  # noqa: E402
+from data import brush, products  # noqa: E402 - likewise
+from pipeline.service.analysis import ALGORITHM, PictureFacts, write_facts  # noqa: E402 - likewise
+from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, describe  # noqa: E402 - likewise
+from pipeline.service.engine import CatalogueEngine, open_engine  # noqa: E402 - likewise
+from pipeline.service.findings import CatalogueConfig, Match  # noqa: E402 - likewise
+from pipeline.service.index import (  # noqa: E402 - likewise
     DATABASE,
     DESCRIPTORS,
     HASHES,
@@ -43,7 +43,7 @@ from pipeline.service.index import (  # noqa: E402
     THUMBS,
     Index,
 )
-from pipeline.service.knowledge import guess_query, guess_tags, labels  # noqa: E402
+from pipeline.service.knowledge import guess_query, guess_tags, labels  # noqa: E402 - likewise
 
 PHOTOS = ROOT.parent / "shared" / "photos" / "good"
 SAMPLE = ROOT / "data" / "catalogue.csv"

@@ -155,7 +155,7 @@ def speeds(picture: Picture) -> dict[str, float]:
         for name in usable[turn % len(usable) :] + usable[: turn % len(usable)]:
             as_it_comes(name)
             METHODS[name](picture.data)  # a worker that has run for a while is what is measured
-            times[name].append(cpu(lambda name=name: METHODS[name](picture.data)))  # type: ignore[misc]
+            times[name].append(cpu(lambda name=name: METHODS[name](picture.data)))  # type: ignore[misc] # mypy infers no lambda with a default
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -265,7 +265,7 @@ async def stall(work: Callable[[bytes], object], jobs: list[bytes], workers: int
         limiter = anyio.CapacityLimiter(workers)
         async with anyio.create_task_group() as crew:
             for job in jobs:
-                crew.start_soon(lambda job=job: anyio.to_thread.run_sync(work, job, limiter=limiter))  # type: ignore[misc]
+                crew.start_soon(lambda job=job: anyio.to_thread.run_sync(work, job, limiter=limiter))  # type: ignore[misc] # likewise
         done.set()
     return longest * 1000
 
