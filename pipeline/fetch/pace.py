@@ -80,23 +80,22 @@ class Pace:
 
     def take(self, now: float) -> Permit | float:
         """Grant a send now, or say in how many seconds it is worth asking again."""
-        limit = self.limit(now)
         slots, window = self.terms(now)
         self._forget(now, window)
         self.next_at = self.next_at or now
-        wait = max(self.paused_until, self.next_at if limit else 0.0, self._free_at(now, window, slots)) - now
+        wait = max(self.paused_until, self.next_at if slots else 0.0, self._free_at(now, window, slots or RING)) - now
         if wait > 0:
             return wait
-        if limit:
+        if slots:
             self._advance(now, window / slots, slots)
         self.cells[self._PENDING_AT + int(self._pending)] = now
         self._pending += 1
         return Permit(granted_at=now)
 
     def terms(self, now: float) -> tuple[int, float]:
-        """Return how many sends may leave in how many seconds."""
+        """Return how many sends, 0 = any, may leave in how many seconds."""
         limit = self.limit(now)
-        return min(max(1, int(limit)), RING) if limit else RING, self._window(now, limit)
+        return min(max(1, int(limit)), RING) if limit else 0, self._window(now, limit)
 
     def settle(self, permit: Permit, sent_at: float | None) -> None:
         """Note when the permit's send left, or with None that it never will."""

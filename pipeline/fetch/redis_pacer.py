@@ -121,8 +121,6 @@ class RedisPacer:
     def _arguments(self, name: str) -> list[Any]:
         now = current_time() + self._ahead
         slots, window = self._pace.terms(now)
-        if not self._pace.limit(now):
-            slots = 0
         return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt]
 
 

@@ -13,6 +13,7 @@ import json
 import resource
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ import orjson
 BODY = bytes(200_000)
 AT_ONCE = 64
 UNPACED_AT_ONCE = 8
+OURS = (
+    "pipeline.fetch.fetcher", "pipeline.fetch.pacers", "pipeline.providers.bing.provider", "pipeline.sink.record",
+)  # fmt: skip
+WARM = {"scrapy": ("scrapy.crawler",), "ours": OURS, "fetch": OURS}
 
 
 def record(row: int, body: bytes) -> bytes:
@@ -186,10 +191,8 @@ def scrapy(endpoint: str, qps: float, rows: int, folder: Path) -> int:
 
 def main(name: str, endpoint: str, qps: float, rows: int, folder: Path) -> None:
     """Run one client and say what it took, its imports not counted."""
-    warm = {"scrapy": "scrapy.crawler", "ours": "pipeline.fetch.fetcher", "fetch": "pipeline.fetch.fetcher"}.get(
-        name, "aiohttp"
-    )
-    __import__(warm)
+    for module in WARM.get(name, ("aiohttp",)):
+        import_module(module)
     cpu = time.process_time()
     if name == "scrapy":
         answered = scrapy(endpoint, qps, rows, folder)
