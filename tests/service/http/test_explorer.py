@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -202,6 +203,60 @@ def test_more_look_alikes_are_fetched(page: Browser, picture: Path) -> None:
     page.wait(lambda: len(page.all("#insights section .tile")) == 58, "no second page")
     assert page.all("#insights section .more") == []
     assert "23 pictures added" in page.one("#status").text
+
+
+def test_more_is_asked_for_once(page: Browser, served: Served, picture: Path) -> None:
+    """Who clicks twice gets the page once; after a refusal the button can be used again."""
+    page.choose(picture)
+    served.fail({"status": 500, "message": "A bad day."})
+    page.one("#insights section .more").click()
+    page.wait(lambda: page.one("#alert").is_displayed(), "no refusal")
+    before = len(served.seen)
+    page.run("const more = document.querySelector('#insights section .more'); more.click(); more.click();")
+    page.wait(lambda: "23 pictures added" in page.one("#status").text, "no second page")
+    page.wait(lambda: not page.all("#bar.busy"), "still at work")
+    assert len(page.all("#insights section .tile")) == 58
+    assert len(served.seen) == before + 1
+
+
+def test_the_bar_stays_while_anything_is_at_work(page: Browser, engine: PaperEngine, picture: Path) -> None:
+    """A search that is answered hides no question that is still asked."""
+    looking = threading.Event()
+    engine.before = lambda: assert_set(looking)
+    page.one("#file").send_keys(str(picture))
+    page.wait(lambda: page.all("#bar.busy"), "not at work")
+    page.one("#words").send_keys("mug" + Keys.ENTER)
+    page.wait(lambda: page.all("#found .tile"), "nothing found")
+    busy = page.all("#bar.busy")
+    looking.set()
+    page.answered()
+    page.wait(lambda: not page.all("#bar.busy"), "still at work")
+    assert busy
+
+
+def assert_set(event: threading.Event) -> None:
+    """Wait for an event of a test."""
+    assert event.wait(20)
+
+
+def test_a_slow_file_does_not_win_over_a_later_one(
+    page: Browser, engine: PaperEngine, folder: Path, picture: Path
+) -> None:
+    """A picture that is still being read when another one is chosen is not asked about."""
+    before, slow = len(engine.asked), write_picture(folder / "slow.png")
+    page.run(
+        """const read = createImageBitmap;
+        window.createImageBitmap = (file) => new Promise(async (done) => {
+          const bitmap = await read(file);
+          if (file.name === "slow.png") window.release = () => done(bitmap); else done(bitmap);
+        });"""
+    )
+    page.one("#file").send_keys(str(slow))
+    page.wait(lambda: page.run("return Boolean(window.release)"), "not read")
+    page.choose(picture)
+    page.run("window.release()")
+    assert page.one("#picture").get_attribute("alt") == picture.name
+    assert len(engine.asked) == before + 1
 
 
 def test_a_large_picture_is_scaled_down(page: Browser, served: Served, folder: Path) -> None:
