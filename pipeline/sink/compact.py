@@ -59,6 +59,9 @@ def _copied(
     except OSError as exc:
         remove(_beside(path))
         raise OutputError(f"{_beside(path)} can't be written ({exc.strerror}); {path} is untouched") from exc
+    except BaseException:  # a signal: nothing is committed yet
+        remove(_beside(path))
+        raise
 
 
 def _beside(path: Path) -> Path:

@@ -17,6 +17,7 @@ import pytest
 from pipeline.errors import OutputError
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.sink.answers import AnswerStore
+from pipeline.sink.compact import rewrite
 from pipeline.sink.job import LEDGER, open_job
 from pipeline.sink.ledger import Ledger, State
 from pipeline.sink.sink import settle, write_batch
@@ -93,6 +94,23 @@ def test_a_compaction_that_can_not_be_written_leaves_the_file(tmp_path: Path) ->
         content = (tmp_path / "insights.jsonl").read_bytes()
         with pytest.raises(OutputError, match=r"insights\.jsonl\.new can't be written"):
             settle(job, False)
+    with open_job(tmp_path) as job:
+        assert job.ledger.counts() == {State.DONE: 2}
+    assert (tmp_path / "insights.jsonl").read_bytes() == content
+
+
+def test_a_rewriting_that_is_interrupted_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
+    """A signal in the middle of it: the half-written file is gone, the old one and its lines stay."""
+
+    def interrupt(_: bytes, __: bytes) -> bytes:
+        raise KeyboardInterrupt
+
+    with open_job(tmp_path) as job:
+        write_batch(job, [finished("a"), finished("b")])
+        content = (tmp_path / "insights.jsonl").read_bytes()
+        with pytest.raises(KeyboardInterrupt):
+            rewrite(job.ledger, tmp_path / "insights.jsonl", (State.DONE,), interrupt)
+        assert not (tmp_path / "insights.jsonl.new").exists()
     with open_job(tmp_path) as job:
         assert job.ledger.counts() == {State.DONE: 2}
     assert (tmp_path / "insights.jsonl").read_bytes() == content
