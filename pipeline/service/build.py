@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import sqlite3
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
 
 import orjson
 
 from pipeline.errors import ServiceError
 from pipeline.service.analysis import ALGORITHM, Analysis, analyse, read_file
 from pipeline.service.arrays import write_arrays
+from pipeline.service.buildlock import only_builder
 from pipeline.service.catalogue import Entry, read_entries
 from pipeline.service.color import Floats
 from pipeline.service.embedding import Embedder
@@ -43,8 +40,6 @@ Stamp = tuple[str, int, int]
 # Pictures that wait for a worker, for each worker: enough to keep it busy, few enough for flat memory.
 AHEAD = 8
 COMMIT_EVERY = 32
-# How often a builder looks whether another one is done.
-LOOK_SECONDS = 0.1
 # Names the rows without a usable picture, for the user: one JSON object a line.
 SKIPPED = "skipped.jsonl"
 TAKEN = "another row has this id"
@@ -75,7 +70,7 @@ def build_index(
     try:
         index_dir.mkdir(parents=True, exist_ok=True)
         count = _Count(progress)
-        with _only_builder(index_dir, count):
+        with only_builder(index_dir, count.tell):
             fingerprint = _survey(config, embedder, count)
             previous = open_current(index_dir)
             if previous is not None and previous.meta["fingerprint"] == fingerprint:
@@ -83,26 +78,6 @@ def build_index(
             return _rebuild(config, index_dir, previous, count, embedder)
     except (OSError, sqlite3.Error) as exc:
         raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
-
-
-@contextmanager
-def _only_builder(index_dir: Path, count: _Count) -> Iterator[None]:
-    """Hold the folder's lock; a second builder waits, and then finds the work done. A dead holder never blocks."""
-    with (index_dir / "lock").open("w") as lock:
-        if not _is_held(lock):
-            log.warning("%s: another process builds this index; waiting until it is done", index_dir)
-            while not _is_held(lock):
-                count.tell()  # whoever is told may end the waiting
-                time.sleep(LOOK_SECONDS)
-        yield
-
-
-def _is_held(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class _Count:
