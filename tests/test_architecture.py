@@ -32,6 +32,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
 )
 RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
+# Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
+SERVICE_ORDER = ("text.values", "refusals", "findings", "engine", "text", "http", "serve")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "serving"
 STARTS_TASKS = ("pipeline.runner", "pipeline.service.")
@@ -86,6 +88,8 @@ def _imports(module: str) -> Iterator[tuple[int, str]]:
 def _wrong(module: str, imported: str) -> str | None:
     """Say why `module` may not import `imported`; None where it may."""
     here, there = _unit(module), _unit(imported)
+    if here == there == SERVICE:
+        return _wrong_in_service(module, imported)
     if here == there or not there:
         return None
     if here == SERVICE:
@@ -95,6 +99,19 @@ def _wrong(module: str, imported: str) -> str | None:
     if RANKS[there] < RANKS[here]:
         return None
     return f"{here} comes before {there}, or stands beside it: imports point from the report towards the errors"
+
+
+def _wrong_in_service(module: str, imported: str) -> str | None:
+    here, there = _layer(module), _layer(imported)
+    if there is None or here is None or SERVICE_ORDER.index(there) <= SERVICE_ORDER.index(here):
+        return None
+    return f"in the service {here} comes before {there}"
+
+
+def _layer(module: str) -> str | None:
+    inner = module.removeprefix(f"pipeline.{SERVICE}").removeprefix(".")
+    held = [layer for layer in SERVICE_ORDER if inner == layer or inner.startswith(f"{layer}.")]
+    return max(held, key=len, default=None)
 
 
 def test_every_module_has_its_place() -> None:
@@ -174,9 +191,11 @@ def test_every_module_says_what_it_is_for() -> None:
         ("pipeline.manifest.rows", "pipeline.sink.ledger"),
         ("pipeline.providers.bing.read", "pipeline.fetch.retry"),
         ("pipeline.manifest.rows", "pipeline.prepare.fit"),
-        ("pipeline.service.app", "pipeline.records"),
-        ("pipeline.runner", "pipeline.service.app"),
+        ("pipeline.service.http.app", "pipeline.records"),
+        ("pipeline.runner", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),
+        ("pipeline.service.engine.build", "pipeline.service.http.wire"),
+        ("pipeline.service.findings", "pipeline.service.text.store"),
     ],
 )
 def test_a_wrong_import_would_be_found(module: str, imported: str) -> None:

@@ -15,7 +15,7 @@ from pipeline import backend
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
 from pipeline.job import run
-from pipeline.service.embedding import _digest
+from pipeline.service.engine.embedding import _digest
 from pipeline.service.findings import ModelConfig
 from tests.running import draw, load
 

@@ -133,7 +133,16 @@ def test_type_and_default_are_what_the_document_says(
 
 def _models() -> list[type[BaseModel]]:
     sections = {**_sections(Config), **_sections(ServiceConfig)}.values()
-    return [*sections, CatalogueColumns, KeySettings, ModelSettings, Columns, ImageSearch, QuerySettings, *settings_models().values()]
+    return [
+        *sections,
+        CatalogueColumns,
+        KeySettings,
+        ModelSettings,
+        Columns,
+        ImageSearch,
+        QuerySettings,
+        *settings_models().values(),
+    ]
 
 
 def _read(model: type[BaseModel], key: str, value: object) -> object:

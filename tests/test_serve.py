@@ -26,8 +26,8 @@ from pipeline.config import load_service_config, read_keys
 from pipeline.config.service import CatalogueColumns
 from pipeline.errors import ConfigError
 from pipeline.job import run
-from pipeline.service.catalogue import FIELDS
-from pipeline.service.envelope import MAX_BODY_BYTES
+from pipeline.service.engine.catalogue import FIELDS
+from pipeline.service.http.envelope import MAX_BODY_BYTES
 from pipeline.service.serve import QUOTA_BOOK
 from tests.running import draw, lines_of, load, write_config, write_manifest
 

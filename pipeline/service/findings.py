@@ -1,6 +1,6 @@
 """What the engine knows about one picture: plain frozen values, no wire format.
 
-`pipeline.service.engine.open_engine` makes an Engine; everything that speaks HTTP and JSON builds on this module alone.
+`engine.engine.open_engine` makes an Engine; everything that speaks HTTP and JSON builds on this module alone.
 Colours are six upper-case hex digits without "#". Boxes are fractions (left, top, right, bottom) of the upright query.
 """
 

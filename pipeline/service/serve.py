@@ -22,12 +22,12 @@ from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
-from pipeline.service.app import CURRENT, READER, AppConfig, build_app
-from pipeline.service.callers import is_loopback
-from pipeline.service.engine import open_engine
+from pipeline.service.engine.engine import open_engine
+from pipeline.service.engine.renewal import Renewal, Wish, hear, keep_current, stamp_of
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
-from pipeline.service.logs import print_accesses, server_log
-from pipeline.service.renewal import Renewal, Wish, hear, keep_current, stamp_of
+from pipeline.service.http.app import CURRENT, READER, AppConfig, build_app
+from pipeline.service.http.callers import is_loopback
+from pipeline.service.http.logs import print_accesses, server_log
 
 MAX_LINE_BYTES = 64 * 1024
 GRACE = 10.0

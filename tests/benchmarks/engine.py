@@ -30,11 +30,10 @@ import numpy as np  # noqa: E402 - after the thread count is set
 from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps  # noqa: E402 - likewise
 
 from data import brush, products  # noqa: E402 - likewise
-from pipeline.service.analysis import ALGORITHM, PictureFacts, write_facts  # noqa: E402 - likewise
-from pipeline.service.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, describe  # noqa: E402 - likewise
-from pipeline.service.engine import CatalogueEngine, open_engine  # noqa: E402 - likewise
-from pipeline.service.findings import CatalogueConfig, Match  # noqa: E402 - likewise
-from pipeline.service.index import (  # noqa: E402 - likewise
+from pipeline.service.engine.analysis import ALGORITHM, PictureFacts, write_facts  # noqa: E402 - likewise
+from pipeline.service.engine.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, describe  # noqa: E402 - likewise
+from pipeline.service.engine.engine import CatalogueEngine, open_engine  # noqa: E402 - likewise
+from pipeline.service.engine.index import (  # noqa: E402 - likewise
     DATABASE,
     DESCRIPTORS,
     HASHES,
@@ -43,7 +42,8 @@ from pipeline.service.index import (  # noqa: E402 - likewise
     THUMBS,
     Index,
 )
-from pipeline.service.knowledge import guess_query, guess_tags, labels  # noqa: E402 - likewise
+from pipeline.service.engine.knowledge import guess_query, guess_tags, labels  # noqa: E402 - likewise
+from pipeline.service.findings import CatalogueConfig, Match  # noqa: E402 - likewise
 
 PHOTOS = ROOT.parent / "shared" / "photos" / "good"
 SAMPLE = ROOT / "data" / "catalogue.csv"

@@ -27,11 +27,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
-from pipeline.service.build import build_index
-from pipeline.service.embedding import Embedder, open_model
-from pipeline.service.engine import CatalogueEngine
+from pipeline.service.engine.build import build_index
+from pipeline.service.engine.embedding import Embedder, open_model
+from pipeline.service.engine.engine import CatalogueEngine
+from pipeline.service.engine.index import DATABASE, EMBEDDINGS, Index, connect
 from pipeline.service.findings import CatalogueConfig, ModelConfig
-from pipeline.service.index import DATABASE, EMBEDDINGS, Index, connect
 
 LARGE, DIMENSIONS, LOOKS = 100_000, 512, 20
 Figures = dict[str, float]

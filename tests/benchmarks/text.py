@@ -20,10 +20,10 @@ import anyio
 from aiohttp import ClientSession, FormData, web
 from PIL import Image
 
-from pipeline.service.app import AppConfig, build_app
-from pipeline.service.engine import open_engine
+from pipeline.service.engine.engine import open_engine
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import CatalogueConfig
-from pipeline.service.pictures import WHOLE
+from pipeline.service.http.app import AppConfig, build_app
 from pipeline.service.text.recognise import recognise
 from tests.sheets import CARDS, CHANGES, LABELS, SIGNS, edits, png
 

@@ -16,9 +16,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from pipeline.service.analysis import read_file
+from pipeline.service.engine.analysis import read_file
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, Engine, Findings, Item
-from pipeline.service.pictures import WHOLE
 from pipeline.service.refusals import Refused, not_yet, too_fast
 from pipeline.service.text.readings import Part, Readings
 from pipeline.service.text.store import TextStore

@@ -17,8 +17,8 @@ import rapidocr
 from PIL import Image
 from rapidocr.main import RapidOCRError
 
+from pipeline.service.engine.pictures import open_picture
 from pipeline.service.findings import BadPicture, Crop
-from pipeline.service.pictures import open_picture
 from pipeline.service.text.lines import Page, RawLine, arrange
 from pipeline.service.text.values import Quad, Text
 

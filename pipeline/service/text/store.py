@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ServiceError
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import Crop
-from pipeline.service.pictures import WHOLE
 from pipeline.service.text.values import Line, Point, Quad, Region, Text, Word
 
 # Changes whenever the same picture would be read differently.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.service.engine import open_engine
+from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, Item
 
 SAMPLE = Path(__file__).resolve().parents[3] / "data" / "catalogue.csv"

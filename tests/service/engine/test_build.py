@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ServiceError
-from pipeline.service import build, index
-from pipeline.service.analysis import Analysis, analyse
-from pipeline.service.build import build_index
-from pipeline.service.engine import CatalogueEngine, open_engine
+from pipeline.service.engine import build, index
+from pipeline.service.engine.analysis import Analysis, analyse
+from pipeline.service.engine.build import build_index
+from pipeline.service.engine.engine import CatalogueEngine, open_engine
+from pipeline.service.engine.index import Index, open_current
 from pipeline.service.findings import CatalogueConfig
-from pipeline.service.index import Index, open_current
 from tests.service.engine.drawing import draw, encode, fill
 
 
@@ -93,7 +93,7 @@ def test_equal_catalogues_have_equal_versions(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from pipeline.service.build import build_index
+from pipeline.service.engine.build import build_index
 from pipeline.service.findings import CatalogueConfig
 
 

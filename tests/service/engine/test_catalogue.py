@@ -13,11 +13,11 @@ import pytest
 import zstandard
 
 from pipeline.errors import ManifestError
-from pipeline.service.analysis import read_file
-from pipeline.service.build import build_index
-from pipeline.service.catalogue import read_entries
+from pipeline.service.engine.analysis import read_file
+from pipeline.service.engine.build import build_index
+from pipeline.service.engine.catalogue import read_entries
+from pipeline.service.engine.items import host_of, item_of, read_number, split_tags
 from pipeline.service.findings import BadPicture, CatalogueConfig, Rating, RecipeFacts
-from pipeline.service.items import host_of, item_of, read_number, split_tags
 from tests.service.engine.drawing import fill
 
 ROWS = [

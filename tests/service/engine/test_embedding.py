@@ -14,12 +14,12 @@ from onnx import TensorProto
 from PIL import Image
 
 from pipeline.errors import ConfigError
-from pipeline.service import build
-from pipeline.service.analysis import Analysis, analyse
-from pipeline.service.build import COMMIT_EVERY, build_index
-from pipeline.service.color import Floats
-from pipeline.service.embedding import Embedder, open_model
-from pipeline.service.engine import CatalogueEngine, open_engine
+from pipeline.service.engine import build
+from pipeline.service.engine.analysis import Analysis, analyse
+from pipeline.service.engine.build import COMMIT_EVERY, build_index
+from pipeline.service.engine.color import Floats
+from pipeline.service.engine.embedding import Embedder, open_model
+from pipeline.service.engine.engine import CatalogueEngine, open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from tests.service.engine.drawing import draw, encode, fill
 from tests.service.engine.models import GREY, SIZE, mean_color, tokens_first, two_inputs, whole_input
@@ -218,7 +218,7 @@ def test_without_onnxruntime_the_way_out_is_named(model: ModelConfig, monkeypatc
 
 def test_the_service_loads_no_runtime_without_a_model() -> None:
     """The engine's modules alone don't import onnxruntime."""
-    code = "import sys, pipeline.service.engine; sys.exit('onnxruntime' in sys.modules)"
+    code = "import sys, pipeline.service.engine.engine; sys.exit('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -273,8 +273,8 @@ def test_a_model_can_come_and_go(
 KILLED = """
 import json, os, sys
 from pathlib import Path
-from pipeline.service.build import build_index
-from pipeline.service.embedding import open_model
+from pipeline.service.engine.build import build_index
+from pipeline.service.engine.embedding import open_model
 from pipeline.service.findings import CatalogueConfig, ModelConfig
 
 

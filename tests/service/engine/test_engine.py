@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.service.engine import BEHIND_BEST
+from pipeline.service.engine.engine import BEHIND_BEST
+from pipeline.service.engine.search import ALIKE_FROM
 from pipeline.service.findings import BadPicture, Engine, Findings, Item
-from pipeline.service.search import ALIKE_FROM
 from tests.service.engine.conftest import SAMPLE
 from tests.service.engine.drawing import draw, encode
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from pipeline.service.color import palette, to_lab
-from pipeline.service.descriptors import DIMENSIONS, describe, pack_lab, unpack_lab
+from pipeline.service.engine.color import palette, to_lab
+from pipeline.service.engine.descriptors import DIMENSIONS, describe, pack_lab, unpack_lab
+from pipeline.service.engine.match import Probe, compare, is_like, is_same
+from pipeline.service.engine.pictures import MAX_FILE_BYTES, WORK_SIDE_PX, open_picture
+from pipeline.service.engine.views import find_frame
 from pipeline.service.findings import BadPicture
-from pipeline.service.match import Probe, compare, is_like, is_same
-from pipeline.service.pictures import MAX_FILE_BYTES, WORK_SIDE_PX, open_picture
-from pipeline.service.views import find_frame
 from tests.service.engine.drawing import draw, encode
 
 JPEG = encode(draw(8, (300, 200)))

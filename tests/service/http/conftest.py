@@ -17,8 +17,7 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 from PIL import Image, ImageDraw
 
-from pipeline.service.app import FAULTS, JOURNAL, AppConfig, build_app
-from pipeline.service.engine import open_engine
+from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import (
     BadPicture,
     Caption,
@@ -32,7 +31,8 @@ from pipeline.service.findings import (
     Rating,
     TagGuess,
 )
-from pipeline.service.journal import Seen
+from pipeline.service.http.app import FAULTS, JOURNAL, AppConfig, build_app
+from pipeline.service.http.journal import Seen
 
 
 def make_item(number: int, **facts: Any) -> Item:

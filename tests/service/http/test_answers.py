@@ -11,17 +11,17 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline.service.answers import image_insights, image_knowledge, quality_hint
-from pipeline.service.details import ALL, MODULES, Details
 from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts
-from pipeline.service.imagesearch import read_search
-from pipeline.service.listings import images, trending_images
-from pipeline.service.members import Known
-from pipeline.service.objects import Links
+from pipeline.service.http.answers import image_insights, image_knowledge, quality_hint
+from pipeline.service.http.details import ALL, MODULES, Details
+from pipeline.service.http.imagesearch import read_search
+from pipeline.service.http.listings import images, trending_images
+from pipeline.service.http.members import Known
+from pipeline.service.http.objects import Links
+from pipeline.service.http.visualsearch import VisualSearch
+from pipeline.service.http.wire import ByToken, Page
+from pipeline.service.http.words import Hits
 from pipeline.service.refusals import invalid
-from pipeline.service.visualsearch import VisualSearch
-from pipeline.service.wire import ByToken, Page
-from pipeline.service.words import Hits
 
 ItemOf = Callable[..., Item]
 FindingsOf = Callable[[Sequence[Item]], Findings]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from pipeline.service.limits import ApiKey
+from pipeline.service.http.limits import ApiKey
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import PaperEngine, Served

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pipeline.service.app import JOURNAL
-from pipeline.service.faults import BOMB_BYTES
-from pipeline.service.journal import Seen
+from pipeline.service.http.app import JOURNAL
+from pipeline.service.http.faults import BOMB_BYTES
+from pipeline.service.http.journal import Seen
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import PaperEngine, Served

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.service.limits import Allowance, Doorman, MonthlyQuota, Window, Workload
-from pipeline.service.lookup import Uploads
-from pipeline.service.markets import MARKETS, combine, fit_market, read_languages
-from pipeline.service.quota import QuotaBook
+from pipeline.service.http.limits import Allowance, Doorman, MonthlyQuota, Window, Workload
+from pipeline.service.http.lookup import Uploads
+from pipeline.service.http.markets import MARKETS, combine, fit_market, read_languages
+from pipeline.service.http.quota import QuotaBook
 from pipeline.service.refusals import Refused
 
 GAPS = st.lists(st.floats(min_value=0, max_value=2, allow_nan=False), max_size=60)

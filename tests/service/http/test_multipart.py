@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.service.multipart import BadForm, is_multipart, read_boundary, read_parts
+from pipeline.service.http.multipart import BadForm, is_multipart, read_boundary, read_parts
 
 PICTURE = b"\x89PNG\r\n\x1a\n--not-a-boundary\r\n\x00\xff"
 

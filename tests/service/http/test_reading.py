@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from pipeline import run
-from pipeline.service.app import READER, AppConfig
 from pipeline.service.findings import Crop, Engine
+from pipeline.service.http.app import READER, AppConfig
 from pipeline.service.text import reader as reader_module
 from pipeline.service.text.values import Line, Quad, Region, Text
 from pipeline.service.text.workers import Unread, Workers
@@ -233,7 +233,7 @@ SERVICE = """
 import sys
 from pathlib import Path
 import anyio
-from pipeline.service.app import AppConfig
+from pipeline.service.http.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.serve import ServeConfig, serve
 anyio.run(serve, ServeConfig(catalogue=CatalogueConfig(path=Path(sys.argv[1])), index_dir=Path(sys.argv[2]),

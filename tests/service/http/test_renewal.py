@@ -23,13 +23,13 @@ import orjson
 import pytest
 
 from pipeline.errors import ServiceError
-from pipeline.service.app import CURRENT, AppConfig, build_app
-from pipeline.service.endpoints import Endpoints
-from pipeline.service.engine import CatalogueEngine, open_engine
-from pipeline.service.envelope import Call
+from pipeline.service.engine.engine import CatalogueEngine, open_engine
+from pipeline.service.engine.renewal import Renewal, stamp_of
 from pipeline.service.findings import CatalogueConfig, Item
-from pipeline.service.objects import Json
-from pipeline.service.renewal import Renewal, stamp_of
+from pipeline.service.http.app import CURRENT, AppConfig, build_app
+from pipeline.service.http.endpoints import Endpoints
+from pipeline.service.http.envelope import Call
+from pipeline.service.http.objects import Json
 from tests.service.engine.drawing import draw, fill
 
 # Unlike `python -m`, the installed command doesn't import from the working folder.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import Engine
-from pipeline.service.pictures import WHOLE
 from pipeline.service.text.store import TextStore
 from pipeline.service.text.values import Line, Quad, Region, Text, Word
 

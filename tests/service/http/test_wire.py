@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.service.details import ALL, MODULES, read_details
-from pipeline.service.imagesearch import Bounds, read_search
+from pipeline.service.http.details import ALL, MODULES, read_details
+from pipeline.service.http.imagesearch import Bounds, read_search
+from pipeline.service.http.visualsearch import VisualSearch, read_visual_search
+from pipeline.service.http.wire import ByToken, ByUrl, Page, Upload
 from pipeline.service.refusals import Refused
-from pipeline.service.visualsearch import VisualSearch, read_visual_search
-from pipeline.service.wire import ByToken, ByUrl, Page, Upload
 
 FORM = "multipart/form-data; boundary=frontier"
 URL = {"imageInfo": {"url": "https://contoso.example/red.jpg"}}

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline.errors import ServiceError
-from pipeline.service.colornames import is_monochrome, name_color
 from pipeline.service.findings import Item
-from pipeline.service.imagesearch import read_search
-from pipeline.service.querylog import KEPT_DAYS, QueryLog
-from pipeline.service.words import WordIndex
+from pipeline.service.http.colornames import is_monochrome, name_color
+from pipeline.service.http.imagesearch import read_search
+from pipeline.service.http.querylog import KEPT_DAYS, QueryLog
+from pipeline.service.http.words import WordIndex
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import PaperEngine, Served

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import Crop
-from pipeline.service.pictures import WHOLE
 from pipeline.service.text.values import Text
 from pipeline.service.text.workers import Unread, Workers
 

@@ -14,9 +14,9 @@ import anyio
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from pipeline.service.engine import open_engine
+from pipeline.service.engine.engine import open_engine
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine
-from pipeline.service.pictures import WHOLE
 from pipeline.service.refusals import Refused
 from pipeline.service.text.reader import Reader, add_text
 from pipeline.service.text.readings import Part

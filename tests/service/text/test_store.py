@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ServiceError
-from pipeline.service.pictures import WHOLE
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.text import store as store_module
 from pipeline.service.text.store import TextStore
 from pipeline.service.text.values import Line, Region, Text, Word

@@ -1,0 +1,72 @@
+"""Turns a row's text into an Item: numbers where they are numbers, nothing invented where they are not."""
+
+from __future__ import annotations
+
+import math
+import re
+from urllib.parse import urlsplit
+
+from pipeline.service.engine.catalogue import Fields
+from pipeline.service.findings import Item, Rating, RecipeFacts
+
+_TEXTS = (
+    "title", "description", "page_url", "content_url", "seller", "seller_image_url", "availability", "updated",
+    "category", "published",
+)  # fmt: skip
+_RECIPE = ("creator", "cook_time", "prep_time", "total_time")
+
+
+def item_of(number: int, fields: Fields) -> Item:
+    """Read a row's columns; the picture's facts are added by the index."""
+    texts = {name: fields[name] for name in _TEXTS if name in fields}
+    return Item(
+        number=number,
+        id=fields["id"],
+        image=fields["image"],
+        site=host_of(fields.get("page_url")),
+        price=read_number(fields.get("price")),
+        currency=fields["currency"].upper() if "currency" in fields else None,
+        rating=_rating(fields),
+        tags=split_tags(fields.get("tags", "")),
+        recipe=_recipe(fields),
+        **texts,  # type: ignore[arg-type]  # all of _TEXTS are str fields of Item
+    )
+
+
+def host_of(url: str | None) -> str | None:
+    """Return the lower-case host of a URL, None where it has none."""
+    try:
+        return urlsplit(url or "").hostname
+    except ValueError:
+        return None
+
+
+def read_number(text: str | None) -> float | None:
+    """Read a plain decimal of at least 0 ("12.50"); anything else is no number and is left out."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def split_tags(text: str) -> tuple[str, ...]:
+    """Split at ; | or comma; each tag once, in order."""
+    return tuple(dict.fromkeys(tag for part in re.split(r"[;|,]", text) if (tag := part.strip())))
+
+
+def _rating(fields: Fields) -> Rating | None:
+    value = read_number(fields.get("rating"))
+    if value is None:
+        return None
+    count = read_number(fields.get("reviews"))
+    return Rating(
+        value=value,
+        best=read_number(fields.get("rating_best")) or 5.0,
+        count=None if count is None else int(count),
+    )
+
+
+def _recipe(fields: Fields) -> RecipeFacts | None:
+    facts = {name: fields[name] for name in _RECIPE if name in fields}
+    return RecipeFacts(**facts) if facts.keys() - {"creator"} else None
