@@ -187,7 +187,7 @@ def test_a_service_that_dies_and_comes_back(storm: Storm, tmp_path: Path, pictur
             mortal.endpoint,
             manifest={"root": str(pictures)},
             limits={"concurrency": IN_FLIGHT, "qps": 60},
-            retry={"attempts": 2},
+            retry={"attempts": 2, "row_timeout": "20s"},  # half of it is waited for a service that was there
         )
         dying = Storm(config, mortal)
         process = dying.start()
