@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -199,6 +200,18 @@ def test_a_kill_gives_back_no_more_than_what_was_in_flight(tmp_path: Path, start
     assert len(answered) <= used(tmp_path, SHOP) <= len(answered) + 4
 
 
+def wait_until_refused(port: int) -> None:
+    """Wait, for at most 20 s, until nobody new is let in."""
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+        except ConnectionError:
+            return
+        time.sleep(0.01)
+    pytest.fail("the service still listens")
+
+
 def test_limits_and_an_orderly_stop(tmp_path: Path, start: Start) -> None:
     """A body is read up to its bound, one request is in work at a time, another is turned away at no cost; SIGTERM lets
     the one in work be answered.
@@ -226,6 +239,7 @@ def test_limits_and_an_orderly_stop(tmp_path: Path, start: Start) -> None:
         assert (status, told["headers"]["Retry-After"]) == (429, "1")
         assert service.ask("/healthz")[0] == 200
         service.process.send_signal(signal.SIGTERM)
+        wait_until_refused(service.port)
         slow.sendall(b"--")
         assert slow.recv(65536).startswith(b"HTTP/1.1 400")
     assert service.process.wait(timeout=20) == 0

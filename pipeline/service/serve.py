@@ -25,12 +25,13 @@ from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.renewal import Renewal, Wish, hear, keep_current, stamp_of
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
-from pipeline.service.http.app import CURRENT, READER, AppConfig, build_app
+from pipeline.service.http.app import CURRENT, READER, WORKLOAD, AppConfig, build_app
 from pipeline.service.http.callers import is_loopback
 from pipeline.service.http.logs import print_accesses, server_log
 
 MAX_LINE_BYTES = 64 * 1024
-GRACE = 10.0
+# Seconds for the requests in work when the service is told to stop, and then for answers still being sent.
+FINISH, GRACE = 9.0, 1.0
 QUERY_LOG, QUOTA_BOOK, TEXTS = "queries.db", "quota.db", "texts.db"
 STDIN = 0
 LOOPBACK = "127.0.0.1"
@@ -181,6 +182,8 @@ async def _listening(app: web.Application, config: ServeConfig) -> AsyncIterator
         if config.announce:
             _announce(app[CURRENT].engine, config.host, runner.addresses[0][1])
         yield
+        await site.stop()
+        await app[WORKLOAD].finish(FINISH)  # aiohttp's own shutdown hears nothing of a body that is on its way
     finally:
         await runner.cleanup()
 

@@ -63,6 +63,7 @@ QUOTAS = web.AppKey("quotas", QuotaBook)
 FAULTS = web.AppKey("faults", FaultScript)
 CURRENT = web.AppKey("current", Current)
 READER = web.AppKey("reader", Reader)
+WORKLOAD = web.AppKey("workload", Workload)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
@@ -76,6 +77,7 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     app[QUERIES] = QueryLog(config.query_log)
     app[QUOTAS] = QuotaBook(config.quota_book)
     app[FAULTS] = FaultScript()
+    app[WORKLOAD] = Workload(config.most_in_work)
     app.cleanup_ctx.append(_keep_open)
     lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_reader(app, config))
     app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
@@ -90,7 +92,7 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
 def _envelope(app: web.Application, config: AppConfig) -> Envelope:
     return Envelope(
         doorman=Doorman(config.keys, config.allowance, app[QUOTAS], clock=time.monotonic),
-        workload=Workload(config.most_in_work),
+        workload=app[WORKLOAD],
         journal=app[JOURNAL],
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,

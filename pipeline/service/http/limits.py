@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal
 
+import anyio
 from pydantic import SecretStr
 
 from pipeline.service.http.quota import QuotaBook
@@ -129,6 +130,7 @@ class Workload:
     def __init__(self, most: int) -> None:
         self._most = most
         self._now = 0
+        self._answered: anyio.Event | None = None
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
@@ -140,6 +142,15 @@ class Workload:
             yield
         finally:
             self._now -= 1
+            if self._answered is not None:
+                self._answered.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until no request is in work, one whose body is still on its way among them; `seconds` at most."""
+        with anyio.move_on_after(seconds):
+            while self._now:
+                self._answered = anyio.Event()
+                await self._answered.wait()
 
 
 def _digest(key: str) -> bytes:
