@@ -21,6 +21,7 @@ from pipeline.report.run_json import Report, read_run_json
 from pipeline.report.status import job_status
 from pipeline.schema import json_schema
 from pipeline.sink.job import open_job
+from tests.prepare.pictures import HOSTILE
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
 
 
@@ -527,20 +528,6 @@ async def test_the_deadline_counts_while_the_index_is_built(tmp_path: Path, pict
     report = await run(load(tmp_path / "job.toml"))
     assert (report.exit_code, report.reason, report.traffic.sends) == (6, "deadline", 0)
     assert read_run_json(tmp_path / "out")["rows"]["left"] is None
-
-
-HOSTILE = {
-    "h01_empty.jpg": "empty",
-    "h02_onebyte.jpg": "not-a-picture",
-    "h03_html.jpg": "not-a-picture",
-    "h04_trunc_base_50.jpg": "truncated",
-    "h05_trunc_prog_50.jpg": "truncated",
-    "h07_trunc_png_50.png": "truncated",
-    "h08_header_only.jpg": "truncated",
-    "h09_bomb_50k_1bit.png": "too-many-pixels",
-    "h18_png_crc.png": "corrupt",
-    "h19_svg.jpg": "unsupported-format",
-}
 
 
 async def test_real_photographs_arrive_within_the_limits(tmp_path: Path, service: Service, shared_photos: Path) -> None:

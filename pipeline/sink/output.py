@@ -75,20 +75,21 @@ class Reserve:
 
 def size(path: Path) -> int:
     """Return the size of a file in bytes, 0 where there is none."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-    except OSError as exc:
-        raise _unwritable(path, exc) from exc
+    found = _stat(path)
+    return found.st_size if found is not None else 0
 
 
 def changed(path: Path) -> int:
     """Return when a file was changed last, in ns, 0 where there is none."""
+    found = _stat(path)
+    return found.st_mtime_ns if found is not None else 0
+
+
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat().st_mtime_ns
+        return path.stat()
     except FileNotFoundError:
-        return 0
+        return None
     except OSError as exc:
         raise _unwritable(path, exc) from exc
 

@@ -7,6 +7,20 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+# The failure code of each hostile file that lies beside the checkout.
+HOSTILE = {
+    "h01_empty.jpg": "empty",
+    "h02_onebyte.jpg": "not-a-picture",
+    "h03_html.jpg": "not-a-picture",
+    "h04_trunc_base_50.jpg": "truncated",
+    "h05_trunc_prog_50.jpg": "truncated",
+    "h07_trunc_png_50.png": "truncated",
+    "h08_header_only.jpg": "truncated",
+    "h09_bomb_50k_1bit.png": "too-many-pixels",
+    "h18_png_crc.png": "corrupt",
+    "h19_svg.jpg": "unsupported-format",
+}
+
 
 def scene(width: int, height: int, mode: str = "RGB") -> Image.Image:
     """Draw a picture whose four quarters are red, green, blue and grey, so that any turn or swap shows."""

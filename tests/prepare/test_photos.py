@@ -12,22 +12,10 @@ from pipeline.errors import PrepareError
 from pipeline.prepare.fit import fit
 from pipeline.prepare.rules import FitRules
 from pipeline.records import Prepared
-from tests.prepare.pictures import far_apart, opened
+from tests.prepare.pictures import HOSTILE, far_apart, opened
 
 RULES = FitRules(max_bytes=1_000_000, max_side_px=1500)
 PASSING = ("pass_", "tiny_", "g_anim_small", "e_small_exif6_pass")
-HOSTILE = {
-    "h01_empty.jpg": "empty",
-    "h02_onebyte.jpg": "not-a-picture",
-    "h03_html.jpg": "not-a-picture",
-    "h04_trunc_base_50.jpg": "truncated",
-    "h05_trunc_prog_50.jpg": "truncated",
-    "h07_trunc_png_50.png": "truncated",
-    "h08_header_only.jpg": "truncated",
-    "h09_bomb_50k_1bit.png": "too-many-pixels",
-    "h18_png_crc.png": "corrupt",
-    "h19_svg.jpg": "unsupported-format",
-}
 
 
 @pytest.fixture(scope="module")
