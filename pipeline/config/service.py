@@ -58,7 +58,7 @@ class ServiceSettings(Section):
     port: int = Field(default=8077, ge=0, le=65_535)
     base_url: Annotated[str, AfterValidator(check_base_url)] = ""
     https_only: bool = False
-    workers: int = Field(default=0, ge=0, le=256)
+    workers: int = Field(default=1, ge=0, le=256)
     most_in_work: int = Field(default=256, ge=1, le=100_000)
     access_log: bool = False
     query_log: Text | None = None

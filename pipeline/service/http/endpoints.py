@@ -100,7 +100,7 @@ class Endpoints:
         return Known(findings=found.findings, token=found.token, bytes=size, related=related, links=self._links)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._lookup.limiter)
+        return await anyio.to_thread.run_sync(work, limiter=self._lookup.quick)
 
 
 def _search(words: WordIndex, log: QueryLog, asked: Search) -> Hits:

@@ -25,6 +25,8 @@ from pipeline.service.text.workers import Unread
 MAX_PICTURE_BYTES = 1_000_000
 MAX_SIDE_PX = 1500
 REMEMBERED_BYTES = 64 * 1024 * 1024
+# Searches, headers, URLs: milliseconds each. Four, so that one that waits for the disk holds up nobody.
+QUICK_AT_ONCE = 4
 NO_READER = Unread(reason="text recognition is switched off")
 
 
@@ -62,14 +64,18 @@ class Uploads:
 
 
 class Lookup:
-    """Asks the engine, with at most `workers` pictures at work at once, and the reader where there is one."""
+    """Asks the engine, with at most `workers` pictures at work at once, and the reader where there is one.
+
+    What takes no look at a picture takes its turn in `quick`: a search does not wait for a slow look.
+    """
 
     def __init__(self, engine: Engine, workers: int, reader: Reader | None = None) -> None:
         self.engine = engine
         self._reader = reader
         self.texts = reader.store if reader is not None else None
         self._uploads = Uploads()
-        self.limiter = anyio.CapacityLimiter(workers)
+        self.quick = anyio.CapacityLimiter(QUICK_AT_ONCE)
+        self._looks = anyio.CapacityLimiter(workers)
 
     async def find(self, source: Source, crop: Crop | None, site: str | None) -> Found | Hint:
         """Return what is known, or the quality hint that says why there is nothing; raises Refused."""
@@ -89,11 +95,11 @@ class Lookup:
 
     async def measure(self, data: bytes) -> PictureSeen:
         """Describe an upload from its header."""
-        return await anyio.to_thread.run_sync(measure, data, limiter=self.limiter)
+        return await anyio.to_thread.run_sync(measure, data, limiter=self.quick)
 
     async def _look(self, data: bytes, crop: Crop | None, site: str | None) -> Found | Hint:
         found = await anyio.to_thread.run_sync(
-            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self.limiter
+            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self._looks
         )
         if isinstance(found, str):
             return found
@@ -103,14 +109,14 @@ class Lookup:
         if (kept := self._uploads.get(source.token)) is not None:
             return await self._look(kept, crop, site)
         ask = partial(self.engine.look_up, source.token, crop=crop, site=site)
-        found = await anyio.to_thread.run_sync(ask, limiter=self.limiter)
+        found = await anyio.to_thread.run_sync(ask, limiter=self._looks)
         if found is None:
             raise invalid("imageInsightsToken", source.token, "no picture of the catalogue has this token")
         return Found(findings=found, token=source.token)
 
     async def _find_url(self, source: ByUrl, crop: Crop | None, site: str | None) -> Found | Hint:
         """Find the catalogue's picture behind a URL; the service itself downloads nothing."""
-        item = await anyio.to_thread.run_sync(self.engine.find_url, source.url, limiter=self.limiter)
+        item = await anyio.to_thread.run_sync(self.engine.find_url, source.url, limiter=self.quick)
         if item is None or item.token is None:
             return "ImageDownloadFailed"
         return await self._look_up(ByToken(token=item.token), crop, site)

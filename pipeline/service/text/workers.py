@@ -87,7 +87,7 @@ class Workers:
                     return await anyio.to_process.run_sync(
                         read_here, picture, crop, cancellable=True, limiter=self._processes
                     )
-                except anyio.BrokenWorkerProcess:
+                except (anyio.BrokenWorkerProcess, ProcessLookupError):  # the latter: it was gone before it could begin
                     continue
                 except OSError as exc:  # no process, or no pipe to it, is to be had now
                     return Unread(reason=f"no process could be started to read the text ({exc.strerror})", again=True)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from anyio import BrokenWorkerProcess
 from anyio.from_thread import BlockingPortal
 
 from pipeline.service.text.values import Text
@@ -123,6 +124,21 @@ def test_a_picture_that_kills_its_process_twice_is_unread(portal: BlockingPortal
     assert isinstance(read, Unread)
     assert "twice" in read.reason
     assert read.again
+
+
+def test_a_process_that_ends_before_it_begins_is_tried_once_more(
+    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed while it starts is as dead as one killed at its picture."""
+    ends = iter([ProcessLookupError(), BrokenWorkerProcess()])
+
+    async def end(*_: object, **__: object) -> None:
+        raise next(ends)
+
+    monkeypatch.setattr("anyio.to_process.run_sync", end)
+    read = portal.call(Workers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
+    assert isinstance(read, Unread)
+    assert "twice" in read.reason
 
 
 def test_a_process_that_cannot_be_started_costs_no_more_than_the_answer(
