@@ -108,7 +108,8 @@ def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRule
     transform = to_srgb(profile, image.mode)
     if transform is None:  # then the background may come first: a band less to resize, to the same result
         image = on_background(image, rules.background)
-    image = on_background(convert(shrink(image, target), transform), rules.background)
+    image = shrink(image, target, was_scaled=image.size != header.stored)
+    image = on_background(convert(image, transform), rules.background)
     if header.turns:
         image = turn_upright(image, header.orientation)
     image.info = {}

@@ -66,11 +66,14 @@ def read_header(data: bytes, rules: FitRules) -> Header:
 
 
 def target_size(size: Size, max_side_px: int) -> Size:
-    """Scale `size` down so that its longer side is at most `max_side_px`; neither side falls below 1 px."""
+    """Scale `size` down so that its longer side is at most `max_side_px`; neither side falls below 1 px.
+
+    Halves go up, as in a JPEG decoder's own scale: 4000 x 2988 decodes to 1500 x 1121, and needs no resize then.
+    """
     longest = max(size)
     if longest <= max_side_px:
         return size
-    width, height = (max(1, round(side * max_side_px / longest)) for side in size)
+    width, height = (max(1, (2 * side * max_side_px + longest) // (2 * longest)) for side in size)
     return width, height
 
 

@@ -11,7 +11,10 @@ from PIL import Image
 
 from pipeline.config import PrepareConfig
 from pipeline.errors import PrepareError
+from pipeline.prepare.decode import decode
+from pipeline.prepare.encode import encode_jpeg
 from pipeline.prepare.fit import fit, glance
+from pipeline.prepare.header import read_header, target_size
 from pipeline.prepare.rules import FitRules, rules_from
 from pipeline.providers.base import Limits
 from pipeline.records import Prepared
@@ -50,6 +53,16 @@ def test_picture_too_large_is_scaled_to_the_longest_side(kind: str, size: tuple[
     shown = opened(prepared.data)
     assert shown.size == (prepared.width, prepared.height)
     assert far_apart(shown, scene(*size).resize(shown.size)) < 12
+
+
+@pytest.mark.parametrize("size", [(800, 596), (596, 800), (600, 401), (1200, 802)])
+def test_a_size_that_the_decoder_makes_by_itself_is_not_resized(size: tuple[int, int]) -> None:
+    """Half a pixel more than exact is rounded up, as the decoder does: the picture is what was decoded, encoded."""
+    data = stored(scene(*size), "JPEG")
+    prepared = fit(data, RULES)
+    decoded = decode(read_header(data, RULES), target_size(size, 300))
+    assert decoded.size == (prepared.width, prepared.height)
+    assert encode_jpeg(decoded, 95, 0) == prepared.data
 
 
 def test_picture_over_the_bytes_loses_quality_before_it_loses_pixels() -> None:
