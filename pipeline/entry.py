@@ -14,6 +14,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def main() -> None:
     """Run the command line; a run takes signals over as soon as it has something to finish."""
     _on_signals(_end)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # a stray pickle.py where we are called is no module of our processes
     from pipeline.cli import main as command  # noqa: PLC0415 - it takes a second, in which a signal may come
 
     _on_signals(_leave)

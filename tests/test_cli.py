@@ -229,6 +229,19 @@ def test_a_second_signal_waits_for_no_thread(number: signal.Signals) -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (-number, "")
 
 
+def test_a_stray_file_in_the_working_folder_is_not_run(config: Path, tmp_path: Path) -> None:
+    """Whatever lies where cron calls the command, the processes it starts import their own modules."""
+    folder = tmp_path / "stray"
+    folder.mkdir()
+    (folder / "pickle.py").write_text("raise SystemExit('stray')")
+    config.write_text(config.read_text() + "\n[prepare]\nisolate = true\n")
+    line = [sys.executable, "-P", "-c", "from pipeline.entry import main; main()", "run", str(config)]
+    environment = {**os.environ, KEY_ENV: KEY}
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("finished: 3 records written")
+
+
 def test_a_second_run_exits_with_7(config: Path, service: Service) -> None:
     """Cron runs may overlap: the second one leaves at once and says who is at work."""
     service.faults({"kind": "hang", "times": 100})
