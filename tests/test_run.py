@@ -215,7 +215,7 @@ async def test_what_stops_a_run_costs_one_call(
     said = read_run_json(tmp_path / "out")
     assert said["exit_code"] == exit_code
     assert said["message"]
-    assert said["rows"]["left"] == 12
+    assert said["rows"]["left"] in (12, None)  # not known where the manifest's end had not been reached
     service.faults()
     assert (await ok(config)).tally.ok == 12
 

@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -102,11 +102,13 @@ def add_row(table: Path, pictures: Path, number: int) -> None:
         stream.write(f"{number:03},pictures/{number:03}.png\n")
 
 
-def children_of(pid: int) -> list[int]:
-    """Return the processes that a process has started, once there is one."""
-    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        pass
-    return [int(child) for child in found]
+def build_of(service: int) -> int:
+    """Return the process in which a service builds its index, once there is one; others read text."""
+    while True:
+        for child in Path(f"/proc/{service}/task/{service}/children").read_text().split():
+            with suppress(OSError):  # it has ended meanwhile
+                if b"renewal" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
 
 
 @contextmanager
@@ -259,7 +261,7 @@ def test_a_build_dies_with_its_service(launch: Start, table: Path, pictures: Pat
         add_row(table, pictures, 3)
         service.send_signal(signal.SIGHUP)
         said(service, "index: building anew (SIGHUP)")
-        (build,) = children_of(service.pid)
+        build = build_of(service.pid)
         service.kill()
         service.wait()
         pidfd = os.pidfd_open(build)
