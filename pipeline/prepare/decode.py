@@ -90,7 +90,7 @@ def _plain_mode(image: Image.Image) -> Image.Image:
     if image.mode in _DEEP:
         return _eight_bit(image)
     if image.has_transparency_data:
-        return _drop_opaque(image if image.mode == "LA" else image.convert("RGBA"))
+        return _drop_opaque(image if image.mode in ("LA", "RGBA") else image.convert("RGBA"))
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
