@@ -237,6 +237,7 @@ def test_a_stray_file_in_the_working_folder_is_not_run(config: Path, tmp_path: P
     config.write_text(config.read_text() + "\n[prepare]\nisolate = true\n")
     line = [sys.executable, "-P", "-c", "from pipeline.entry import main; main()", "run", str(config)]
     environment = {**os.environ, KEY_ENV: KEY}
+    environment.pop("PYTHONSAFEPATH", None)
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, env=environment, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("finished: 3 records written")

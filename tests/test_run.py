@@ -215,9 +215,10 @@ async def test_what_stops_a_run_costs_one_call(
     said = read_run_json(tmp_path / "out")
     assert said["exit_code"] == exit_code
     assert said["message"]
-    assert said["rows"]["left"] in (12, None)  # not known where the manifest's end had not been reached
+    assert said["rows"]["left"] == (12 if report.complete else None)
     service.faults()
     assert (await ok(config)).tally.ok == 12
+    assert read_run_json(tmp_path / "out")["rows"]["left"] == 0
 
 
 async def test_the_quota_of_a_day_ends_a_run_that_the_next_one_goes_on_with(

@@ -33,7 +33,10 @@ def decode(header: Header, target: Size) -> Image.Image:
 
 
 def shrink(image: Image.Image, target: Size, *, was_scaled: bool = False) -> Image.Image:
-    """Resize to exactly `target` px; transparent px lend no colour, because Pillow multiplies alpha in."""
+    """Resize to exactly `target` px; transparent px lend no colour, because Pillow multiplies alpha in.
+
+    `was_scaled`: the decoder has averaged the px already, so where little is left to do it may be done cheaply.
+    """
     if image.size == target:
         return image
     nearly = was_scaled and max(image.size) <= _NEARLY * max(target)

@@ -106,8 +106,8 @@ def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRule
     profile = header.image.info.get("icc_profile")
     image = decode(header, target)
     transform = to_srgb(profile, image.mode)
-    if transform is None:  # then RGB and the background may come first: a band less to resize
-        image = on_background(convert(image, None), rules.background)
+    if transform is None:  # then the background may come first: a band less to resize, to the same result
+        image = on_background(image, rules.background)
     image = shrink(image, target, was_scaled=image.size != header.stored)
     image = on_background(convert(image, transform), rules.background)
     if header.turns:

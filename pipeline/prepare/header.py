@@ -68,7 +68,7 @@ def read_header(data: bytes, rules: FitRules) -> Header:
 def target_size(size: Size, max_side_px: int) -> Size:
     """Scale `size` down so that its longer side is at most `max_side_px`; neither side falls below 1 px.
 
-    Halves go up, as in a JPEG decoder's own scale: 4000 x 2988 decodes to 1500 x 1121, and needs no resize then.
+    Halves go up, because a JPEG decoder's own scale rounds up: 4000 x 2988 decodes to 1500 x 1121, and is done then.
     """
     longest = max(size)
     if longest <= max_side_px:

@@ -118,7 +118,7 @@ class Preparer:
             done = await to_process.run_sync(
                 _isolated, step, data, self._rules, cancellable=True, limiter=self._workers
             )
-        except BrokenWorkerProcess as exc:
+        except (BrokenWorkerProcess, ProcessLookupError) as exc:  # the latter: it was gone before it could begin
             raise PrepareError(
                 "decoder-died", "the process that decoded the picture died (crash or out of memory)", retryable=True
             ) from exc

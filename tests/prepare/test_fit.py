@@ -55,7 +55,7 @@ def test_picture_too_large_is_scaled_to_the_longest_side(kind: str, size: tuple[
     assert far_apart(shown, scene(*size).resize(shown.size)) < 12
 
 
-@pytest.mark.parametrize("size", [(800, 596), (596, 800), (600, 401), (1200, 802)])
+@pytest.mark.parametrize("size", [(800, 588), (588, 800), (600, 401), (1200, 802)])
 def test_a_size_that_the_decoder_makes_by_itself_is_not_resized(size: tuple[int, int]) -> None:
     """Half a pixel more than exact is rounded up, as the decoder does: the picture is what was decoded, encoded."""
     data = stored(scene(*size), "JPEG")

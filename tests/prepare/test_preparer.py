@@ -101,6 +101,21 @@ async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monk
             assert await preparer.prepare(large) is not None
 
 
+async def test_a_decoder_that_ends_before_it_begins_fails_its_row_alone(
+    large: Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed while it starts is as dead as one killed at its picture."""
+
+    async def end(*_: object, **__: object) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr("anyio.to_process.run_sync", end)
+    async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
+        with pytest.raises(PrepareError) as caught:
+            await preparer.prepare(large)
+    assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
+
+
 class Watched:
     """Stands in for fit(): notes how many run at once, and on which threads, until released."""
 

@@ -37,8 +37,8 @@ class AppConfig:
     """How the service behaves; without `keys` everyone may ask, within `allowance`.
 
     `workers` pictures are looked at at once (0: one per core); two hold each other up by the GIL, 45 answers/s where
-    one gives 49 on two cores. `most_in_work` requests may be in work or waiting before the service says 429.
-    `quota_book` keeps what has been used of monthly quotas, `query_log` the searches, `texts` what was read in
+    one gives 49, without text on two cores. `most_in_work` requests may be in work or waiting before the service says
+    429. `quota_book` keeps what has been used of monthly quotas, `query_log` the searches, `texts` what was read in
     pictures, if `text` is to be read at all; they live in memory where they are None. `https_only` refuses what
     reached a proxy in front as plain HTTP. `faults` allows tests to ask for faults, and to read what arrived.
     """

@@ -83,7 +83,8 @@ class Endpoints:
 
     async def thumbnail(self, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
-        return await self._in_thread(partial(make_thumbnail, self._lookup.engine, token))
+        work = partial(make_thumbnail, self._lookup.engine, token)
+        return await anyio.to_thread.run_sync(work, limiter=self._lookup.looks)
 
     async def _measure(self, call: Call, source: Source) -> None:
         if isinstance(source, Upload):

@@ -25,7 +25,8 @@ from pipeline.service.text.workers import Unread
 MAX_PICTURE_BYTES = 1_000_000
 MAX_SIDE_PX = 1500
 REMEMBERED_BYTES = 64 * 1024 * 1024
-# Searches, headers, URLs: milliseconds each. Four, so that one that waits for the disk holds up nobody.
+# Searches, headers, URLs: milliseconds each, but for the first search of all, which makes its index. Four, so that one
+# of them holds up nobody.
 QUICK_AT_ONCE = 4
 NO_READER = Unread(reason="text recognition is switched off")
 
@@ -66,7 +67,7 @@ class Uploads:
 class Lookup:
     """Asks the engine, with at most `workers` pictures at work at once, and the reader where there is one.
 
-    What takes no look at a picture takes its turn in `quick`: a search does not wait for a slow look.
+    Whatever decodes a picture takes its turn in `looks`, all else in `quick`: a search does not wait for a slow look.
     """
 
     def __init__(self, engine: Engine, workers: int, reader: Reader | None = None) -> None:
@@ -75,7 +76,7 @@ class Lookup:
         self.texts = reader.store if reader is not None else None
         self._uploads = Uploads()
         self.quick = anyio.CapacityLimiter(QUICK_AT_ONCE)
-        self._looks = anyio.CapacityLimiter(workers)
+        self.looks = anyio.CapacityLimiter(workers)
 
     async def find(self, source: Source, crop: Crop | None, site: str | None) -> Found | Hint:
         """Return what is known, or the quality hint that says why there is nothing; raises Refused."""
@@ -99,7 +100,7 @@ class Lookup:
 
     async def _look(self, data: bytes, crop: Crop | None, site: str | None) -> Found | Hint:
         found = await anyio.to_thread.run_sync(
-            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self._looks
+            partial(look_within_limits, self.engine, data, crop=crop, site=site), limiter=self.looks
         )
         if isinstance(found, str):
             return found
@@ -109,7 +110,7 @@ class Lookup:
         if (kept := self._uploads.get(source.token)) is not None:
             return await self._look(kept, crop, site)
         ask = partial(self.engine.look_up, source.token, crop=crop, site=site)
-        found = await anyio.to_thread.run_sync(ask, limiter=self._looks)
+        found = await anyio.to_thread.run_sync(ask, limiter=self.looks)
         if found is None:
             raise invalid("imageInsightsToken", source.token, "no picture of the catalogue has this token")
         return Found(findings=found, token=source.token)

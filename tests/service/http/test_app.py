@@ -334,6 +334,27 @@ def test_too_much_work_at_once_is_a_429(engine: PaperEngine, start: Start, pictu
     assert crowded.ask(None, picture).status == 200
 
 
+def test_a_search_does_not_wait_for_a_look(engine: PaperEngine, start: Start, picture: bytes) -> None:
+    """While the only place for pictures is taken, words are answered."""
+    busy, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        assert free.wait(20)
+
+    engine.before = hold
+    served = start(engine, workers=1)
+    first: list[int] = []
+    worker = threading.Thread(target=lambda: first.append(served.ask(None, picture).status))
+    worker.start()
+    assert busy.wait(20)
+    found = served.send("GET", "/v7.0/images/search?q=mug").status
+    still = first.copy()
+    free.set()
+    worker.join()
+    assert (found, still, first) == (200, [], [200])
+
+
 def test_plain_http_is_gone_when_told_so(engine: PaperEngine, start: Start) -> None:
     """410 HttpNotAllowed, as the real service answered plain HTTP."""
     reply = start(engine, https_only=True).send("GET", "/v7.0/images/trending")

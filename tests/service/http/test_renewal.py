@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,11 +105,13 @@ def add_row(table: Path, pictures: Path, number: int) -> None:
 
 def build_of(service: int) -> int:
     """Return the process in which a service builds its index, once there is one; others read text."""
-    while True:
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
         for child in Path(f"/proc/{service}/task/{service}/children").read_text().split():
             with suppress(OSError):  # it has ended meanwhile
                 if b"renewal" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
+    raise AssertionError("no build has begun")
 
 
 @contextmanager
