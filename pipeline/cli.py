@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -191,6 +192,8 @@ def serve(
 
 def main() -> None:
     """Run the command line; an error that a user can cause is one sentence on stderr and an exit code."""
+    # asyncio warns of processes that anyio ends, where the machine is busy: cron would mail it, and nothing is wrong.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     try:
         app()
     except PipelineError as exc:

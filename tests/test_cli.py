@@ -229,6 +229,28 @@ def test_a_second_signal_waits_for_no_thread(number: signal.Signals) -> None:
         assert (process.wait(timeout=20), process.stderr.read()) == (-number, "")
 
 
+# An isolated decoder that is dead already when the run ends it: asyncio's watcher finds no such child any more.
+REAPED = """
+import logging
+import pipeline.cli
+from pipeline.entry import main
+
+def warn(*_):
+    logging.getLogger("asyncio").warning("Unknown child process pid 1, will report returncode 255")
+    raise SystemExit(0)
+
+pipeline.cli.load_config = warn
+main()
+"""
+
+
+def test_asyncio_warns_nobody(config: Path) -> None:
+    """Off a terminal stderr holds nothing but what a user can act on."""
+    line = [sys.executable, "-c", REAPED, "run", str(config)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_stray_file_in_the_working_folder_is_not_run(config: Path, tmp_path: Path) -> None:
     """Whatever lies where cron calls the command, the processes it starts import their own modules."""
     folder = tmp_path / "stray"
