@@ -55,15 +55,15 @@ def read_keys(variables: Sequence[str], environ: Mapping[str, str] = os.environ)
 def key_place(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:
     """Name the key by where `read_key` finds it, for a message; the key is never shown."""
     if settings.key_env and environ.get(settings.key_env, "").strip():
-        return f"the key in {_variable(settings.key_env)}"
+        return f"the key in {_variable(settings.key_env, 'provider.key_env')}"
     return f"the key in {settings.key_file}" if settings.key_file else "to answer without a key"
 
 
-def _variable(name: str) -> str:
+def _variable(name: str, setting: str = "it") -> str:
     """Name the variable, unless it looks as if the key had been written in its place."""
     if _WRITTEN_LIKE_A_VARIABLE.fullmatch(name):
         return f"the environment variable {name}"
-    return "the environment variable that it names"
+    return f"the environment variable that {setting} names"
 
 
 def _read(path: Path) -> str:

@@ -66,7 +66,10 @@ class Reserve:
                 os.close(fd)
         except OSError as exc:
             self.release()
-            raise _unwritable(path, exc) from exc
+            raise OutputError(
+                f"{path} can't be written ({exc.strerror}): a run keeps {self.SIZE // 2**20} MiB free for answers on "
+                "their way; nothing committed is lost, mend that and run again"
+            ) from exc
 
     def release(self) -> None:
         """Give the space back to the disk."""

@@ -153,10 +153,13 @@ def test_a_row_with_its_own_market_fails_alone(
 def test_a_long_url_explains_404(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """A URL of more than 2,048 characters is the row's fault, any other 404 the path's."""
+    """A URL of more than 2,048 characters is the row's fault, any other 404 the path's, which the config has."""
     outcome = make().read(request_for("/images/details?q=" + "x" * 2048), answer(b"", 404))
     assert isinstance(outcome, Problem)
     assert (outcome.kind, outcome.code) == ("row", "url-too-long")
+    outcome = make().read(request_for("/images/details?q=x"), answer(error("InvalidRequest", parameter="path"), 404))
+    assert isinstance(outcome, Problem)
+    assert outcome.message == "Said the service. (parameter path); check the path of provider.endpoint"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_a_full_disk_is_told_when_the_job_is_opened(tmp_path: Path, monkeypatch:
 
     for name in ("pwrite", "posix_fallocate"):
         monkeypatch.setattr(os, name, full)
-    with pytest.raises(OutputError, match="reserve can't be written"), open_job(tmp_path):
+    with pytest.raises(OutputError, match=r"reserve can't be written.* 4 MiB"), open_job(tmp_path):
         pass
 
 

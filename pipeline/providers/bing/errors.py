@@ -110,15 +110,18 @@ def answer_problem(answer: Answer, document: Any, *, is_from_row: Callable[[str]
     fault = read_fault(document, answer.body)
     status = _effective_status(answer.status, fault, document)
     kind, code = _classify(fault, status, is_from_row)
-    if status == HTTPStatus.NOT_FOUND:
-        kind, code = ("row", "url-too-long") if url_chars > MAX_URL_CHARS else ("misconfigured", "not-found")
+    said = _sentence(fault, status)
+    if status == HTTPStatus.NOT_FOUND and url_chars > MAX_URL_CHARS:
+        kind, code = "row", "url-too-long"
+    elif status == HTTPStatus.NOT_FOUND:
+        kind, code, said = "misconfigured", "not-found", f"{said}; check the path of provider.endpoint"
     wait = wait_asked(answer.headers, f"{fault.message} {fault.more}", answer.asked_at + answer.ms / 1000)
     if status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None:
         kind = "throttled"
     return Problem(
         kind=kind,
         code=code,
-        message=_sentence(fault, status),
+        message=said,
         http_status=answer.status,
         retry_after=wait,
         details=_details(fault, answer),
