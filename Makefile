@@ -50,7 +50,7 @@ bench-resume: .venv/bench
 	@$(BIN)/python -m tests.benchmarks.resume
 
 crash: .venv/test
-	@$(BIN)/python -m pytest -q tests/test_crash.py --long
+	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

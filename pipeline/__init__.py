@@ -26,7 +26,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 
 
 async def run(config: Config, *, limit: int | None = None) -> Report:
-    """Do the job, as far as it goes, and return the report of it; see pipeline.job.run."""
-    from pipeline import job  # noqa: PLC0415 - likewise
+    """Do the job, as far as it goes, and return the report of it; see pipeline.runner.job.run."""
+    from pipeline.runner import job  # noqa: PLC0415 - likewise
 
     return await job.run(config, limit=limit)

@@ -14,19 +14,19 @@ import anyio
 import orjson
 import typer
 
-from pipeline import check as checks
 from pipeline import load_config
-from pipeline.backend import check_packages
+from pipeline.commands import check as checks
+from pipeline.commands.plan import make_plan
+from pipeline.commands.renormalise import renormalise as renormalise_job
 from pipeline.config import Config
 from pipeline.errors import ExitCode, InternalError, PipelineError, Stalled
-from pipeline.job import run as run_job
-from pipeline.plan import make_plan
-from pipeline.renormalise import renormalise as renormalise_job
+from pipeline.local.process import check_packages
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import read_run_json
 from pipeline.report.status import job_status
+from pipeline.runner.job import run as run_job
 from pipeline.schema import json_schema
-from pipeline.sink.job import must_exist, open_job
+from pipeline.sink.job_files import must_exist, open_job
 
 app = typer.Typer(
     name="image-insights",
@@ -168,9 +168,9 @@ def serve(
 ) -> None:
     """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
     check_packages()
-    from pipeline import serving  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
+    from pipeline.local import serve as local_serve  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
 
-    settings = serving.read_config(
+    settings = local_serve.read_config(
         config,
         sets or [],
         columns=column or [],
@@ -187,7 +187,7 @@ def serve(
         allowance__qps=qps,
         allowance__per_month=monthly_quota,
     )
-    anyio.run(serving.serve, serving.serve_config(settings, faults=faults, with_parent=with_parent))
+    anyio.run(local_serve.serve, local_serve.serve_config(settings, faults=faults, with_parent=with_parent))
 
 
 def main() -> None:

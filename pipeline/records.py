@@ -53,6 +53,17 @@ class InsightsToken:
 Image = LocalFile | RemoteUrl | InsightsToken
 
 
+def image_name(image: Image) -> str:
+    """Return how the manifest names an image."""
+    match image:
+        case LocalFile():
+            return image.name
+        case RemoteUrl():
+            return image.url
+        case InsightsToken():
+            return f"token:{image.token}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One line of the manifest; `ordinal` counts rows from 0, `line` is the line of the file, from 1."""
@@ -120,6 +131,15 @@ class Prepared:
 
 
 Form = Literal["bytes", "url", "token"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in."""
+
+    max_bytes: int
+    max_side_px: int
+    forms: frozenset[Form]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +212,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class SearchHit:
     """One image that can become a row; `image` is all that was said about it.
 
     Trending images come in a `category`, each with the `query` that is trending, and without a token.
@@ -212,7 +232,7 @@ class Found:
 class Page:
     """An answer to a search for images: what was found, and where the next page begins, if there is one."""
 
-    images: tuple[Found, ...]
+    images: tuple[SearchHit, ...]
     next_offset: int | None = None
 
 

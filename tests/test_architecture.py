@@ -16,16 +16,14 @@ PROJECT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "schema"),
     ("records",),
-    ("config",),
-    ("providers.base",),
-    ("manifest", "prepare", "providers"),
-    ("fetch", "sink"),
-    ("nights", "report"),
-    ("backend", "terms", "watch"),
-    ("asking", "runner"),
-    ("session",),
-    ("job",),
-    ("check", "plan", "renormalise", "serving"),
+    ("config", "tabular"),
+    ("manifest", "prepare", "providers", "state"),
+    ("fetch", "resume"),
+    ("sink",),
+    ("local", "report"),
+    ("runner",),
+    ("commands",),
+    ("api",),
     ("cli",),
     ("entry",),
     ("__main__",),
@@ -33,10 +31,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
 RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
-SERVICE_ORDER = ("text.values", "refusals", "findings", "engine", "text", "http", "serve")
+SERVICE_ORDER = ("text.values", "refusals", "findings", "engine", "text", "search", "access", "http", "serve")
 # What may know the other side of the wire: the module that serves it.
-SERVES = "serving"
-STARTS_TASKS = ("pipeline.runner", "pipeline.service.")
+SERVES = "pipeline.local.serve"
+STARTS_TASKS = ("pipeline.runner.stages", "pipeline.service.")
 NOT_ANYIO = {
     "as_completed",
     "create_task",
@@ -95,7 +93,7 @@ def _wrong(module: str, imported: str) -> str | None:
     if here == SERVICE:
         return None if there == "errors" else "the service may import nothing of the pipeline but its errors"
     if there == SERVICE:
-        return None if here == SERVES else f"only pipeline/{SERVES}.py may import the service"
+        return None if module == SERVES else f"only {SERVES} may import the service"
     if RANKS[there] < RANKS[here]:
         return None
     return f"{here} comes before {there}, or stands beside it: imports point from the report towards the errors"
@@ -144,7 +142,7 @@ def test_no_modules_import_each_other() -> None:
 def test_only_the_runner_starts_tasks() -> None:
     """One place holds the task groups of the pipeline; the service, a program of its own, has its own."""
     wrong = [
-        f"{MODULES[module].relative_to(PROJECT)}:{node.lineno} starts a task group; only pipeline/runner.py does"
+        f"{MODULES[module].relative_to(PROJECT)}:{node.lineno} starts a task group; only pipeline/runner does"
         for module in MODULES
         if not module.startswith(STARTS_TASKS)
         for node in ast.walk(_tree(module))
@@ -188,11 +186,11 @@ def test_every_module_says_what_it_is_for() -> None:
 @pytest.mark.parametrize(
     ("module", "imported"),
     [
-        ("pipeline.manifest.rows", "pipeline.sink.ledger"),
+        ("pipeline.manifest.rows", "pipeline.state.ledger"),
         ("pipeline.providers.bing.read", "pipeline.fetch.retry"),
         ("pipeline.manifest.rows", "pipeline.prepare.fit"),
         ("pipeline.service.http.app", "pipeline.records"),
-        ("pipeline.runner", "pipeline.service.http.app"),
+        ("pipeline.runner.stages", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),
         ("pipeline.service.engine.build", "pipeline.service.http.wire"),
         ("pipeline.service.findings", "pipeline.service.text.store"),

@@ -16,10 +16,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from pipeline.check import check
 from pipeline.cli import app
+from pipeline.commands.check import check
 from pipeline.errors import KeyRefused, UsageError
-from pipeline.job import run
+from pipeline.runner.job import run
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
 
 
@@ -171,7 +171,7 @@ def test_renormalising_waits_for_no_manifest_from_stdin(config: Path, tmp_path: 
 PLANNING = """
 import os, signal, sys, tempfile
 from pathlib import Path
-import pipeline.plan as plan
+import pipeline.commands.plan as plan
 from pipeline.entry import main
 
 number = int(sys.argv.pop())

@@ -20,7 +20,7 @@ from pipeline.errors import ExitCode
 from pipeline.providers import settings_models
 from pipeline.report.metrics import METRICS_FILE
 from pipeline.report.run_json import RUN_FILE
-from pipeline.sink.job import FAILURES, INSIGHTS
+from pipeline.sink.job_files import FAILURES, INSIGHTS
 from tests.conftest import PROJECT
 from tests.running import draw, lines_of
 

@@ -15,13 +15,13 @@ from anyio import CancelScope, current_time
 from pydantic import SecretStr
 
 from pipeline.errors import KeyRefused, Misconfigured, OutputError, QuotaUsedUp, Unreachable
-from pipeline.fetch.concurrency import Concurrency
-from pipeline.fetch.conversation import Conversation
-from pipeline.fetch.lateness import Lateness
-from pipeline.fetch.pace import Permit
-from pipeline.fetch.pacer import Gate, Pacer
+from pipeline.fetch.client_state import ClientState
+from pipeline.fetch.outage import OutageDetector
+from pipeline.fetch.pacing.concurrency import Concurrency
+from pipeline.fetch.pacing.late_arrivals import LateArrivals
+from pipeline.fetch.pacing.pace import Permit
+from pipeline.fetch.pacing.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, RateLimit, RetryPolicy
-from pipeline.fetch.reach import Reach
 from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.retry_after import retry_after, usable
 from pipeline.fetch.transport import Transport, WithheldError
@@ -60,7 +60,7 @@ class Fetcher:
         charge: Callable[[], Awaitable[str]] | None = None,
         refund: Callable[[str], Awaitable[None]] | None = None,
         counters: FetchCounters | None = None,
-        conversation: Conversation | None = None,
+        client_state: ClientState | None = None,
     ) -> None:
         self.counters = counters or FetchCounters()
         self._provider = provider
@@ -68,9 +68,9 @@ class Fetcher:
         self._pacer = pacer
         self._charge = charge
         self._refund = refund
-        self._reach = Reach(provider.endpoint, retry.row_timeout)
+        self._outage = OutageDetector(provider.endpoint, retry.row_timeout)
         self._concurrency = Concurrency(limits)
-        self._lateness = Lateness()
+        self._late_arrivals = LateArrivals()
         self._gate = Gate(pacer, self._concurrency)
         self._budget = RetryBudget()
         self._retrying = Retrying(retry, self._budget, self._gate.sleep)
@@ -82,7 +82,7 @@ class Fetcher:
             pacer=pacer,
             counters=self.counters,
             paused_until=lambda: self._paused_until,
-            conversation=conversation or Conversation(),
+            client_state=client_state or ClientState(),
         )
         self._refused = 0  # pauses for refusals since the last success
         self._faults = 0  # faults since the last success
@@ -109,7 +109,7 @@ class Fetcher:
     @property
     def trouble(self) -> str:
         """Say in words what keeps the service from answering; nothing where it does."""
-        return self._reach.trouble
+        return self._outage.trouble
 
     @property
     def paused_for(self) -> float:
@@ -153,7 +153,7 @@ class Fetcher:
         if isinstance(answer, Problem):
             self._meet(answer, permit)
             return Answer(status=answer.http_status or 0, headers={}, body=b"", asked_at=time.time()), answer
-        self._reach.answered()
+        self._outage.answered()
         await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
         return answer, self._own(self._provider.read(call.request, answer))
@@ -161,7 +161,7 @@ class Fetcher:
     async def _learn(self, took: float, permit: Permit) -> None:
         """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""
         self._concurrency.answered(took)
-        late = self._lateness.of(took - ((permit.sent_at or permit.granted_at) - permit.granted_at))
+        late = self._late_arrivals.of(took - ((permit.sent_at or permit.granted_at) - permit.granted_at))
         if late:
             await self._pacer.late(permit, late)
 
@@ -170,7 +170,7 @@ class Fetcher:
         if problem.kind != "transient" or problem.http_status is not None:
             return
         try:
-            self._reach.missed(problem, permit, current_time())
+            self._outage.missed(problem, permit, current_time())
         except Unreachable:
             self.close_intake()
             raise

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
-from pipeline.fetch.conversation import Conversation
-from pipeline.fetch.pace import Permit
-from pipeline.fetch.pacer import Pacer
+from pipeline.fetch.client_state import ClientState
+from pipeline.fetch.pacing.pace import Permit
+from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters, RetryPolicy
 from pipeline.records import Answer, Problem, ProblemKind, Request
 
@@ -77,7 +77,7 @@ class Transport:
         pacer: Pacer,
         counters: FetchCounters,
         paused_until: Callable[[], float],
-        conversation: Conversation,
+        client_state: ClientState,
     ) -> None:
         self._endpoint = endpoint
         self._key_header = key_header
@@ -88,7 +88,7 @@ class Transport:
         self._pacer = pacer
         self._counters = counters
         self._paused_until = paused_until
-        self._conversation = conversation
+        self._client_state = client_state
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -125,7 +125,7 @@ class Transport:
             if isinstance(exc.__cause__, (WithheldError, PipelineError)):  # what Body's callbacks raise, in wrapping
                 raise exc.__cause__ from None
             return _translate(exc)
-        self._conversation.remember(headers)
+        self._client_state.remember(headers)
         if body is None:
             return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
         if 300 <= status < 400:
@@ -155,7 +155,7 @@ class Transport:
         return ask(request.method, url, headers=headers, allow_redirects=False, middlewares=repeats)
 
     def _headers(self, request: Request) -> dict[str, str]:
-        headers = {**self._conversation.headers, **dict(request.headers)}
+        headers = {**self._client_state.headers, **dict(request.headers)}
         if self._key is not None:
             name, form = self._key_header
             headers[name] = form.format(self._key.get_secret_value())

@@ -13,10 +13,10 @@ import orjson
 from pipeline.config import Columns
 from pipeline.errors import LineError
 from pipeline.manifest.folder import read_found
-from pipeline.manifest.formats import Reader
 from pipeline.manifest.root import Root
-from pipeline.manifest.tape import Tape
 from pipeline.records import Crop, Failure, Image, InsightsToken, RemoteUrl, Row
+from pipeline.tabular.formats import Reader
+from pipeline.tabular.line_reader import LineReader
 
 MAX_ID_CHARS = 1000
 _SHOWN_CHARS = 200
@@ -30,15 +30,15 @@ _URL = re.compile(
 )
 
 
-def rows_of_entries(tape: Tape, ordinal: int, reader: Reader, rules: RowRules) -> Iterator[Row | Failure]:
+def rows_of_entries(line_reader: LineReader, ordinal: int, reader: Reader, rules: RowRules) -> Iterator[Row | Failure]:
     """Turn what a manifest's lines say into rows, the first of them number `ordinal`."""
-    for number, (line, fields) in enumerate(reader(tape), ordinal):
+    for number, (line, fields) in enumerate(reader(line_reader), ordinal):
         yield rules.read(fields, line=line, ordinal=number)
 
 
-def rows_of_files(tape: Tape, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
+def rows_of_files(line_reader: LineReader, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
     """Turn the files of a folder into rows; the first file counts as line 1."""
-    for number, found in enumerate(tape, ordinal):
+    for number, found in enumerate(line_reader, ordinal):
         yield rules.read_file(*read_found(found), ordinal=number)
 
 

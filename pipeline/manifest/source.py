@@ -17,12 +17,12 @@ import orjson
 from pipeline.config import ManifestConfig
 from pipeline.errors import ManifestError
 from pipeline.manifest.folder import folder_files
-from pipeline.manifest.formats import Reader, json_lines, table, text_lines
-from pipeline.manifest.lines import COMPRESSIONS, StandardInput, as_text, open_text, physical_lines
 from pipeline.manifest.root import Root
 from pipeline.manifest.rows import RowRules, rows_of_entries, rows_of_files
-from pipeline.manifest.stretches import Manifest
-from pipeline.manifest.tape import Tape
+from pipeline.manifest.segments import Manifest
+from pipeline.tabular.formats import Reader, json_lines, table, text_lines
+from pipeline.tabular.line_reader import LineReader
+from pipeline.tabular.text import COMPRESSIONS, StandardInput, as_text, open_text, physical_lines
 
 # Goes up when the same lines are to be read differently: lines that earlier runs know are then read again.
 _READING = 1
@@ -55,13 +55,15 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
     top = os.fspath(root.path)
     if form == "folder":
         read_files = partial(rows_of_files, rules=rules)
-        return Manifest(Tape(folder_files(root, Path(config.path))), read_files, root=top, form=_digest([form, top]))
+        return Manifest(
+            LineReader(folder_files(root, Path(config.path))), read_files, root=top, form=_digest([form, top])
+        )
     with ExitStack() as opened:
-        tape = Tape(_lines(config.path, stdin, opened))
-        header, reader = _reader(tape, form, config)
+        line_reader = LineReader(_lines(config.path, stdin, opened))
+        header, reader = _reader(line_reader, form, config)
         read = partial(rows_of_entries, reader=reader, rules=rules)
         told = _digest([form, top, header, config.columns.model_dump(), config.carry])
-        return Manifest(tape, read, root=top, form=told, close=opened.pop_all().close)
+        return Manifest(line_reader, read, root=top, form=told, close=opened.pop_all().close)
 
 
 def _digest(told: list[object]) -> bytes:
@@ -113,24 +115,24 @@ def _lines(path: str, stdin: int, opened: ExitStack) -> Iterator[str]:
     return physical_lines(stream, path)
 
 
-def _reader(tape: Tape, form: Format, config: ManifestConfig) -> tuple[tuple[str, ...], Reader]:
+def _reader(line_reader: LineReader, form: Format, config: ManifestConfig) -> tuple[tuple[str, ...], Reader]:
     """Return the header (of a table) and what reads the lines of a format; check that the columns are there."""
     columns = config.columns
     if form == "txt":
         return (), partial(text_lines, column=columns.image)
     if form == "jsonl":
-        _check_objects(tape, config)
+        _check_objects(line_reader, config)
         return (), json_lines
-    header, reader = table(tape, "\t" if form == "tsv" else ",", config.path)
+    header, reader = table(line_reader, "\t" if form == "tsv" else ",", config.path)
     _check_columns(header, config, {getattr(columns, field) for field in columns.model_fields_set})
     return header, reader
 
 
-def _check_objects(tape: Tape, config: ManifestConfig) -> None:
+def _check_objects(line_reader: LineReader, config: ManifestConfig) -> None:
     """Check the first objects for the image's key; other keys may be absent from any line."""
-    lines = tape.take(_JSON_LOOK_AHEAD)
-    tape.put_back(lines)
-    objects = [fields for _, fields in json_lines(Tape(lines)) if isinstance(fields, Mapping)]
+    lines = line_reader.take(_JSON_LOOK_AHEAD)
+    line_reader.put_back(lines)
+    objects = [fields for _, fields in json_lines(LineReader(lines)) if isinstance(fields, Mapping)]
     if keys := dict.fromkeys(key for fields in objects for key in fields):
         _check_columns(list(keys), config.model_copy(update={"carry": ()}), set())
 

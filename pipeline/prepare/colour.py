@@ -55,15 +55,15 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
 
 
 def _is_seen(transform: ImageCmsTransform, mode: str) -> bool:
-    probe = _probe().convert(mode)
-    changed = ImageCms.applyTransform(probe, transform)
+    detector = _detector().convert(mode)
+    changed = ImageCms.applyTransform(detector, transform)
     assert changed is not None
-    before, after = probe.convert("RGB").tobytes(), changed.convert("RGB").tobytes()
+    before, after = detector.convert("RGB").tobytes(), changed.convert("RGB").tobytes()
     return max(abs(a - b) for a, b in zip(before, after, strict=True)) > _SAME
 
 
 @lru_cache(maxsize=1)
-def _probe() -> Image.Image:
+def _detector() -> Image.Image:
     colours = bytes(level for r in _LEVELS for g in _LEVELS for b in _LEVELS for level in (r, g, b))
     return Image.frombytes("RGB", (125, 1), colours)
 

@@ -21,8 +21,7 @@ from pipeline.prepare.download import Downloader
 from pipeline.prepare.fit import fit, glance
 from pipeline.prepare.rules import FitRules, rules_from
 from pipeline.prepare.source import read_file
-from pipeline.providers.base import Limits
-from pipeline.records import LocalFile, Prepared, RemoteUrl, Row
+from pipeline.records import Limits, LocalFile, Prepared, RemoteUrl, Row
 
 T = TypeVar("T")
 _READERS = 4  # files read at once: enough for a slow disk

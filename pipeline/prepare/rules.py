@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a worker process needs the rules alone, not the config's and the providers' machinery
     from pipeline.config import PrepareConfig
-    from pipeline.providers.base import Limits
+    from pipeline.records import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

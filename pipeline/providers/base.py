@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
-from pipeline.config import SearchSettings
-from pipeline.records import Answer, Form, Outcome, Prepared, Request, Row
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in."""
-
-    max_bytes: int
-    max_side_px: int
-    forms: frozenset[Form]
+from pipeline.records import Answer, Limits, Outcome, Prepared, Request, Row
 
 
 class Provider(Protocol):
@@ -55,17 +44,3 @@ class Provider(Protocol):
 
     def read(self, request: Request, answer: Answer) -> Outcome:
         """Understand one answer; never raises, whatever the bytes are."""
-
-
-@runtime_checkable
-class Finder(Protocol):
-    """A provider that also finds images; its `read` makes a Page of what answers these requests."""
-
-    def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
-        """Build the call for a search's images from `offset` on, `have` of them being there already.
-
-        Raises RequestError where the search breaks a documented rule.
-        """
-
-    def trending(self) -> Request:
-        """Build the call for the images that are trending."""

@@ -10,8 +10,8 @@ from typing import Any
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.report.run_json import RUN_FILE, read_run_json
-from pipeline.sink.answers import AnswerStore
-from pipeline.sink.ledger import Ledger, State
+from pipeline.state.answers import AnswerStore
+from pipeline.state.ledger import Ledger, State
 
 
 def job_status(config: Config) -> str:

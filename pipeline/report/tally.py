@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.records import Failure, Prepared
 from pipeline.schema import Record
-from pipeline.sink.ledger import Entry, State
+from pipeline.state.ledger import Entry, State
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Tally:
         """Rows whose outcome is known."""
         return self.ok + self.empty + self.done_before + self.failures
 
-    def sifted(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
+    def changes(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
         """Count a batch of the manifest."""
         self.moved += 1
         self.seen += rows

@@ -22,11 +22,11 @@ from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
+from pipeline.service.access.callers import is_loopback
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.renewal import Renewal, Wish, hear, keep_current, stamp_of
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from pipeline.service.http.app import CURRENT, READER, WORKLOAD, AppConfig, build_app
-from pipeline.service.http.callers import is_loopback
 from pipeline.service.http.logs import print_accesses, server_log
 
 MAX_LINE_BYTES = 64 * 1024

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pipeline.errors import OutputError
-from pipeline.sink.ledger import Ledger, State
 from pipeline.sink.output import changed, remove, sync_folder
+from pipeline.state.ledger import Ledger, State
 
 
 def compact(ledger: Ledger, path: Path, states: Iterable[State]) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import orjson
 
 from pipeline.errors import OutputError
-from pipeline.sink.ledger import Ledger, State
-from pipeline.sink.probe import row_key
+from pipeline.resume.changes import row_key
+from pipeline.state.ledger import Ledger, State
 
 _PIECE = 1 << 20
 

@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.errors import PrepareError, RowError, SourceError
-from pipeline.records import Answer, Failure, Problem, Row, Stage
+from pipeline.records import Answer, Failure, Problem, Row, Stage, image_name
+from pipeline.resume.changes import PendingRow
 from pipeline.schema import Record
-from pipeline.sink.ledger import Entry, State
-from pipeline.sink.probe import Todo
-from pipeline.sink.record import encode, encode_failure, image_name
+from pipeline.sink.record import encode, encode_failure
 from pipeline.sink.sink import Finished
+from pipeline.state.ledger import Entry, State
 
 _OK = 200
 
 
-def record_row(todo: Todo, record: Record, asked_at: float, question: bytes, prints: Sequence[bytes]) -> Finished:
+def record_row(
+    pending_row: PendingRow, record: Record, asked_at: float, question: bytes, prints: Sequence[bytes]
+) -> Finished:
     """Return a row that has its record; `asked_at` is the Unix time of its oldest answer."""
     entry = Entry(
-        key=todo.key,
+        key=pending_row.key,
         state=State.DONE,
-        digest=todo.digest,
-        line=todo.item.line,
-        span=todo.span,
-        stamp=todo.stamp,
+        digest=pending_row.digest,
+        line=pending_row.item.line,
+        span=pending_row.span,
+        stamp=pending_row.stamp,
         question=question,
         asked_at=asked_at,
         prints=b"".join(prints),
@@ -31,15 +33,15 @@ def record_row(todo: Todo, record: Record, asked_at: float, question: bytes, pri
     return Finished(entry=entry, line=encode(record))
 
 
-def failed_row(todo: Todo, failure: Failure, at: float, prints: Sequence[bytes] = ()) -> Finished:
+def failed_row(pending_row: PendingRow, failure: Failure, at: float, prints: Sequence[bytes] = ()) -> Finished:
     """Return a row that has failed, at Unix time `at`."""
     entry = Entry(
-        key=todo.key,
+        key=pending_row.key,
         state=State.RETRYABLE if failure.retryable else State.FAILED,
-        digest=todo.digest,
-        line=todo.item.line,
-        span=todo.span,
-        stamp=todo.stamp,
+        digest=pending_row.digest,
+        line=pending_row.item.line,
+        span=pending_row.span,
+        stamp=pending_row.stamp,
         asked_at=at,
         code=failure.code,
         prints=b"".join(prints),

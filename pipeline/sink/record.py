@@ -61,17 +61,6 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def image_name(image: Image) -> str:
-    """Return how the manifest names an image."""
-    match image:
-        case LocalFile():
-            return image.name
-        case RemoteUrl():
-            return image.url
-        case InsightsToken():
-            return f"token:{image.token}"
-
-
 def _source(image: Image, prepared: Prepared | None) -> RecordSource:
     match image:
         case LocalFile():

@@ -16,11 +16,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from pipeline.errors import OutputError
 from pipeline.records import Answer
+from pipeline.resume.open_checkpoints import OpenCheckpoints
 from pipeline.sink.compact import compact
-from pipeline.sink.drafts import Drafts
-from pipeline.sink.job import FAILURES, INSIGHTS, STATES, Job
-from pipeline.sink.ledger import Entry, State
-from pipeline.sink.spans import Draft
+from pipeline.sink.job_files import FAILURES, INSIGHTS, STATES, Job
+from pipeline.state.checkpoints import OpenCheckpoint
+from pipeline.state.ledger import Entry, State
 
 BATCH_SECONDS = 0.25
 BATCH_ROWS = 500
@@ -42,7 +42,7 @@ class Finished:
     line: bytes = field(repr=False)
 
 
-Item = Paid | Finished | Draft
+Item = Paid | Finished | OpenCheckpoint
 
 
 class Sink:
@@ -66,8 +66,8 @@ class Sink:
         self._broken = broken
         self._is_broken = False
         self._thread = anyio.CapacityLimiter(1)
-        self._waiting: list[Finished | Draft] = []
-        self._drafts = Drafts()
+        self._waiting: list[Finished | OpenCheckpoint] = []
+        self._open_checkpoints = OpenCheckpoints()
 
     async def consume(self, items: MemoryObjectReceiveStream[Item]) -> None:
         """Write until the stream ends; what has arrived is written even when the run is cancelled."""
@@ -109,11 +109,11 @@ class Sink:
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
-        for draft in batch:
-            if isinstance(draft, Draft):
-                self._drafts.begin(draft)
+        for open_checkpoint in batch:
+            if isinstance(open_checkpoint, OpenCheckpoint):
+                self._open_checkpoints.begin(open_checkpoint)
         rows = [row for row in batch if isinstance(row, Finished)]
-        whole = self._drafts.finish([row.entry for row in rows])
+        whole = self._open_checkpoints.finish([row.entry for row in rows])
         write = partial(write_batch, self._job, rows, whole)
         if (rows or whole) and not self._is_broken and await self._done(write):
             self._written([row.entry for row in rows])
@@ -136,7 +136,7 @@ class Sink:
         await anyio.to_thread.run_sync(settle, self._job, prune, limiter=self._thread)
 
 
-def write_batch(job: Job, batch: Sequence[Finished], drafts: Sequence[Draft] = ()) -> None:
+def write_batch(job: Job, batch: Sequence[Finished], open_checkpoints: Sequence[OpenCheckpoint] = ()) -> None:
     """Append the lines of a batch and mark its rows with their places, the files' lengths, and the spans they fill."""
     entries = []
     for name, output in job.outputs.items():
@@ -147,7 +147,7 @@ def write_batch(job: Job, batch: Sequence[Finished], drafts: Sequence[Draft] = (
         ]
     outputs = job.outputs.items()
     lengths, changes = {name: output.length for name, output in outputs}, {name: o.changed() for name, o in outputs}
-    job.ledger.mark(entries, lengths, drafts, changes)
+    job.ledger.mark(entries, lengths, open_checkpoints, changes)
 
 
 def settle(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only

@@ -23,7 +23,7 @@ BODY = bytes(200_000)
 AT_ONCE = 64
 UNPACED_AT_ONCE = 8
 OURS = (
-    "pipeline.fetch.fetcher", "pipeline.fetch.pacers", "pipeline.providers.bing.provider", "pipeline.sink.record",
+    "pipeline.fetch.fetcher", "pipeline.fetch.pacing.open", "pipeline.providers.bing.provider", "pipeline.sink.record",
 )  # fmt: skip
 WARM = {"scrapy": ("scrapy.crawler",), "ours": OURS, "fetch": OURS}
 
@@ -38,9 +38,9 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
     import anyio
     from pydantic import SecretStr
 
-    from pipeline.fetch.concurrency import max_workers
     from pipeline.fetch.fetcher import Fetcher
-    from pipeline.fetch.pacers import open_pacer
+    from pipeline.fetch.pacing.concurrency import max_workers
+    from pipeline.fetch.pacing.open import open_pacer
     from pipeline.fetch.policy import RateLimit, RetryPolicy
     from pipeline.providers.bing.provider import make_bing
     from pipeline.providers.bing.settings import BingSettings

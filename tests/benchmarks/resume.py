@@ -20,16 +20,16 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.backend import make_provider
 from pipeline.config import Config
+from pipeline.local.process import make_provider
 from pipeline.manifest import open_manifest
-from pipeline.sink.drafts import Drafts
-from pipeline.sink.job import open_job
-from pipeline.sink.ledger import Entry, State
-from pipeline.sink.probe import Todo
-from pipeline.sink.sift import sift_manifest
+from pipeline.resume.changes import PendingRow
+from pipeline.resume.open_checkpoints import OpenCheckpoints
+from pipeline.resume.pending import iter_manifest_changes
+from pipeline.runner.policies import make_detector
+from pipeline.sink.job_files import open_job
 from pipeline.sink.sink import Finished, write_batch
-from pipeline.terms import make_probe
+from pipeline.state.ledger import Entry, State
 from tests.running import KEY, KEY_ENV, Service, draw, load, running_service, write_config
 
 ROWS = 1_000_000
@@ -80,23 +80,23 @@ def write_rows(path: Path, count: int, line: Line, extra: str = "") -> None:
 def fill(config: Config) -> None:
     """Give every row of the manifest its line, as finished runs would have."""
     provider = make_provider(config)
-    drafts = Drafts()
+    open_checkpoints = OpenCheckpoints()
     with open_job(Path(config.output.dir)) as job, open_manifest(config.manifest) as manifest:
-        for sifted in sift_manifest(manifest, make_probe(config, provider, job.ledger)):
-            if sifted.draft is not None:
-                drafts.begin(sifted.draft)
-            rows = [_finished(todo) for todo in sifted.todo]
-            write_batch(job, rows, drafts.finish([row.entry for row in rows]))
+        for changes in iter_manifest_changes(manifest, make_detector(config, provider, job.ledger)):
+            if changes.open_checkpoint is not None:
+                open_checkpoints.begin(changes.open_checkpoint)
+            rows = [_finished(pending_row) for pending_row in changes.pending_row]
+            write_batch(job, rows, open_checkpoints.finish([row.entry for row in rows]))
 
 
-def _finished(todo: Todo) -> Finished:
+def _finished(pending_row: PendingRow) -> Finished:
     entry = Entry(
-        key=todo.key,
+        key=pending_row.key,
         state=State.DONE,
-        digest=todo.digest,
-        line=todo.item.line,
-        span=todo.span,
-        stamp=todo.stamp,
+        digest=pending_row.digest,
+        line=pending_row.item.line,
+        span=pending_row.span,
+        stamp=pending_row.stamp,
         asked_at=time.time(),
         prints=bytes(32),
     )

@@ -19,10 +19,9 @@ from anyio.abc import SocketStream, TaskStatus
 from pydantic import SecretStr
 
 from pipeline.fetch.fetcher import Fetcher
-from pipeline.fetch.pacer import ProcessPacer
+from pipeline.fetch.pacing.pacer import ProcessPacer
 from pipeline.fetch.policy import RateLimit, RetryPolicy
-from pipeline.providers.base import Limits
-from pipeline.records import Answer, Outcome, Prepared, Problem, ProblemKind, Reading, Request, Row
+from pipeline.records import Answer, Limits, Outcome, Prepared, Problem, ProblemKind, Reading, Request, Row
 from pipeline.schema import no_insights
 
 

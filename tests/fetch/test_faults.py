@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from pipeline.errors import Misconfigured, Unreachable
 from pipeline.fetch import transport
 from pipeline.fetch.fetcher import Fetcher
-from pipeline.fetch.pacer import IntakeClosed, ProcessPacer
+from pipeline.fetch.pacing.pacer import IntakeClosed, ProcessPacer
 from pipeline.fetch.policy import RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.records import Problem, Reading, Request

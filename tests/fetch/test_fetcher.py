@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import KeyRefused, Misconfigured, PipelineError, QuotaUsedUp, Unreachable
 from pipeline.fetch.fetcher import Fetcher
-from pipeline.fetch.pacer import IntakeClosed, ProcessPacer
+from pipeline.fetch.pacing.pacer import IntakeClosed, ProcessPacer
 from pipeline.fetch.policy import RateLimit, RetryPolicy
 from pipeline.records import Problem, Reading, Request
 

@@ -10,8 +10,8 @@ from anyio.abc import SocketStream
 from pydantic import SecretStr
 
 from pipeline.fetch.fetcher import Fetcher
-from pipeline.fetch.pace import Permit
-from pipeline.fetch.pacer import ProcessPacer
+from pipeline.fetch.pacing.pace import Permit
+from pipeline.fetch.pacing.pacer import ProcessPacer
 from pipeline.fetch.policy import RateLimit, RetryPolicy
 from pipeline.records import Reading, Request
 

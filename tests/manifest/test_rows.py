@@ -10,9 +10,9 @@ import pytest
 from pipeline.config import ManifestConfig
 from pipeline.errors import LineError
 from pipeline.manifest import open_manifest
-from pipeline.manifest.lines import MAX_LINE_CHARS
 from pipeline.manifest.rows import MAX_ID_CHARS, read_crop
 from pipeline.records import Crop, Failure, LocalFile, Row
+from pipeline.tabular.text import MAX_LINE_CHARS
 
 
 def rows_of(path: Path) -> list[Row | Failure]:

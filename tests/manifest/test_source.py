@@ -16,12 +16,12 @@ import pytest
 
 from pipeline.config import Columns, ManifestConfig
 from pipeline.errors import ExitCode, ManifestError
-from pipeline.manifest import Manifest, Stretch, open_manifest
-from pipeline.manifest.formats import text_lines
+from pipeline.manifest import Manifest, Segment, open_manifest
 from pipeline.manifest.root import Root
 from pipeline.manifest.rows import RowRules, rows_of_entries
-from pipeline.manifest.tape import Tape
 from pipeline.records import Failure, LocalFile, Row
+from pipeline.tabular.formats import text_lines
+from pipeline.tabular.line_reader import LineReader
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
     opened, ended = open_manifest(_config("-"), stdin=pipe[0]), threading.Event()
 
     def read() -> None:
-        opened.stretches()
+        opened.segments()
         ended.set()
 
     with anyio.move_on_after(0.01) as scope:
@@ -182,37 +182,37 @@ def test_a_stretch_reads_nothing_ahead() -> None:
     sizes = []
     rules = RowRules(columns=Columns(), root=Root(Path()))
     reader = partial(text_lines, column="image")
-    manifest = Manifest(Tape(lines()), partial(rows_of_entries, reader=reader, rules=rules))
-    found: list[Stretch[Known]]
-    while found := manifest.stretches():
-        sizes += [len(stretch.rows()) for stretch in found]
+    manifest = Manifest(LineReader(lines()), partial(rows_of_entries, reader=reader, rules=rules))
+    found: list[Segment[Known]]
+    while found := manifest.segments():
+        sizes += [len(segment.rows()) for segment in found]
         assert len(taken) == sum(sizes)
     assert sizes == [500, 500, 1]
 
 
-def _known(stretch: Stretch[Known]) -> Known:
-    return Known(stretch.line, stretch.lines, len(stretch.rows()), stretch.digest)
+def _known(segment: Segment[Known]) -> Known:
+    return Known(segment.line, segment.lines, len(segment.rows()), segment.digest)
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.txt", "folder"])
 def test_known_lines_stand_unread_and_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Lines with the same text under the same config are known; their rows, and those below, are what they were."""
-    monkeypatch.setattr("pipeline.manifest.stretches.BATCH_ROWS", 2)
+    monkeypatch.setattr("pipeline.manifest.segments.BATCH_ROWS", 2)
     _write_four_rows(tmp_path / name)
     with open_manifest(_config(tmp_path / name)) as manifest:
-        first, second = [stretch for _ in range(2) for stretch in manifest.stretches(NONE)]
+        first, second = [segment for _ in range(2) for segment in manifest.segments(NONE)]
         rows = [*first.rows(), *second.rows()]
     with open_manifest(_config(tmp_path / name)) as manifest:
         known = [_known(first)]
-        (found,) = manifest.stretches(known)
+        (found,) = manifest.segments(known)
         assert found.known is known[0]
-        (below,) = manifest.stretches(known)
+        (below,) = manifest.segments(known)
         assert below.known is None
         assert [*found.rows(), *below.rows()] == rows
     with open_manifest(_config(tmp_path / name)) as manifest:
-        assert manifest.stretches(known, b"other settings")[0].known is None
+        assert manifest.segments(known, b"other settings")[0].known is None
     with open_manifest(_config(tmp_path / name, root=str(tmp_path.parent))) as manifest:
-        assert manifest.stretches(known)[0].known is None
+        assert manifest.segments(known)[0].known is None
 
 
 def _write_four_rows(path: Path) -> None:
@@ -234,10 +234,10 @@ def test_a_quote_that_is_left_open_ties_a_stretch_to_what_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows may change with lines further down, so it says that it isn't closed."""
-    monkeypatch.setattr("pipeline.manifest.stretches.BATCH_ROWS", 1)
+    monkeypatch.setattr("pipeline.manifest.segments.BATCH_ROWS", 1)
     (tmp_path / "m.csv").write_text('id,image\n1,a.png\n2,"b.png\n3,c.png\n')
     with open_manifest(_config(tmp_path / "m.csv")) as manifest:
-        closed = [stretch.is_closed for _ in range(3) for stretch in manifest.stretches(NONE)]
+        closed = [segment.is_closed for _ in range(3) for segment in manifest.segments(NONE)]
     assert closed == [True, False, True]
 
 
@@ -245,7 +245,7 @@ def test_an_error_on_the_way_ends_the_stretches(tmp_path: Path) -> None:
     """A manifest that breaks in the middle raises where its rows are asked for."""
     (tmp_path / "m.txt.gz").write_bytes(b"no gzip")
     with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(ManifestError):
-        manifest.stretches()
+        manifest.segments()
 
 
 def _peak_bytes(path: Path) -> int:

@@ -16,8 +16,7 @@ from pipeline.prepare.encode import encode_jpeg
 from pipeline.prepare.fit import fit, glance
 from pipeline.prepare.header import read_header, target_size
 from pipeline.prepare.rules import FitRules, rules_from
-from pipeline.providers.base import Limits
-from pipeline.records import Prepared
+from pipeline.records import Limits, Prepared
 from tests.prepare.pictures import far_apart, noise, opened, scene, stored, with_orientation
 
 RULES = FitRules(max_bytes=100_000, max_side_px=300)

@@ -19,8 +19,7 @@ from pipeline.prepare.budget import Budget
 from pipeline.prepare.fit import fit
 from pipeline.prepare.preparer import Preparer
 from pipeline.prepare.rules import FitRules
-from pipeline.providers.base import Limits
-from pipeline.records import Form, Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
+from pipeline.records import Form, Image, InsightsToken, Limits, LocalFile, Prepared, RemoteUrl, Row
 from tests.prepare.pictures import scene, stored
 
 

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import FoundPage
+from pipeline.providers.bing.search import SearchPage
 from pipeline.records import Answer, Reading, Request
 from pipeline.schema import json_schema
 
@@ -105,7 +105,7 @@ def counter() -> Iterator[int]:
 def read_whole(provider: Bing, request: Request, answer: Answer) -> Any:
     if "value" in orjson.loads(answer.body) or "categories" in orjson.loads(answer.body):
         page = provider.read_found(request, answer)
-        assert isinstance(page, FoundPage)
+        assert isinstance(page, SearchPage)
         return asdict(page)
     outcome = provider.read(request, answer)
     assert isinstance(outcome, Reading)

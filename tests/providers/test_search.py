@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipeline.errors import RequestError
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import FoundPage
+from pipeline.providers.bing.search import SearchPage
 from pipeline.records import Answer, Problem
 
 FILTERS = {
@@ -112,7 +112,7 @@ def test_found_images(make: Callable[..., Bing], answer: Callable[..., Answer], 
     """Each image has what a row needs, and the page says where the next one begins."""
     bing = make()
     page = bing.read_found(bing.search(ImageSearch(q="fox"), 0), answer(own("search")))
-    assert isinstance(page, FoundPage)
+    assert isinstance(page, SearchPage)
     first = page.images[0]
     assert (first.id, first.token, first.name) == ("ID1", "ccid_1*mid_1!/+\\._", "Picture 1")
     assert (first.content_url, first.host_page_url) == ("https://shop1.example/1.jpg", "https://shop1.example/page")
@@ -126,7 +126,7 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
     request = bing.trending()
     assert request.target == "/images/trending?mkt=en-US"
     page = bing.read_found(request, answer(own("trending")))
-    assert isinstance(page, FoundPage)
+    assert isinstance(page, SearchPage)
     assert [(found.id, found.category) for found in page.images] == [
         ("T1", "Popular animals"),
         ("T2", "Popular places"),

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from pipeline.providers import PROVIDERS
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import FoundPage
+from pipeline.providers.bing.search import SearchPage
 from pipeline.records import Answer, Crop, Problem, Reading, Request
 from pipeline.schema import Insights
 
@@ -53,7 +53,7 @@ def places(node: Any) -> list[tuple[Any, Any]]:
 def read(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Reading | Problem:
     answer = Answer(status=status, headers=headers or {}, body=body, asked_at=0.0)
     found = BING.read_found(REQUEST, answer)
-    assert isinstance(found, (FoundPage, Problem))
+    assert isinstance(found, (SearchPage, Problem))
     outcome = BING.read(REQUEST, answer)
     if isinstance(outcome, Reading):
         SCHEMA.validate_python(outcome.insights, strict=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.records import Answer, Failure, LocalFile, Row
-from pipeline.sink.ledger import Entry, Ledger, State
-from pipeline.sink.probe import row_key
+from pipeline.resume.changes import row_key
 from pipeline.sink.sink import Finished
+from pipeline.state.ledger import Entry, Ledger, State
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputError, UsageError
-from pipeline.sink import job as job_module
-from pipeline.sink.job import FAILURES, INSIGHTS, must_exist, open_job
-from pipeline.sink.ledger import State
+from pipeline.sink import job_files as job_module
+from pipeline.sink.job_files import FAILURES, INSIGHTS, must_exist, open_job
 from pipeline.sink.sink import write_batch
+from pipeline.state.ledger import State
 from tests.sink.conftest import finished
 
 

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import ManifestConfig
-from pipeline.manifest import open_manifest, stretches
+from pipeline.manifest import open_manifest, segments
 from pipeline.records import Answer, Failure, LocalFile, Row
+from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
+from pipeline.resume.open_checkpoints import OpenCheckpoints
+from pipeline.resume.pending import iter_manifest_changes
 from pipeline.schema import no_insights
-from pipeline.sink.drafts import Drafts
-from pipeline.sink.job import FAILURES, INSIGHTS, Job, open_job
+from pipeline.sink.job_files import FAILURES, INSIGHTS, Job, open_job
 from pipeline.sink.outcome import failed_row, record_row
-from pipeline.sink.probe import Probe, Sifted, Todo
 from pipeline.sink.record import build_record
-from pipeline.sink.sift import sift_manifest
 from pipeline.sink.sink import Finished, settle, write_batch
 from tests.sink.conftest import make_failure
 
@@ -51,42 +51,44 @@ class World:
         (self.folder / "m.csv").write_text(HEADER + "".join(self.lines), newline="")
         config = ManifestConfig(path=str(self.folder / "m.csv"), carry=("title",))
         with open_job(self.folder / out) as job, open_manifest(config) as manifest:
-            probe = Probe(job.ledger, self.salt, not_before=self.not_before)
-            done = self._do(job, sift_manifest(manifest, probe), stop_after, flush)
+            detector = ChangeDetector(job.ledger, self.salt, not_before=self.not_before)
+            done = self._do(job, iter_manifest_changes(manifest, detector), stop_after, flush)
             if stop_after is None:
                 settle(job, True)
         return done
 
-    def _do(self, job: Job, sifted: Iterator[Sifted], stop_after: int | None, flush: int) -> int:
-        drafts, waiting, done = Drafts(), [], 0
-        for part in sifted:
-            if part.draft is not None:
-                drafts.begin(part.draft)
-            for todo in part.todo:
+    def _do(self, job: Job, changes: Iterator[Changes], stop_after: int | None, flush: int) -> int:
+        open_checkpoints, waiting, done = OpenCheckpoints(), [], 0
+        for part in changes:
+            if part.open_checkpoint is not None:
+                open_checkpoints.begin(part.open_checkpoint)
+            for pending_row in part.pending_row:
                 if done == stop_after:
                     return done
-                waiting.append(self._finish(todo))
+                waiting.append(self._finish(pending_row))
                 done += 1
                 if len(waiting) >= flush:
-                    _write(job, waiting, drafts)
+                    _write(job, waiting, open_checkpoints)
                     waiting = []
-        _write(job, waiting, drafts)
+        _write(job, waiting, open_checkpoints)
         return done
 
-    def _finish(self, todo: Todo) -> Finished:
-        item = todo.item
+    def _finish(self, pending_row: PendingRow) -> Finished:
+        item = pending_row.item
         if isinstance(item, Failure):
-            return failed_row(todo, item, self.now)
+            return failed_row(pending_row, item, self.now)
         if item.id.startswith("x") or not self.fair:
-            return failed_row(todo, make_failure(item.line, "verdict", item.id, retryable=not self.fair), self.now)
+            return failed_row(
+                pending_row, make_failure(item.line, "verdict", item.id, retryable=not self.fair), self.now
+            )
         answer = Answer(status=200, headers={}, body=b"", asked_at=self.now)
         insights = no_insights()
         insights["insights_token"] = f"{_size(item)} {self.salt!r}"
-        return record_row(todo, build_record("bing", item, None, [answer], insights), self.now, b"", [])
+        return record_row(pending_row, build_record("bing", item, None, [answer], insights), self.now, b"", [])
 
 
-def _write(job: Job, rows: Sequence[Finished], drafts: Drafts) -> None:
-    write_batch(job, rows, drafts.finish([row.entry for row in rows]))
+def _write(job: Job, rows: Sequence[Finished], open_checkpoints: OpenCheckpoints) -> None:
+    write_batch(job, rows, open_checkpoints.finish([row.entry for row in rows]))
 
 
 def _size(row: Row) -> int:
@@ -105,7 +107,7 @@ def _outcome(folder: Path) -> tuple[list[Any], list[Any]]:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(stretches, "BATCH_ROWS", 4)
+    monkeypatch.setattr(segments, "BATCH_ROWS", 4)
     made = World(tmp_path, [f"{n},p{n % 3}.png,T\n" for n in range(12)])
     for number in range(3):
         made.picture(f"p{number}.png", number)
@@ -116,15 +118,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collect the first lines of the stretches whose rows are looked at."""
     looked: list[int] = []
-    sift = Probe.sift_stretch
+    detect = ChangeDetector.detect_segment
 
-    def counting(self: Probe, stretch: stretches.Stretch[Any]) -> Sifted:
-        sifted = sift(self, stretch)
-        if sifted.draft is not None or sifted.todo:
-            looked.append(stretch.line)
-        return sifted
+    def counting(self: ChangeDetector, segment: segments.Segment[Any]) -> Changes:
+        changes = detect(self, segment)
+        if changes.open_checkpoint is not None or changes.pending_row:
+            looked.append(segment.line)
+        return changes
 
-    monkeypatch.setattr(Probe, "sift_stretch", counting)
+    monkeypatch.setattr(ChangeDetector, "sift_stretch", counting)
     return looked
 
 
@@ -318,7 +320,7 @@ def test_any_history_ends_like_a_first_run(
     """Edits, repeats, stops, faults, changed pictures: the last run leaves just what a new job would, each row once."""
     folder = tmp_path_factory.mktemp("world")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stretches, "BATCH_ROWS", size)
+        patch.setattr(segments, "BATCH_ROWS", size)
         world = World(folder, lines)
         for number in range(3):
             world.picture(f"p{number}.png", number)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import JobLocked, OutputError
+from pipeline.resume.changes import row_key
 from pipeline.sink.compact import compact
-from pipeline.sink.job import FAILURES, INSIGHTS, STATES, Job, open_job
-from pipeline.sink.ledger import Entry, State
-from pipeline.sink.probe import row_key
+from pipeline.sink.job_files import FAILURES, INSIGHTS, STATES, Job, open_job
 from pipeline.sink.sink import Finished, Paid, Sink, settle, write_batch
+from pipeline.state.ledger import Entry, State
 from tests.sink.conftest import finished, make_answer
 
 
@@ -93,7 +93,7 @@ def test_lines_that_were_not_marked_are_cut_off_and_their_rows_unknown(tmp_path:
         job.outputs[INSIGHTS].append([finished("b").line])
     with open_job(tmp_path) as job:
         assert ids(tmp_path / INSIGHTS) == ["a"]
-        assert job.ledger.probe([row_key("b")]) == {}
+        assert job.ledger.look_up([row_key("b")]) == {}
 
 
 def test_a_file_that_was_shortened_is_healed(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.errors import OutputError
 from pipeline.fetch.quota import Quota, QuotaLimits
-from pipeline.sink.answers import AnswerStore
 from pipeline.sink.compact import rewrite
-from pipeline.sink.job import LEDGER, open_job
-from pipeline.sink.ledger import Ledger, State
+from pipeline.sink.job_files import LEDGER, open_job
 from pipeline.sink.sink import settle, write_batch
+from pipeline.state.answers import AnswerStore
+from pipeline.state.ledger import Ledger, State
 from tests.sink.conftest import finished, make_answer
 
 ASKS: dict[str, Callable[[Ledger, AnswerStore], object]] = {
@@ -29,7 +29,7 @@ ASKS: dict[str, Callable[[Ledger, AnswerStore], object]] = {
     "failures": lambda ledger, _: ledger.failures(),
     "prints": lambda ledger, _: ledger.prints(b"k"),
     "lines": lambda ledger, _: list(ledger.lines([])),
-    "probe": lambda ledger, _: ledger.probe([b"k"]),
+    "probe": lambda ledger, _: ledger.look_up([b"k"]),
     "answers": lambda _, answers: answers.count(),
     "answer": lambda _, answers: answers.get(b"1" * 32),
 }
@@ -148,7 +148,7 @@ FILL = """
 import sys
 from pathlib import Path
 from pipeline.errors import OutputError
-from pipeline.sink.job import open_job
+from pipeline.sink.job_files import open_job
 from pipeline.sink.sink import write_batch
 from tests.sink.conftest import finished, make_answer
 import os

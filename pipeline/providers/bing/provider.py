@@ -8,17 +8,16 @@ from urllib.parse import parse_qs
 
 from pipeline.config import ProviderSettings, SearchSettings
 from pipeline.errors import RequestError
-from pipeline.providers.base import Limits
 from pipeline.providers.bing.details import PATH as DETAILS
 from pipeline.providers.bing.details import details
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.question import Pairs, check_crop, headers
 from pipeline.providers.bing.read import read_answer
-from pipeline.providers.bing.search import SOURCES, FoundPage, read_found, search_request, trending_request
+from pipeline.providers.bing.search import SOURCES, SearchPage, read_found, search_request, trending_request
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
 from pipeline.providers.bing.visual import next_page, visual_search
-from pipeline.records import Answer, Form, Outcome, Prepared, Problem, Reading, Request, Row
+from pipeline.records import Answer, Form, Limits, Outcome, Prepared, Problem, Reading, Request, Row
 from pipeline.schema import Insights, Origin, SimilarImages, Unavailable
 
 MAX_BYTES = 1_000_000  # "1 MB" in references 000-002 and 004, read the strict way
@@ -87,7 +86,7 @@ class Bing:
         """Build the call for the images that are trending."""
         return trending_request(self.settings, self.endpoint)
 
-    def read_found(self, request: Request, answer: Answer) -> FoundPage | Problem:
+    def read_found(self, request: Request, answer: Answer) -> SearchPage | Problem:
         """Understand an answer to `search` or `trending`; never raises, whatever the bytes are."""
         return read_found(answer, origin=self.origin, url_chars=len(self.endpoint) + len(request.target))
 

@@ -12,7 +12,7 @@ from pipeline.providers.bing.question import headers, shared_query, target
 from pipeline.providers.bing.read import parse, unreadable
 from pipeline.providers.bing.settings import QuerySettings
 from pipeline.providers.bing.shapes import At, Context, Json, Shape
-from pipeline.records import Answer, Found, Page, Problem, Request
+from pipeline.records import Answer, Page, Problem, Request, SearchHit
 from pipeline.schema import ImageRef, Origin, Other, Query
 
 SEARCH = "/images/search"
@@ -30,7 +30,7 @@ class Pivot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundPage(Page):
+class SearchPage(Page):
     """One answer: its images, where the next begins, and how else to search; `other` is left over."""
 
     total: int | None = None
@@ -56,7 +56,7 @@ def trending_request(settings: QuerySettings, endpoint: str) -> Request:
     return Request(method="GET", target=target(endpoint, TRENDING, pairs), form="url", headers=headers(settings))
 
 
-def read_found(answer: Answer, *, origin: Origin, url_chars: int) -> FoundPage | Problem:
+def read_found(answer: Answer, *, origin: Origin, url_chars: int) -> SearchPage | Problem:
     """Understand an answer of either endpoint; never raises, whatever the bytes are.
 
     What would be a row's problem is the config's here: it alone says what is searched.
@@ -71,7 +71,7 @@ def read_found(answer: Answer, *, origin: Origin, url_chars: int) -> FoundPage |
     context = Context(origin)
     found = _PAGE.read(document, context, None)
     images = (*found.pop("images", ()), *(tile for tiles in found.pop("categories", ()) for tile in tiles))
-    return FoundPage(images=images, **found, other=context.other)
+    return SearchPage(images=images, **found, other=context.other)
 
 
 def _never(_parameter: str) -> bool:
@@ -79,13 +79,13 @@ def _never(_parameter: str) -> bool:
     return False
 
 
-def _found(source: Json, context: Context, at: At) -> Found:
+def _found(source: Json, context: Context, at: At) -> SearchHit:
     return _as_found(image(source, context, at))
 
 
-def _as_found(ref: Json, category: str = "", trend: Json | None = None) -> Found:
+def _as_found(ref: Json, category: str = "", trend: Json | None = None) -> SearchHit:
     token, url = ref.get("insights_token", ""), ref.get("content_url", "")
-    return Found(
+    return SearchHit(
         id=ref.get("image_id") or token or url,
         token=token,
         content_url=url,
@@ -102,7 +102,7 @@ def _pivot(source: Json, context: Context, at: At) -> Pivot:
     return Pivot(text=found.get("text", ""), suggestions=found.get("suggestions", []))
 
 
-def _category(source: Json, context: Context, at: At) -> list[Found]:
+def _category(source: Json, context: Context, at: At) -> list[SearchHit]:
     found = _CATEGORY.read(source, context, at)
     title = found.get("title", "")
     return [_as_found(tile.get("image", {}), title, tile.get("query")) for tile in found.get("tiles", ())]

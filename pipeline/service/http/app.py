@@ -12,19 +12,19 @@ from pathlib import Path
 from aiohttp import web
 
 from pipeline.service import refusals
+from pipeline.service.access.callers import only_to_own_names
+from pipeline.service.access.limits import Allowance, ApiKey, Doorman, Workload
+from pipeline.service.access.quota import QuotaBook
 from pipeline.service.findings import Engine
-from pipeline.service.http.callers import only_to_own_names
 from pipeline.service.http.current import Current
 from pipeline.service.http.endpoints import Endpoints
 from pipeline.service.http.envelope import Envelope, json_response, refuse, speak_of_errors, write_access_log
 from pipeline.service.http.explorer import explorer
 from pipeline.service.http.faults import FaultScript
 from pipeline.service.http.journal import Journal
-from pipeline.service.http.limits import Allowance, ApiKey, Doorman, Workload
 from pipeline.service.http.lookup import Lookup
 from pipeline.service.http.objects import Links
-from pipeline.service.http.querylog import QueryLog
-from pipeline.service.http.quota import QuotaBook
+from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import Reader
 from pipeline.service.text.store import TextStore
 

@@ -14,7 +14,7 @@ from pipeline.service.http.endpoints import Endpoints
 from pipeline.service.http.envelope import Call
 from pipeline.service.http.lookup import Lookup
 from pipeline.service.http.objects import Json, Links
-from pipeline.service.http.querylog import QueryLog
+from pipeline.service.search.query_log import QueryLog
 
 Method = Callable[[Endpoints, Call], Awaitable[Json]]
 

@@ -19,12 +19,12 @@ from pipeline.service.http.listings import images, trending_images
 from pipeline.service.http.lookup import Found, Lookup
 from pipeline.service.http.members import Known
 from pipeline.service.http.objects import Json, Links
-from pipeline.service.http.querylog import QueryLog
 from pipeline.service.http.rules import DETAILS_ONLY, SEARCH_ONLY, exclude
 from pipeline.service.http.thumbnails import make_thumbnail
 from pipeline.service.http.visualsearch import read_visual_search
 from pipeline.service.http.wire import Source, Upload
-from pipeline.service.http.words import Hits, WordIndex
+from pipeline.service.search.query_log import QueryLog
+from pipeline.service.search.words import Hits, WordIndex
 from pipeline.service.text.reader import add_text
 from pipeline.service.text.workers import Unread
 

@@ -14,9 +14,9 @@ import orjson
 from aiohttp import web
 
 from pipeline.service import refusals
+from pipeline.service.access.limits import KEY_HEADER, Doorman, Workload
 from pipeline.service.http.faults import FAULT_HEADER, Fault, FaultScript, instead, truncate
 from pipeline.service.http.journal import Journal, PictureSeen, Seen, public_headers, public_query
-from pipeline.service.http.limits import KEY_HEADER, Doorman, Workload
 from pipeline.service.http.logs import access_log
 from pipeline.service.http.objects import Json
 from pipeline.service.http.rules import Conventions, check_conventions, read_query

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pipeline.service.findings import Item
 from pipeline.service.http.imagesearch import Search
 from pipeline.service.http.objects import Json, Links, image, present, query, unavailable
-from pipeline.service.http.words import Hits
+from pipeline.service.search.words import Hits
 
 NO_SEARCHES = "no search that found anything has been made at this service lately"
 

@@ -20,8 +20,8 @@ from pipeline.service.http.members import Known
 from pipeline.service.http.objects import Links
 from pipeline.service.http.visualsearch import VisualSearch
 from pipeline.service.http.wire import ByToken, Page
-from pipeline.service.http.words import Hits
 from pipeline.service.refusals import invalid
+from pipeline.service.search.words import Hits
 
 ItemOf = Callable[..., Item]
 FindingsOf = Callable[[Sequence[Item]], Findings]

@@ -16,8 +16,8 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.errors import ServiceError
+from pipeline.service.access.limits import Allowance, ApiKey
 from pipeline.service.http.envelope import MAX_BODY_BYTES
-from pipeline.service.http.limits import Allowance, ApiKey
 
 if TYPE_CHECKING:
     from tests.service.http.conftest import PaperEngine, Served

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
+from pipeline.service.access.limits import Allowance, ApiKey
 from pipeline.service.engine.pictures import WHOLE
-from pipeline.service.http.limits import Allowance, ApiKey
 from pipeline.service.text.store import TextStore
 from pipeline.service.text.values import Line, Region, Text
 

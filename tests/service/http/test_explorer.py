@@ -17,8 +17,8 @@ from PIL import Image
 from pydantic import SecretStr
 from selenium.webdriver.common.keys import Keys
 
+from pipeline.service.access.limits import ApiKey
 from pipeline.service.http.app import AppConfig
-from pipeline.service.http.limits import ApiKey
 from tests.service.http.browsing import LOW_CONTRAST, Browser, browsing
 from tests.service.http.conftest import PaperEngine, Served, draw_mug, make_item, serving
 

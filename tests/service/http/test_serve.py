@@ -18,9 +18,9 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline.errors import ConfigError, ManifestError, ServiceError
+from pipeline.service.access.limits import ApiKey
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig
-from pipeline.service.http.limits import ApiKey
 from pipeline.service.serve import ServeConfig, Telling, own_url, serve
 
 CHILD = """
@@ -30,7 +30,7 @@ import anyio
 from pipeline.errors import ConfigError
 from pipeline.service.http.app import AppConfig
 from pipeline.service.findings import CatalogueConfig
-from pipeline.service.http.limits import ApiKey
+from pipeline.service.access.limits import ApiKey
 from pipeline.service.serve import ServeConfig, serve
 config = ServeConfig(catalogue=CatalogueConfig(path=Path(sys.argv[1])), index_dir=Path(sys.argv[2]),
                      app=AppConfig(faults=True), with_parent=True, access_log=True)

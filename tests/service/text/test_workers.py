@@ -191,5 +191,5 @@ def test_no_process_outlives_its_parent(*, killed: bool) -> None:
 def test_the_service_itself_does_not_load_the_models() -> None:
     """Neither the command line nor a service that has read nothing pays for the packages."""
     heavy = "{'rapidocr', 'onnxruntime', 'cv2'}"
-    code = f"import sys, pipeline.cli, pipeline.serving; sys.exit(not {heavy}.isdisjoint(sys.modules))"
+    code = f"import sys, pipeline.cli, pipeline.local.serve; sys.exit(not {heavy}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What the commands do beside a run: plan, check, retry, renormalise."""

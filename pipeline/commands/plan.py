@@ -1,0 +1,238 @@
+"""What a run would do, without any call: rows, calls, cost, time, nights."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from math import ceil
+from pathlib import Path
+
+from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
+from pipeline.config import Config, LimitsConfig, ProviderSettings
+from pipeline.errors import RowError
+from pipeline.fetch.search_pages import stored_search_pages
+from pipeline.local.process import make_provider
+from pipeline.manifest import open_manifest
+from pipeline.manifest.search import SearchCursor
+from pipeline.providers.base import Provider
+from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts, image_name
+from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
+from pipeline.resume.pending import iter_manifest_changes
+from pipeline.runner.policies import find, make_detector, oldest_answer, run_cap, used_calls
+from pipeline.runner.stop import next_time
+from pipeline.sink.job_files import LEDGER
+from pipeline.state.answers import AnswerStore
+from pipeline.state.ledger import Ledger
+
+PAGE = 35  # results a page where `count` says nothing (reference 004)
+# Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
+_PICTURE = Prepared(
+    source=SourceFacts(sha256="", width=1, height=1, bytes=1, format="JPEG"),
+    data=b"\xff\xd8\xff\xd9",
+    action="passed",
+    width=1,
+    height=1,
+    format="JPEG",
+    media_type="image/jpeg",
+)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
+
+    `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
+    yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
+    are the calls of this key that are counted today and this month; `now` is when the plan was made.
+    """
+
+    limits: LimitsConfig
+    not_before: float = 0.0
+    rows: int = 0
+    done: int = 0
+    failed: int = 0
+    repeated: int = 0
+    stored: int = 0
+    to_ask: int = 0
+    calls: int = 0
+    further: int = 0
+    is_new: bool = False
+    is_open: bool = False
+    used: tuple[int, int] = (0, 0)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def cost(self) -> float:
+        """What the calls cost, in the unit of cost_per_1000_calls."""
+        return self.calls * self.limits.cost_per_1000_calls / 1000
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the calls take at `qps`, None where it is as fast as the service answers."""
+        return self.calls / self.limits.qps if self.limits.qps else None
+
+    @property
+    def caps(self) -> Caps:
+        """What a night may ask: by calls_per_run, max_cost, max_runtime, stop_at, calls_per_day and calls_per_month."""
+        limits = self.limits
+        caps = [run_cap(limits)[0]]
+        if limits.qps:
+            caps += [max(1, int(seconds * limits.qps)) for seconds in _night_seconds(limits, self.now)]
+        return Caps(
+            per_run=min((cap for cap in caps if cap), default=0),
+            per_day=limits.calls_per_day,
+            per_month=limits.calls_per_month,
+            used_today=self.used[0],
+            used_month=self.used[1],
+        )
+
+    @property
+    def nights(self) -> Nights:
+        """How many runs it takes, a run a night."""
+        return count_nights(self.calls, self.caps, self.now.astimezone(UTC).date())
+
+    def text(self) -> str:
+        """Return the plan as lines for a reader."""
+        pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at {_rate(self)}"
+        more = "  (the search has to be asked first; then plan again)" if self.is_open else ""
+        further = f"  (and at most {self.further} for further pages of similar pictures)" if self.further else ""
+        return "\n".join(
+            [
+                f"rows              {self.rows}{more}",
+                f"done already      {self.done}{'  (there is no job in output.dir yet)' if self.is_new else ''}",
+                f"failed, as before {self.failed}",
+                f"same picture      {self.repeated}  (answered by another row's call)",
+                f"stored answers    {self.stored}  (no call)",
+                f"rows to ask       {self.to_ask}",
+                f"calls needed      {self.calls}{further}",
+                f"cost              {self.cost:.2f}",
+                f"time              {pace}",
+                f"nights            {self._nights()}",
+            ]
+        )
+
+    def _nights(self) -> str:
+        """Say how many nights it takes, and what bounds one."""
+        nights, most, limits = self.nights, self.caps.per_night, self.limits
+        said = [f"at most {most} calls each, the last on {nights.last}"] if most and nights.count else []
+        if limits.stop_at and limits.qps:
+            said.append(f"as if each began at {self.now.astimezone():%H:%M} and ended at stop_at")
+        if (limits.stop_at or limits.max_runtime) and not limits.qps:
+            said.append("stop_at and max_runtime not counted: the service sets the pace")
+        count = f"more than {MOST_NIGHTS}" if nights.more else str(nights.count)
+        return f"{count}  ({'; '.join(said)})" if said and nights.count else count
+
+
+def make_plan(config: Config) -> Plan:
+    """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
+    provider = make_provider(config)
+    folder = Path(config.output.dir)
+    plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / LEDGER).exists())
+    plan.used = used_calls(config)
+    cursor = None if config.manifest.path else find(config, provider)
+    with ExitStack() as opened:
+        ledger, answers = opened.enter_context(_state(folder))
+        detector = make_detector(config, provider, ledger)
+        for changes in _changes(config, provider, cursor, answers, detector, opened):
+            plan.rows += changes.rows
+            plan.done += changes.done_before
+            plan.failed += changes.failed_before.total()
+            for pending_row in changes.pending_row:
+                _add(plan, pending_row, provider, detector, ledger)
+    plan.further = plan.to_ask * _further_pages(config.provider)
+    if cursor is not None and cursor.request is not None:
+        plan.is_open = True
+        plan.calls += 1
+    return plan
+
+
+def _changes(
+    config: Config,
+    provider: Provider,
+    cursor: SearchCursor | None,
+    answers: AnswerStore,
+    detector: ChangeDetector,
+    opened: ExitStack,
+) -> Iterable[Changes]:
+    """Return what is to be done of the manifest, or of a search as far as its pages are stored."""
+    if cursor is None:
+        return iter_manifest_changes(opened.enter_context(open_manifest(config.manifest)), detector)
+    return map(
+        detector.detect, stored_search_pages(cursor, provider, partial(answers.get, not_before=oldest_answer(config)))
+    )
+
+
+def _add(plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, ledger: Ledger) -> None:
+    row = pending_row.item
+    calls = 0 if isinstance(row, Failure) else _calls(row, provider)
+    if isinstance(row, Failure) or not calls:
+        plan.failed += 1
+        return
+    question = detector.question(pending_row, _picture(row))
+    if ledger.asked(question, not_before=plan.not_before):
+        plan.stored += 1
+    elif ledger.see({question: row.line}):
+        plan.repeated += 1
+    else:
+        plan.to_ask += 1
+        plan.calls += calls
+
+
+def _calls(row: Row, provider: Provider) -> int:
+    """Return how many calls a row takes, 0 where it breaks a rule."""
+    try:
+        return len(provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None))
+    except RowError:
+        return 0
+
+
+def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
+    return isinstance(row.image, LocalFile) or (not hasattr(row.image, "token") and "url" not in provider.limits.forms)
+
+
+def _picture(row: Row) -> str:
+    """Return what tells a row's picture from others: the content of a local file, else its name."""
+    if isinstance(row.image, LocalFile):
+        try:
+            with Path(row.image.path).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            pass
+    return image_name(row.image)
+
+
+@contextmanager
+def _state(folder: Path) -> Iterator[tuple[Ledger, AnswerStore]]:
+    """Open a job's ledger and answers beside a run that may be going on; without any, empty ones, thrown away."""
+    with tempfile.TemporaryDirectory() as empty:
+        path = folder / LEDGER
+        path = path if path.exists() else Path(empty) / LEDGER
+        with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
+            yield ledger, answers
+
+
+def _further_pages(settings: ProviderSettings) -> int:
+    """Return how many pages of similar pictures may follow a row's first one, at most (max_similar of a provider)."""
+    wanted, page = getattr(settings, "max_similar", 0), getattr(settings, "count", 0) or PAGE
+    return max(0, ceil(wanted / page) - 1)
+
+
+def _night_seconds(limits: LimitsConfig, begun: datetime) -> list[float]:
+    """Return how long a run that begins at `begun` (aware) may take, by each limit there is."""
+    until = [(next_time(limits.stop_at, begun) - begun).total_seconds()] if limits.stop_at else []
+    return [*until, limits.max_runtime] if limits.max_runtime else until
+
+
+def _rate(plan: Plan) -> str:
+    return f"{plan.limits.qps:g} calls a second"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

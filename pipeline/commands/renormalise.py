@@ -1,0 +1,116 @@
+"""Rebuild every record from the stored answers: a better reader improves old records, and no call is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import orjson
+
+from pipeline.config import Config
+from pipeline.errors import UsageError
+from pipeline.local.process import make_provider
+from pipeline.providers.base import Provider
+from pipeline.providers.merge import join
+from pipeline.records import Crop, Reading, Request
+from pipeline.runner.job import rebuild
+from pipeline.schema import Insights, Record
+from pipeline.sink.compact import rewrite
+from pipeline.sink.job_files import INSIGHTS, STATES, Job, must_exist, open_job
+from pipeline.sink.record import encode, says_something
+from pipeline.state.ledger import State
+
+_HEAD = ("schema", "id", "status", "provider", "asked_at", "carry", "source", "sent", "calls", "market")
+
+
+@dataclass(slots=True)
+class Renormalised:
+    """How many records were rebuilt, and how many were kept because their answers are not stored or don't read.
+
+    `lost` counts rows whose lines the output has lost and that could not be made anew.
+    """
+
+    rebuilt: int = 0
+    kept: int = 0
+    lost: int = 0
+
+    def text(self) -> str:
+        """Return the outcome in one line."""
+        lost = f"; {self.lost} rows have lost their line, the next run makes it anew" if self.lost else ""
+        return f"{self.rebuilt} records rebuilt from stored answers, {self.kept} kept as they were, 0 calls{lost}"
+
+
+async def renormalise(config: Config) -> Renormalised:
+    """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers.
+
+    Records that it has lost are made anew first, from their rows and pictures. Raises UsageError where these rows came
+    from stdin, and what ends a run.
+    """
+    folder = Path(config.output.dir)
+    must_exist(folder)
+    if lost := _lost(folder):
+        _must_be_there(config, lost)
+        await rebuild(config)
+    return _rewrite(config)  # in no thread: nothing else runs, and a signal would have to wait for its end
+
+
+def _must_be_there(config: Config, lost: int) -> None:
+    """Refuse to wait for a manifest that only a run is given."""
+    if config.manifest.path == "-":
+        raise UsageError(
+            f"manifest.path: {lost} rows have lost their lines, and their manifest came from stdin; give it to "
+            "`image-insights run` again, which makes them anew without a call, and then renormalise"
+        )
+
+
+def _lost(folder: Path) -> int:
+    """Return how many rows have lost their line."""
+    with open_job(folder) as job:
+        return job.ledger.counts().get(State.WAITING, 0)
+
+
+def _rewrite(config: Config) -> Renormalised:
+    provider = make_provider(config)
+    counts = Renormalised()
+
+    def change(key: bytes, line: bytes) -> bytes:
+        record = cast("Record", orjson.loads(line))
+        insights = _read_again(record, job, key, provider) if record["provider"] == provider.name else None
+        if insights is None:
+            counts.kept += 1
+            return line
+        counts.rebuilt += 1
+        head = {name: record[name] for name in _HEAD if name in record}  # type: ignore[literal-required] # names of Record
+        head["status"] = "ok" if says_something(insights) else "empty"
+        return encode(cast("Record", head | insights))
+
+    with open_job(Path(config.output.dir)) as job:
+        rewrite(job.ledger, job.folder / INSIGHTS, STATES[INSIGHTS], change)
+        counts.lost = job.ledger.counts().get(State.WAITING, 0)
+    return counts
+
+
+def _read_again(record: Record, job: Job, key: bytes, provider: Provider) -> Insights | None:
+    """Read a record's stored answers, None where one is missing or is no success."""
+    reading: Reading | None = None
+    for fingerprint in job.ledger.prints(key):
+        answer = job.answers.get(fingerprint)
+        outcome = provider.read(_request(record), answer) if answer else None
+        if not isinstance(outcome, Reading):
+            return None
+        reading = join(reading, outcome)
+    return _with_reasons(reading.insights, record) if reading else None
+
+
+def _with_reasons(insights: Insights, record: Record) -> Insights:
+    """Keep why something is unavailable where the request told it, which is not stored, and it still is."""
+    kinds = {item["kind"] for item in insights["unavailable"]}
+    kept = [item for item in record["unavailable"] if item["kind"] not in kinds and not insights.get(item["kind"])]
+    return {**insights, "unavailable": [*insights["unavailable"], *kept]}
+
+
+def _request(record: Record) -> Request:
+    """Return what reading needs of the request that was made: its form and its crop."""
+    crop = record["sent"].get("crop")
+    return Request(method="POST", target="", form=record["sent"]["form"], crop=Crop(**crop) if crop else None)

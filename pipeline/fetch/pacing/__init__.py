@@ -1,0 +1,1 @@
+"""When the next request of a key may leave, for one process or for many."""

@@ -1,0 +1,1 @@
+"""The one door to the embedded service: starting it for a run, and serving it by itself."""

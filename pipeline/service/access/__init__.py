@@ -1,0 +1,1 @@
+"""Who may ask the embedded service, and how much."""

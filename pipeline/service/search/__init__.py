@@ -1,0 +1,1 @@
+"""Searches of the catalogue by words, and the log of what was searched for."""

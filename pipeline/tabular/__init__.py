@@ -1,0 +1,1 @@
+"""Reading tables line by line, for manifests and for the catalogue of the embedded service."""

@@ -1,0 +1,39 @@
+"""Late answers, told apart from answers that merely vary."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pipeline.fetch.pacing.late_arrivals import LateArrivals
+
+
+def taught(latencies: list[float]) -> LateArrivals:
+    lateness = LateArrivals()
+    for latency in latencies:
+        lateness.of(latency)
+    return lateness
+
+
+def test_a_stall_is_told_for_everything_it_held_up() -> None:
+    """Twenty answers of one stall of 40 ms are late by about that, the last like the first."""
+    chance = random.Random(1)
+    lateness = taught([0.02 + chance.uniform(0, 0.005) for _ in range(200)])
+    assert [lateness.of(0.0625) for _ in range(20)] == pytest.approx([0.04] * 20, abs=0.012)
+    assert lateness.of(0.0225) == 0.0
+
+
+@pytest.mark.parametrize("typical", [0.02, 0.5, 5.0])
+def test_answers_that_vary_widely_are_rarely_late(typical: float) -> None:
+    """A service whose answers take half to three times as long is believed: few are outliers."""
+    chance = random.Random(2)
+    lateness = taught([])
+    late = [lateness.of(typical * chance.lognormvariate(0, 0.5)) > 0 for _ in range(2000)]
+    assert sum(late[200:]) < 0.08 * 1800
+
+
+def test_a_service_that_slows_down_for_good_becomes_the_usual() -> None:
+    """After some hundreds of slower answers they are no longer late."""
+    lateness = taught([0.02] * 100 + [0.2] * 400)
+    assert lateness.of(0.2) == 0.0

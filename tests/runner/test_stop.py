@@ -1,0 +1,178 @@
+"""What ends a run early: the first reason counts, deadlines follow the wall clock, a stall is told with its stacks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+from functools import partial
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline.config import LimitsConfig, Share
+from pipeline.errors import DeadlineReached, KeyRefused, QuotaUsedUp, Signalled, Stalled, TooManyFailures
+from pipeline.records import Failure
+from pipeline.report.tally import Tally
+from pipeline.runner.stop import (
+    FAULTS_IN_A_ROW,
+    Stop,
+    at_deadline,
+    judge_failures,
+    judge_whole,
+    next_time,
+    on_signals,
+    on_stall,
+)
+
+
+@pytest.fixture
+def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the local time be New York's, whose clocks went forward on 8 March 2026 and back on 1 November."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("new_york")
+@pytest.mark.parametrize(
+    ("now", "of_day", "hours"),
+    [
+        pytest.param("2026-06-10T22:00:00", "06:00", 8.0, id="across midnight"),
+        pytest.param("2026-06-10T05:59:00", "06:00", 1 / 60, id="the same morning"),
+        pytest.param("2026-06-10T06:00:00", "06:00", 24.0, id="just now is tomorrow"),
+        pytest.param("2026-06-10T20:30:00", "23:00", 2.5, id="an evening that is tomorrow in UTC"),
+        pytest.param("2026-03-07T22:00:00", "06:00", 7.0, id="the night that loses an hour"),
+        pytest.param("2026-10-31T22:00:00", "06:00", 9.0, id="the night that gains an hour"),
+    ],
+)
+def test_the_next_time_of_day_is_on_the_local_clock(now: str, of_day: str, hours: float) -> None:
+    """Midnight and daylight saving are followed."""
+    begun = datetime.fromisoformat(now).astimezone(UTC)  # as a run notes its start
+    until = next_time(time_of_day.fromisoformat(of_day), begun)
+    assert (until.timestamp() - begun.timestamp()) / 3600 == pytest.approx(hours)
+    assert f"{until.astimezone():%H:%M}" == of_day
+
+
+async def test_the_time_that_was_spent_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that began an hour ago has reached a deadline of half an hour at once; no limits never end a run."""
+    stop = Stop()
+    begun = datetime.fromtimestamp(time.time() - 3600).astimezone()
+    await at_deadline(stop, LimitsConfig(max_runtime=1800.0), begun)
+    assert isinstance(stop.cause, DeadlineReached)
+    assert "max_runtime" in str(stop.cause)
+    await at_deadline(unlimited := Stop(), LimitsConfig(), begun)
+    assert unlimited.cause is None
+
+
+def test_the_first_reason_counts_and_acts_once() -> None:
+    """What asks later changes nothing."""
+    stop, acted = Stop(), []
+    stop.then = [lambda: acted.append(1)]
+    first = KeyRefused("no")
+    stop.ask(first)
+    stop.ask(QuotaUsedUp("no more"))
+    assert stop.cause is first
+    assert acted == [1]
+
+
+async def test_a_signal_asks_to_stop() -> None:
+    """SIGTERM ends with 143, and names itself."""
+    stop = Stop()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(on_signals, stop)
+        await anyio.wait_all_tasks_blocked()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.asked.wait()
+        tasks.cancel_scope.cancel()
+    assert isinstance(stop.cause, Signalled)
+    assert (stop.cause.exit_code, str(stop.cause)) == (143, "stopped by SIGTERM")
+
+
+async def test_a_stall_is_told_with_the_stacks_of_all_tasks(tmp_path: Path) -> None:
+    """Where each task stood is in the log, by the name of its function; the run gives up."""
+    stop, gave_up = Stop(), anyio.Event()
+
+    async def a_wait_that_never_ends() -> None:
+        await anyio.sleep_forever()
+
+    log = tmp_path / "stalled.log"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(a_wait_that_never_ends)
+        tasks.start_soon(partial(on_stall, stop, Tally(), 0.05, lambda: False, log, gave_up.set))
+        await gave_up.wait()
+        tasks.cancel_scope.cancel()
+    assert isinstance(stop.cause, Stalled)
+    assert stop.cause.exit_code == 3
+    assert "a_wait_that_never_ends" in log.read_text()
+
+
+async def test_a_pause_on_purpose_is_no_stall(tmp_path: Path) -> None:
+    """While someone waits for a permit or a pause, nothing has to move."""
+    stop, looks = Stop(), iter(range(1_000))
+
+    def waits() -> bool:
+        return next(looks) >= 0
+
+    with anyio.move_on_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(on_stall, stop, Tally(), 0.02, waits, tmp_path / "log", lambda: None))
+            await anyio.sleep(0.2)
+            tasks.cancel_scope.cancel()
+    assert next(looks) > 10
+    assert not stop.asked.is_set()
+
+
+def failure(code: str = "x", *, retryable: bool = False) -> Failure:
+    return Failure(id="a", line=1, ordinal=0, image=None, stage="fetch", code=code, message="m", retryable=retryable)
+
+
+def test_a_share_of_failures_is_judged_from_twenty_rows_on() -> None:
+    """One of ten is borne until there are twenty."""
+    tally, stop = Tally(), Stop()
+    for _ in range(19):
+        tally.failing(failure())
+        judge_failures(stop, tally, Share(share=0.05))
+    assert not stop.asked.is_set()
+    tally.failing(failure("corrupt"))
+    judge_failures(stop, tally, Share(share=0.05))
+    assert isinstance(stop.cause, TooManyFailures)
+    assert "20 of 20 rows failed" in str(stop.cause)
+
+
+def test_a_count_of_failures_is_judged_at_once() -> None:
+    """None is borne where none is allowed."""
+    tally, stop = Tally(), Stop()
+    tally.failing(failure())
+    judge_failures(stop, tally, Share(count=0))
+    assert isinstance(stop.cause, TooManyFailures)
+
+
+def test_rows_that_failed_before_count_at_the_end_alone() -> None:
+    """They end no run that goes on, but a catalogue of which too much has failed never exits with 1."""
+    tally, stop = Tally(), Stop()
+    tally.changes(40, 10, Counter(truncated=30))
+    judge_failures(stop, tally, Share(share=0.05))
+    assert not stop.asked.is_set()
+    judge_whole(stop, tally, Share(share=0.05))
+    assert "truncated, 30 times" in str(stop.cause)
+
+
+def test_faults_in_a_row_end_a_run_and_verdicts_do_not() -> None:
+    """Pictures the service refuses are no sign that it is down."""
+    tally, stop = Tally(), Stop()
+    for _ in range(3 * FAULTS_IN_A_ROW):
+        tally.failing(failure())
+        judge_failures(stop, tally, Share(share=1.0))
+    assert not stop.asked.is_set()
+    for _ in range(FAULTS_IN_A_ROW):
+        tally.failing(failure(retryable=True))
+        judge_failures(stop, tally, Share(share=1.0))
+    assert isinstance(stop.cause, TooManyFailures)
