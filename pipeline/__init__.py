@@ -5,28 +5,17 @@ As a library: `config = load_config("job.toml")`, then `report = await run(confi
 
 from __future__ import annotations
 
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from pipeline.api import Stop, load_config, run
 
-    from pipeline.config import Config
-    from pipeline.report.run_json import Report
-
-__all__ = ["load_config", "run"]
+__all__ = ["Stop", "load_config", "run"]
 
 
-def load_config(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read and validate a config, with `key.path=value` overrides; raises ConfigError with every problem found."""
-    from pipeline.config import load_config as load  # noqa: PLC0415 - importing the package stays cheap and free of cycles
-    from pipeline.providers import settings_models  # noqa: PLC0415 - likewise
-
-    return load(path, overrides, providers=settings_models())
-
-
-async def run(config: Config, *, limit: int | None = None) -> Report:
-    """Do the job, as far as it goes, and return the report of it; see pipeline.runner.job.run."""
-    from pipeline.runner import job  # noqa: PLC0415 - likewise
-
-    return await job.run(config, limit=limit)
+def __getattr__(name: str) -> object:
+    """Import the library when it is first used: importing a single module of the package stays cheap."""
+    if name in __all__:
+        return getattr(import_module("pipeline.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

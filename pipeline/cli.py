@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import anyio
 import orjson
@@ -20,13 +22,19 @@ from pipeline.commands.plan import make_plan
 from pipeline.commands.renormalise import renormalise as renormalise_job
 from pipeline.config import Config
 from pipeline.errors import ExitCode, InternalError, PipelineError, Stalled
-from pipeline.local.process import check_packages
+from pipeline.local.embedded import check_packages
 from pipeline.report.progress import progress_for
-from pipeline.report.run_json import read_run_json
+from pipeline.report.run_json import Report, read_run_json
 from pipeline.report.status import job_status
+from pipeline.runner.execution import beside
 from pipeline.runner.job import run as run_job
+from pipeline.runner.stop import Stop
+from pipeline.runner.wiring import ProgressReporter
 from pipeline.schema import json_schema
+from pipeline.signals import stop_on_signals
 from pipeline.sink.job_files import must_exist, open_job
+
+T = TypeVar("T")
 
 app = typer.Typer(
     name="image-insights",
@@ -64,7 +72,7 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing on success.")] = False,
 ) -> None:
     """Do the job; it resumes by itself. The only command that cron needs."""
-    report = anyio.run(lambda: run_job(_load(config, sets), limit=limit, follow=progress_for(quiet=quiet)))
+    report = _run(_load(config, sets), limit=limit, progress=progress_for(quiet=quiet))
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
         if isinstance(report.cause, InternalError):
@@ -112,7 +120,7 @@ def retry(
 @app.command()
 def renormalise(config: ConfigPath, sets: Sets = None) -> None:
     """Rebuild every record from the stored answers, without any call."""
-    typer.echo(anyio.run(renormalise_job, _load(config, sets)).text())
+    typer.echo(anyio.run(_stoppable, partial(renormalise_job, _load(config, sets))).text())
 
 
 @app.command()
@@ -128,7 +136,7 @@ def check(
     call: Annotated[bool, typer.Option("--call", help="Make one canary call (it is charged).")] = False,
 ) -> None:
     """Check config, manifest header, key and output folder, without any call unless --call."""
-    for line in checks.check(_load(config, sets), call=call):
+    for line in checks.check(_load(config, sets), partial(_run, limit=1) if call else None):
         typer.echo(line)
 
 
@@ -201,6 +209,17 @@ def main() -> None:
         sys.exit(exc.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run(config: Config, *, limit: int | None, progress: ProgressReporter | None = None) -> Report:
+    return anyio.run(_stoppable, lambda stop: run_job(config, limit=limit, progress=progress, stop=stop))
+
+
+async def _stoppable(act: Callable[[Stop], Awaitable[T]]) -> T:
+    """Do something that the signals of this process stop."""
+    stop = Stop()
+    async with beside([partial(stop_on_signals, stop)]):
+        return await act(stop)
 
 
 def _load(path: Path, sets: list[str] | None) -> Config:

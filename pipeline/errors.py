@@ -20,6 +20,7 @@ PipelineError
 │   ├── KeyRefused           exit 4
 │   ├── QuotaUsedUp          exit 5
 │   ├── DeadlineReached      exit 6
+│   ├── StopRequested        exit 3: the program that called the library asked for it
 │   └── Signalled            exit 128 + signal
 ├── JobLocked                exit 7: another run holds the lock
 ├── ServiceError             exit 3: the embedded service can't start or has died
@@ -165,8 +166,14 @@ class DeadlineReached(StopRun):
     exit_code = ExitCode.DEADLINE
 
 
+class StopRequested(StopRun):
+    """The program that runs the job as a library asked it to stop."""
+
+    reason = "stopped"
+
+
 class Signalled(StopRun):
-    """SIGINT or SIGTERM arrived."""
+    """SIGINT, SIGTERM or SIGHUP arrived."""
 
     reason = "signal"
 

@@ -135,11 +135,15 @@ Form = Literal["bytes", "url", "token"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in."""
+    """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in.
+
+    `formats` are the formats that the service reads, by Pillow's names; a picture in another one is encoded again.
+    """
 
     max_bytes: int
     max_side_px: int
     forms: frozenset[Form]
+    formats: frozenset[str] = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +183,24 @@ class Answer:
     attempts: int = 1
     ms: float = 0.0
     from_store: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one call uses, in the service's own `units` and in tokens; `cost` is in `currency`, None where unknown."""
+
+    units: Mapping[str, float] = field(default_factory=dict)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float | None = None
+    currency: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What an answer's headers advise about the pace: for how many seconds nothing more should be sent, if at all."""
+
+    wait: float | None = None
 
 
 ProblemKind = Literal["row", "transient", "throttled", "quota", "refused", "misconfigured"]

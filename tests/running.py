@@ -9,15 +9,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import anyio
 import orjson
 from PIL import Image, ImageDraw
 
 from pipeline import load_config
 from pipeline.config import Config
+from pipeline.report.run_json import Report
+from pipeline.runner.job import run
 
 KEY = "recognisable-key-0123456789"
 KEY_ENV = "TEST_INSIGHTS_KEY"
@@ -121,3 +125,8 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     content = path.read_bytes()
     assert not content or content.endswith(b"\n"), "torn line"
     return [orjson.loads(line) for line in content.splitlines()]
+
+
+def run_once(config: Config) -> Report:
+    """Do one row of a job, as `check --call` does."""
+    return anyio.run(partial(run, config, limit=1))

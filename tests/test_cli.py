@@ -20,7 +20,18 @@ from pipeline.cli import app
 from pipeline.commands.check import check
 from pipeline.errors import KeyRefused, UsageError
 from pipeline.runner.job import run
-from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
+from tests.running import (
+    KEY,
+    KEY_ENV,
+    Service,
+    draw,
+    lines_of,
+    load,
+    run_once,
+    running_service,
+    write_config,
+    write_manifest,
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,20 +111,20 @@ def test_a_canary_call_is_made_or_says_why_not(config: Path, service: Service, m
     manifest, job = config.parent / "manifest.csv", load(config)
     header, *rows = manifest.read_text().splitlines()
     manifest.write_text("\n".join([header, rows[-1], *rows[:-1]]) + "\n")
-    assert "1 records written" in list(check(job, call=True))[-1]
+    assert "1 records written" in list(check(job, run_once))[-1]
     assert len(service.seen()) == 1
     anyio.run(run, job)
     before = (config.parent / "out" / "insights.jsonl").read_bytes()
-    assert "every row is done, so the first one was asked again" in list(check(job, call=True))[-1]
+    assert "every row is done, so the first one was asked again" in list(check(job, run_once))[-1]
     assert len(service.seen()) == 4
     assert (config.parent / "out" / "insights.jsonl").read_bytes() == before
     service.faults({"kind": "error", "status": 401, "code": "InvalidAuthorization", "times": 5})
     with pytest.raises(KeyRefused, match=KEY_ENV):
-        list(check(job, call=True))
+        list(check(job, run_once))
     service.faults()
     manifest.write_text("\n".join([header, *[rows[-1]] * 30]) + "\n")
     with pytest.raises(UsageError, match="no call was made: none of the first 20 rows"):
-        list(check(job, call=True))
+        list(check(job, run_once))
 
 
 @pytest.mark.parametrize("name", ["status", "report", "retry", "renormalise", "plan"])

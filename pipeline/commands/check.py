@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import anyio
 
 from pipeline.config import Config, read_key
 from pipeline.errors import UsageError
-from pipeline.local.process import check_packages, make_provider
+from pipeline.local.backend import backend_of, make_provider
 from pipeline.manifest import open_manifest
 from pipeline.report.run_json import Report
-from pipeline.runner.job import run
-from pipeline.runner.policies import find
+from pipeline.runner.policies import search_cursor
 from pipeline.sink.job_files import open_job
 
+# Does one row of the job, at most.
+RunOnce = Callable[[Config], Report]
 CANARY_ROWS = 20  # so many rows are tried one by one until one of them takes a call
 
 
-def check(config: Config, *, call: bool) -> Iterator[str]:
-    """Yield a line for each thing that is in order; raises what a run would. `call`: do rows until one takes a call."""
+def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
+    """Yield a line for each thing that is in order; raises what a run would.
+
+    With `run_once`, which does one row of a job, rows are done until one of them takes a call.
+    """
     yield "config    valid"
-    if config.provider.name == "local":
-        check_packages()
+    backend_of(config).check()
     yield _source(config)
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"
     with open_job(Path(config.output.dir)):
         yield f"output    {config.output.dir} can be written"
-    if call:
-        yield f"call      {_call(config)}"
+    if run_once is not None:
+        yield f"call      {_call(config, run_once)}"
 
 
 def _source(config: Config) -> str:
@@ -40,35 +41,35 @@ def _source(config: Config) -> str:
     if config.manifest.path:
         with open_manifest(config.manifest):
             return f"manifest  {config.manifest.path} can be read"
-    find(config, provider)
+    search_cursor(config, provider)
     what = "a search" if config.manifest.search else "the images that are trending"
     return f"manifest  {what} can be asked for"
 
 
-def _call(config: Config) -> str:
+def _call(config: Config, run_once: RunOnce) -> str:
     """Make one call and say how it went: for a row that is left, or, where none is, for the first one again.
 
     Raises what ended it, and UsageError where no row takes a call.
     """
-    report = _canary(config)
+    report = _canary(config, run_once)
     if report.traffic.sends:
         return report.summary()
     if report.tally.begun:
         raise UsageError(f"no call was made: none of the first {CANARY_ROWS} rows that are left needs one")
-    if config.provider.name == "local":
+    if backend_of(config).starts_on_demand:
         return "none was made: every row is done, and the embedded service needs no key"
     with tempfile.TemporaryDirectory() as aside:
         again = config.model_copy(update={"output": config.output.model_copy(update={"dir": aside})})
-        report = _canary(again)
+        report = _canary(again, run_once)
     if not report.traffic.sends:
         raise UsageError("no call was made: every row is done, and none of the first ones can be asked again")
     return f"every row is done, so the first one was asked again, its answer thrown away: {report.summary()}"
 
 
-def _canary(config: Config) -> Report:
+def _canary(config: Config, run_once: RunOnce) -> Report:
     """Do row after row until one takes a call, none is left, or there were enough; raises what ended it."""
     for _ in range(CANARY_ROWS):
-        report = anyio.run(lambda: run(config, limit=1))
+        report = run_once(config)
         if report.cause is not None:
             raise report.cause
         if report.traffic.sends or not report.tally.begun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,23 +13,23 @@ from math import ceil
 from pathlib import Path
 
 from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
-from pipeline.config import Config, LimitsConfig, ProviderSettings
+from pipeline.config import Config, LimitsConfig
 from pipeline.errors import RowError
+from pipeline.fetch.meter import price
 from pipeline.fetch.search_pages import stored_search_pages
-from pipeline.local.process import make_provider
+from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
 from pipeline.providers.base import Provider
-from pipeline.records import Failure, LocalFile, Prepared, Row, SourceFacts, image_name
+from pipeline.records import Failure, InsightsToken, LocalFile, Prepared, Request, Row, SourceFacts, image_name
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
-from pipeline.runner.policies import find, make_detector, oldest_answer, run_cap, used_calls
-from pipeline.runner.stop import next_time
+from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_calls
+from pipeline.runner.stop_conditions import next_time
 from pipeline.sink.job_files import LEDGER
 from pipeline.state.answers import AnswerStore
 from pipeline.state.ledger import Ledger
 
-PAGE = 35  # results a page where `count` says nothing (reference 004)
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
     source=SourceFacts(sha256="", width=1, height=1, bytes=1, format="JPEG"),
@@ -46,6 +46,7 @@ _PICTURE = Prepared(
 class Plan:
     """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
 
+    `cost` is that of the calls, as the service prices them or else by cost_per_1000_calls.
     `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
     yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
     are the calls of this key that are counted today and this month; `now` is when the plan was made.
@@ -61,15 +62,11 @@ class Plan:
     to_ask: int = 0
     calls: int = 0
     further: int = 0
+    cost: float = 0.0
     is_new: bool = False
     is_open: bool = False
     used: tuple[int, int] = (0, 0)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    @property
-    def cost(self) -> float:
-        """What the calls cost, in the unit of cost_per_1000_calls."""
-        return self.calls * self.limits.cost_per_1000_calls / 1000
 
     @property
     def seconds(self) -> float | None:
@@ -80,7 +77,9 @@ class Plan:
     def caps(self) -> Caps:
         """What a night may ask: by calls_per_run, max_cost, max_runtime, stop_at, calls_per_day and calls_per_month."""
         limits = self.limits
-        caps = [run_cap(limits)[0]]
+        caps = [limits.calls_per_run]
+        if limits.max_cost and self.cost:
+            caps.append(int(limits.max_cost * (1 + 1e-9) / (self.cost / self.calls)))
         if limits.qps:
             caps += [max(1, int(seconds * limits.qps)) for seconds in _night_seconds(limits, self.now)]
         return Caps(
@@ -134,7 +133,7 @@ def make_plan(config: Config) -> Plan:
     folder = Path(config.output.dir)
     plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / LEDGER).exists())
     plan.used = used_calls(config)
-    cursor = None if config.manifest.path else find(config, provider)
+    cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
         ledger, answers = opened.enter_context(_state(folder))
         detector = make_detector(config, provider, ledger)
@@ -144,10 +143,9 @@ def make_plan(config: Config) -> Plan:
             plan.failed += changes.failed_before.total()
             for pending_row in changes.pending_row:
                 _add(plan, pending_row, provider, detector, ledger)
-    plan.further = plan.to_ask * _further_pages(config.provider)
     if cursor is not None and cursor.request is not None:
         plan.is_open = True
-        plan.calls += 1
+        _add_calls(plan, [cursor.request], provider)
     return plan
 
 
@@ -169,8 +167,8 @@ def _changes(
 
 def _add(plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, ledger: Ledger) -> None:
     row = pending_row.item
-    calls = 0 if isinstance(row, Failure) else _calls(row, provider)
-    if isinstance(row, Failure) or not calls:
+    requests = () if isinstance(row, Failure) else _requests(row, provider)
+    if isinstance(row, Failure) or not requests:
         plan.failed += 1
         return
     question = detector.question(pending_row, _picture(row))
@@ -180,19 +178,27 @@ def _add(plan: Plan, pending_row: PendingRow, provider: Provider, detector: Chan
         plan.repeated += 1
     else:
         plan.to_ask += 1
-        plan.calls += calls
+        plan.further += provider.max_calls(row) - len(requests)
+        _add_calls(plan, requests, provider)
 
 
-def _calls(row: Row, provider: Provider) -> int:
-    """Return how many calls a row takes, 0 where it breaks a rule."""
+def _add_calls(plan: Plan, requests: Sequence[Request], provider: Provider) -> None:
+    plan.calls += len(requests)
+    plan.cost += sum(price(provider.estimate(request), call_price(plan.limits)) for request in requests)
+
+
+def _requests(row: Row, provider: Provider) -> Sequence[Request]:
+    """Return the requests that a row takes at least, none where it breaks a rule."""
     try:
-        return len(provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None))
+        return provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None)
     except RowError:
-        return 0
+        return ()
 
 
 def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
-    return isinstance(row.image, LocalFile) or (not hasattr(row.image, "token") and "url" not in provider.limits.forms)
+    return isinstance(row.image, LocalFile) or (
+        not isinstance(row.image, InsightsToken) and "url" not in provider.limits.forms
+    )
 
 
 def _picture(row: Row) -> str:
@@ -214,12 +220,6 @@ def _state(folder: Path) -> Iterator[tuple[Ledger, AnswerStore]]:
         path = path if path.exists() else Path(empty) / LEDGER
         with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
             yield ledger, answers
-
-
-def _further_pages(settings: ProviderSettings) -> int:
-    """Return how many pages of similar pictures may follow a row's first one, at most (max_similar of a provider)."""
-    wanted, page = getattr(settings, "max_similar", 0), getattr(settings, "count", 0) or PAGE
-    return max(0, ceil(wanted / page) - 1)
 
 
 def _night_seconds(limits: LimitsConfig, begun: datetime) -> list[float]:

@@ -10,11 +10,12 @@ import orjson
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
-from pipeline.local.process import make_provider
+from pipeline.local.backend import make_provider
 from pipeline.providers.base import Provider
 from pipeline.providers.merge import join
 from pipeline.records import Crop, Reading, Request
 from pipeline.runner.job import rebuild
+from pipeline.runner.stop import Stop
 from pipeline.schema import Insights, Record
 from pipeline.sink.compact import rewrite
 from pipeline.sink.job_files import INSIGHTS, STATES, Job, must_exist, open_job
@@ -41,7 +42,7 @@ class Renormalised:
         return f"{self.rebuilt} records rebuilt from stored answers, {self.kept} kept as they were, 0 calls{lost}"
 
 
-async def renormalise(config: Config) -> Renormalised:
+async def renormalise(config: Config, stop: Stop | None = None) -> Renormalised:
     """Replace insights.jsonl, atomically, by one whose records are read anew from the stored answers.
 
     Records that it has lost are made anew first, from their rows and pictures. Raises UsageError where these rows came
@@ -51,7 +52,7 @@ async def renormalise(config: Config) -> Renormalised:
     must_exist(folder)
     if lost := _lost(folder):
         _must_be_there(config, lost)
-        await rebuild(config)
+        await rebuild(config, stop)
     return _rewrite(config)  # in no thread: nothing else runs, and a signal would have to wait for its end
 
 

@@ -5,6 +5,7 @@ from pipeline.config.load import load_config, load_service_config
 from pipeline.config.models import (
     Columns,
     Config,
+    EmbeddedSettings,
     LimitsConfig,
     ManifestConfig,
     ModelSettings,
@@ -22,6 +23,7 @@ from pipeline.config.values import check_endpoint, is_loopback
 __all__ = [
     "Columns",
     "Config",
+    "EmbeddedSettings",
     "LimitsConfig",
     "ManifestConfig",
     "ModelSettings",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
 
 from pipeline.config.models import Section
 
@@ -39,9 +40,9 @@ _SENTENCES = {
 }
 
 
-def explain(error: ValidationError, model: type[Section], table: str) -> list[str]:
-    """Return one sentence for each problem that `model`, the model of `table`, found."""
-    return [_sentence(dict(item), model, table) for item in error.errors(include_url=False)]
+def explain(errors: Iterable[ErrorDetails], model: type[Section]) -> list[str]:
+    """Return one sentence for each problem that `model` reports."""
+    return [_sentence(dict(item), model) for item in errors]
 
 
 def no_such_provider(name: object, providers: Iterable[str]) -> str:
@@ -52,9 +53,9 @@ def no_such_provider(name: object, providers: Iterable[str]) -> str:
     return f"provider.name: there is no provider {_shown(name)}{_hint(name, known)}"
 
 
-def _sentence(item: Mapping[str, Any], model: type[Section], table: str) -> str:
+def _sentence(item: Mapping[str, Any], model: type[Section]) -> str:
     keys = [key for key in item["loc"] if isinstance(key, str)]
-    where = _path(([table] if table else []) + list(item["loc"]))
+    where = _path(item["loc"])
     if item["type"] == "extra_forbidden":
         return f"{where}: {_unknown(keys, item['input'], model)}"
     template = _SENTENCES.get(item["type"], item["msg"])

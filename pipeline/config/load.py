@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from pipeline.config.explain import explain, no_such_provider
 from pipeline.config.models import Config, ProviderSettings, SearchSettings
 from pipeline.config.service import ServiceConfig
 from pipeline.errors import ConfigError
 
-_STAND_IN = ProviderSettings(name="-")
-_STAND_IN_SEARCH = SearchSettings(q="-")
-
 Table = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
 
 
 def load_config(
@@ -33,14 +33,14 @@ def load_config(
     `forced` are values, by key path, that stand whatever the file says.
     """
     table, problems = _merged(Path(path), overrides, forced or {})
-    settings, found = _provider(table.get("provider", {}), providers)
-    problems += found + _search(table, providers)
+    model, unknown = _config_model(table, providers)
     try:
-        config = Config.model_validate(_tuples({**table, "provider": settings or _STAND_IN}), strict=True)
+        config = model.model_validate(_tuples(table), strict=True)
     except ValidationError as exc:
-        problems += explain(exc, Config, "")
-    if problems:
-        raise ConfigError(str(path), problems)
+        errors = [error for error in exc.errors(include_url=False) if not (unknown and _is_about_the_name(error))]
+        problems += explain(errors, model)
+    if problems or unknown:
+        raise ConfigError(str(path), problems + unknown)
     return config
 
 
@@ -55,7 +55,7 @@ def load_service_config(
     try:
         config = ServiceConfig.model_validate(_tuples(table), strict=True)
     except ValidationError as exc:
-        problems += explain(exc, ServiceConfig, "")
+        problems += explain(exc.errors(include_url=False), ServiceConfig)
     if problems:
         raise ConfigError("serve" if path is None else str(path), problems)
     return config
@@ -111,34 +111,41 @@ def _assign(table: Table, keys: list[str], value: object) -> bool:
     return True
 
 
-def _provider(
-    table: object, providers: Mapping[str, type[ProviderSettings]]
-) -> tuple[ProviderSettings | None, list[str]]:
-    """Validate the [provider] table by the model that its name asks for."""
-    name = table.get("name") if isinstance(table, dict) else None
-    if isinstance(table, dict) and name not in providers:
-        return None, [no_such_provider(name, providers)]
-    model = providers[name] if isinstance(name, str) else ProviderSettings
-    try:
-        return model.model_validate(_tuples(table), strict=True), []
-    except ValidationError as exc:
-        return None, explain(exc, model, "provider")
+def _config_model(table: Table, providers: Mapping[str, type[ProviderSettings]]) -> tuple[type[Config], list[str]]:
+    """Return the model of the whole config, with the provider's own tables in it, and what is wrong with its name.
+
+    Where there is no such provider, the one with the most similar name stands in, so that no other fault is hidden;
+    where none is similar, every key that some provider has is accepted as it is.
+    """
+    provider = table.get("provider", {})
+    if not isinstance(provider, dict):
+        return Config, []
+    name = provider.get("name")
+    if isinstance(name, str) and name in providers:
+        return _with_tables(providers[name], providers[name].search_model), []
+    close = get_close_matches(name, providers, n=1) if isinstance(name, str) else []
+    if close:
+        model = _with_tables(providers[close[0]], providers[close[0]].search_model)
+    else:
+        searches = [kind.search_model for kind in providers.values()]
+        model = _with_tables(_any_of(ProviderSettings, providers.values()), _any_of(SearchSettings, searches))
+    return model, [no_such_provider(name, providers)]
 
 
-def _search(table: Table, providers: Mapping[str, type[ProviderSettings]]) -> list[str]:
-    """Validate the table manifest.search in its place, by the model that goes with the provider."""
-    manifest, provider = table.get("manifest"), table.get("provider")
-    if not isinstance(manifest, dict) or not isinstance(asked := manifest.get("search"), dict):
-        return []
-    manifest["search"] = _STAND_IN_SEARCH
-    kind = providers.get(str(provider.get("name"))) if isinstance(provider, dict) else None
-    if kind is None:
-        return []
-    try:
-        manifest["search"] = kind.search_model.model_validate(_tuples(asked), strict=True)
-    except ValidationError as exc:
-        return explain(exc, kind.search_model, "manifest.search")
-    return []
+def _with_tables(provider: type[ProviderSettings], search: type[SearchSettings]) -> type[Config]:
+    return cast("type[Config]", Config.__class_getitem__((provider, search)))
+
+
+def _any_of(base: type[S], models: Iterable[type[S]]) -> type[S]:
+    """Return a model that accepts the keys of all `models`, whatever their values, beside those of `base`."""
+    names = {name for model in models for name in model.model_fields} - base.model_fields.keys()
+    fields: dict[str, Any] = dict.fromkeys(names, (Any, None))
+    return create_model(base.__name__, __base__=base, **fields)
+
+
+def _is_about_the_name(error: ErrorDetails) -> bool:
+    """Return True for what a missing or unknown provider name causes, which is reported by itself."""
+    return error["loc"] == ("provider", "name") or (error["loc"] == ("provider",) and error["type"] == "missing")
 
 
 def _tuples(value: object) -> object:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from typing_extensions import TypeVar
 
 from pipeline.config.values import (
     Age,
@@ -73,11 +74,14 @@ class SearchSettings(Section):
     offset: int = Field(default=0, ge=0, le=65_535)
 
 
-class ManifestConfig(Section):
+Q = TypeVar("Q", bound=SearchSettings, default=SearchSettings)
+
+
+class ManifestConfig(Section, Generic[Q]):
     """[manifest]: where the rows come from: a file, a search for images, or the images that are trending."""
 
     path: Text = Field(default="", validate_default=False)
-    search: SearchSettings | None = None
+    search: Q | None = None
     trending: bool = False
     format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
     root: Text | None = None
@@ -151,6 +155,14 @@ class ModelSettings(Section):
     alike_from: float = Field(default=0.5, gt=0, le=1)
 
 
+class EmbeddedSettings(Section):
+    """What the embedded service is to know: part of the [provider] table of every provider that it answers for."""
+
+    catalogue: str = ""
+    model: ModelSettings | None = None
+    text: bool = True
+
+
 class LimitsConfig(Section):
     """[limits]: how fast, how much, how long; 0 means no limit of ours."""
 
@@ -196,19 +208,22 @@ class OutputConfig(Section):
     prune: bool = False
 
 
-class Config(Section):
-    """The whole config of one job."""
+P = TypeVar("P", bound=ProviderSettings, default=ProviderSettings)
 
-    manifest: ManifestConfig
+
+class Config(Section, Generic[P, Q]):
+    """The whole config of one job, with the tables that its provider brings: `P` for [provider], `Q` for a search."""
+
+    manifest: ManifestConfig[Q]
     prepare: PrepareConfig = PrepareConfig()
-    provider: ProviderSettings
+    provider: P
     limits: LimitsConfig = LimitsConfig()
     retry: RetryConfig = RetryConfig()
     output: OutputConfig
 
     @field_validator("manifest")
     @classmethod
-    def _one_source(cls, value: ManifestConfig) -> ManifestConfig:
+    def _one_source(cls, value: ManifestConfig[Q]) -> ManifestConfig[Q]:
         given = [name for name in ("path", "search", "trending") if getattr(value, name)]
         if len(given) != 1:
             raise ValueError(f"needs one of path, search and trending (it has {' and '.join(given) or 'none'})")

@@ -1,4 +1,4 @@
-"""What a service gives its client to keep: X-MSEdge-ClientID, sent from the first answer on, on later nights too."""
+"""What a service gives its client to keep: an id that is sent back from the first answer on, on later nights too."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-CLIENT_ID: Final = "X-MSEdge-ClientID"  # reference 004: one user, one id for each request, persisted
 _ID: Final = re.compile(r"[!-~]{1,200}")
 
 
 class ClientState:
-    """One user's conversation with the service `identity`; with a `folder` it is kept from run to run.
+    """The id that the service `service_id` gives its client in `header`; with a `folder` it outlives the run.
 
-    The id is told apart by the service alone: it must not lead to an account (reference 004). A file that can't be read
-    or written costs no more than the id: the service then gives a new one.
+    The file is named by the service alone, so that it leads to no account. A file that can't be read or written costs
+    no more than the id: the service then gives a new one. Without a `header` there is nothing to keep.
     """
 
-    def __init__(self, identity: str = "", folder: Path | None = None) -> None:
+    def __init__(self, service_id: str = "", header: str | None = None, folder: Path | None = None) -> None:
         self.headers: dict[str, str] = {}
-        self._path = folder / sha256(identity.encode()).hexdigest()[:32] if folder else None
+        self._header = header
+        self._path = folder / sha256(service_id.encode()).hexdigest()[:32] if folder and header else None
         if self._path is not None:
             with suppress(OSError, UnicodeDecodeError):
                 self._take(self._path.read_text("ascii"))
 
     def remember(self, headers: Mapping[str, str]) -> None:
-        """Keep the id of an answer, whose `headers` have lower-case names, unless there is one already."""
-        if not self.headers and self._take(headers.get(CLIENT_ID.lower(), "")) and self._path is not None:
+        """Keep the id of an answer, unless there is one already; `headers` are found in lower case."""
+        if self._header is None or self.headers:
+            return
+        if self._take(headers.get(self._header.lower(), "")) and self._path is not None:
             with suppress(OSError):
-                _write(self._path, self.headers[CLIENT_ID])
+                _write(self._path, self.headers[self._header])
 
     def _take(self, value: str) -> bool:
-        if _ID.fullmatch(value):
-            self.headers[CLIENT_ID] = value
+        if self._header is not None and _ID.fullmatch(value):
+            self.headers[self._header] = value
         return bool(self.headers)
 
 

@@ -34,6 +34,14 @@ class RetryPolicy:
     row_timeout: float = 600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPolicy:
+    """How fast a service is sent to, and how its faults are tried again."""
+
+    rate: RateLimit = RateLimit()
+    retry: RetryPolicy = RetryPolicy()
+
+
 @dataclass(slots=True, kw_only=True)
 class FetchCounters:
     """What fetch did in one run, for run.json; times in seconds.

@@ -26,10 +26,9 @@ CREATE TABLE IF NOT EXISTS calls (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaLimits:
-    """How many calls may be made; 0 means no cap. `run_cap` is what says how many a run may make, in words."""
+    """How many calls may be made; 0 means no cap."""
 
     per_run: int = 0
-    run_cap: str = "limits.calls_per_run"
     per_day: int = 0
     per_month: int = 0
 
@@ -45,7 +44,10 @@ def account(key: str, endpoint: str) -> str:
 
 
 class Quota:
-    """Counts calls in the database at `path`; `clock` gives the time, aware of its zone."""
+    """Counts calls in the database at `path`; `clock` gives the time, aware of its zone.
+
+    `calls` are those of this run.
+    """
 
     def __init__(
         self, path: Path, name: str, limits: QuotaLimits, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -72,7 +74,8 @@ class Quota:
         """Count one call that is about to be sent, and return its day; raises QuotaUsedUp where a cap is reached."""
         now = self._clock().astimezone(UTC)
         if self._limits.per_run and self.calls >= self._limits.per_run:
-            raise QuotaUsedUp(f"{self._limits.run_cap} is reached; the next run goes on", resume_after=now)
+            said = f"limits.calls_per_run = {self._limits.per_run} is reached; the next run goes on"
+            raise QuotaUsedUp(said, resume_after=now)
         day = f"{now:%Y-%m-%d}"
         try:
             self._db.execute("BEGIN IMMEDIATE")

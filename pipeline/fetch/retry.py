@@ -25,19 +25,19 @@ class Try:
     own_wait: float | None = 0.0
 
     @property
-    def again(self) -> bool:
-        """Tell whether another attempt may bring more."""
+    def is_retryable(self) -> bool:
+        """Return True if another attempt may succeed."""
         return isinstance(self.outcome, Problem) and self.outcome.kind in {"transient", "throttled"}
 
 
 class RetryBudget:
-    """Keeps a dying service from being asked ever more: retries for faults are at most a tenth of all sends."""
+    """Keeps a failing service from being sent ever more: retries for faults are at most a tenth of all sends."""
 
     def __init__(self) -> None:
         self._sends = 0
         self._retries = 0
 
-    def sent(self) -> None:
+    def count_send(self) -> None:
         """Count a send."""
         self._sends += 1
 
@@ -66,37 +66,51 @@ class Retrying:
         """Attempt until it succeeds, fails for good or nothing is left to try with; return the last attempt."""
         started = current_time()
         first = await attempt()
-        return await self._repeat(attempt, first, started) if first.again else first
-
-    async def _repeat(self, attempt: Callable[[], Awaitable[Try]], first: Try, started: float) -> Try:
-        """Go on after the first attempt; apart from it, as tenacity's loop costs as much as half a request."""
-        firsts, faults = [first], 0
-
-        async def next_try() -> Try:
-            return firsts.pop() if firsts else await attempt()
-
-        def wait(state: RetryCallState) -> float:
-            own = _result(state).own_wait
-            return 0.0 if own is None else max(own, self._backoff(state))
-
-        def stop(state: RetryCallState) -> bool:
-            nonlocal faults
-            if current_time() - started + state.upcoming_sleep > self._policy.row_timeout:
-                return True
-            if _result(state).own_wait is None:
-                return False
-            faults += 1
-            return faults >= self._policy.attempts or not self._budget.spend()
-
+        if not first.is_retryable:  # tenacity's loop costs as much as half a request
+            return first
+        request = _Repetition(self._policy, self._budget, started)
         retrying = AsyncRetrying(
-            wait=wait,
-            stop=stop,
-            retry=retry_if_result(lambda result: result.again),
+            wait=self._wait,
+            stop=request.is_over,
+            retry=retry_if_result(lambda result: result.is_retryable),
             sleep=self._sleep,
             retry_error_callback=_result,
             reraise=True,
         )
-        return await retrying(next_try)
+        return await retrying(_after(first, attempt))
+
+    def _wait(self, state: RetryCallState) -> float:
+        own = _result(state).own_wait
+        return 0.0 if own is None else max(own, self._backoff(state))
+
+
+@dataclass(slots=True)
+class _Repetition:
+    """What one request has used up of its tries."""
+
+    policy: RetryPolicy
+    budget: RetryBudget
+    started: float
+    faults: int = 0
+
+    def is_over(self, state: RetryCallState) -> bool:
+        """Return True if no time, no attempt or no budget is left."""
+        if current_time() - self.started + state.upcoming_sleep > self.policy.row_timeout:
+            return True
+        if _result(state).own_wait is None:
+            return False
+        self.faults += 1
+        return self.faults >= self.policy.attempts or not self.budget.spend()
+
+
+def _after(first: Try, attempt: Callable[[], Awaitable[Try]]) -> Callable[[], Awaitable[Try]]:
+    """Return a function that gives the first attempt, which has been made, and makes the others."""
+    made = [first]
+
+    async def next_try() -> Try:
+        return made.pop() if made else await attempt()
+
+    return next_try
 
 
 def _result(state: RetryCallState) -> Try:

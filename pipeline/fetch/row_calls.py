@@ -1,4 +1,4 @@
-"""All that one row asks: its calls one after another, and the pages that follow, joined into one reading."""
+"""All that is sent for one row: its requests one after another, and the pages that follow, joined into one reading."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pipeline.records import Answer, Problem, Reading, Request
 
 
 @dataclass(slots=True)
-class Asked:
-    """What a row's calls brought: a reading, or the problem that ended them; `prints` are the answers' fingerprints."""
+class RowAnswers:
+    """What a row's calls brought: a reading, or the problem that ended them; `fingerprints` are those of the calls."""
 
     reading: Reading | None = None
     problem: Problem | None = None
     answers: list[Answer] = field(default_factory=list)
-    prints: list[bytes] = field(default_factory=list)
+    fingerprints: list[bytes] = field(default_factory=list)
 
 
-async def ask_row(single_flight: SingleFlight, requests: Sequence[Request]) -> Asked:
-    """Ask every request and the pages that follow it, until one fails."""
-    asked = Asked()
+async def fetch_row(single_flight: SingleFlight, requests: Sequence[Request]) -> RowAnswers:
+    """Send every request and those for the pages that follow it, until one fails."""
+    answers = RowAnswers()
     for first in requests:
         request: Request | None = first
-        while request is not None and asked.problem is None:
-            request = await _ask(single_flight, request, asked)
-    return asked
+        while request is not None and answers.problem is None:
+            request = await _fetch_page(single_flight, request, answers)
+    return answers
 
 
-async def _ask(single_flight: SingleFlight, request: Request, asked: Asked) -> Request | None:
-    """Ask one request, add what it says, and return the one that follows, if any."""
-    fingerprint, answer, outcome = await single_flight.ask(request)
-    asked.answers.append(answer)
-    asked.prints.append(fingerprint)
+async def _fetch_page(single_flight: SingleFlight, request: Request, answers: RowAnswers) -> Request | None:
+    """Send one request, add what its answer says, and return the request that follows, if any."""
+    fingerprint, answer, outcome = await single_flight.fetch(request)
+    answers.answers.append(answer)
+    answers.fingerprints.append(fingerprint)
     if isinstance(outcome, Problem):
-        asked.problem = outcome
+        answers.problem = outcome
         return None
     assert isinstance(outcome, Reading)
-    asked.reading = join(asked.reading, outcome)
-    return asked.reading.more
+    answers.reading = join(answers.reading, outcome)
+    return answers.reading.more

@@ -7,17 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from pipeline.errors import SearchFailed
 from pipeline.fetch.single_flight import SingleFlight
 from pipeline.manifest.search import SearchCursor
-from pipeline.providers.base import Provider
+from pipeline.providers.base import AnswerReader
 from pipeline.records import Answer, Failure, Page, Problem, Row
 
 
 async def search_pages(single_flight: SingleFlight, cursor: SearchCursor) -> AsyncGenerator[list[Row | Failure], None]:
     """Yield the rows of each page; the next page is asked for when they have been taken.
 
-    Raises SearchFailed where a page can't be had, and what Fetcher.ask raises.
+    Raises SearchFailed where a page can't be had, and what Fetcher.fetch raises.
     """
     while cursor.request is not None:
-        _, _, outcome = await single_flight.ask(cursor.request)
+        _, _, outcome = await single_flight.fetch(cursor.request)
         if isinstance(outcome, Problem):
             raise SearchFailed(f"the search that the rows come from found no answer: {outcome.message}")
         assert isinstance(outcome, Page)
@@ -25,11 +25,11 @@ async def search_pages(single_flight: SingleFlight, cursor: SearchCursor) -> Asy
 
 
 def stored_search_pages(
-    cursor: SearchCursor, provider: Provider, stored: Callable[[bytes], Answer | None]
+    cursor: SearchCursor, provider: AnswerReader, stored: Callable[[bytes], Answer | None]
 ) -> Iterator[list[Row | Failure]]:
     """Yield the rows of the pages that are stored, without any call; `finding.request` is then the first that isn't."""
     while cursor.request is not None:
-        answer = stored(cursor.request.fingerprint(provider.identity))
+        answer = stored(cursor.request.fingerprint(provider.service_id))
         outcome = provider.read(cursor.request, answer) if answer else None
         if not isinstance(outcome, Page):
             return

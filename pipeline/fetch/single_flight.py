@@ -8,14 +8,14 @@ from typing import Protocol
 
 import anyio
 
-from pipeline.providers.base import Provider
+from pipeline.providers.base import AnswerReader
 from pipeline.records import Answer, Outcome, Problem, Request
 
 
-class Asks(Protocol):
+class Fetches(Protocol):
     """Sends a request and reads its answer: the fetcher."""
 
-    async def ask(self, request: Request) -> tuple[Answer, Outcome]:
+    async def fetch(self, request: Request) -> tuple[Answer, Outcome]:
         """Return the answer and what it says."""
 
 
@@ -34,21 +34,21 @@ class SingleFlight:
 
     def __init__(
         self,
-        provider: Provider,
-        asks: Asks,
+        provider: AnswerReader,
+        fetcher: Fetches,
         *,
         stored: Callable[[bytes], Answer | None],
         keep: Callable[[bytes, Answer], Awaitable[None]],
     ) -> None:
         self._provider = provider
-        self._asks = asks
+        self._fetcher = fetcher
         self._stored = stored
         self._keep = keep
         self._flights: dict[bytes, _InFlight] = {}
 
-    async def ask(self, request: Request) -> tuple[bytes, Answer, Outcome]:
+    async def fetch(self, request: Request) -> tuple[bytes, Answer, Outcome]:
         """Return the request's fingerprint, its answer (`from_store` unless this very call paid) and what it says."""
-        fingerprint = request.fingerprint(self._provider.identity)
+        fingerprint = request.fingerprint(self._provider.service_id)
         while flight := self._flights.get(fingerprint):
             await flight.landed.wait()
             if flight.result is not None:
@@ -68,7 +68,7 @@ class SingleFlight:
         """Ask the service; those who wait for the same answer get it, or try themselves where this one was stopped."""
         flight = self._flights[fingerprint] = _InFlight()
         try:
-            answer, outcome = await self._asks.ask(request)
+            answer, outcome = await self._fetcher.fetch(request)
             if is_worth_keeping(answer, outcome):
                 with anyio.CancelScope(shield=True):
                     await self._keep(fingerprint, answer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from types import SimpleNamespace, TracebackType
@@ -19,16 +19,13 @@ from pipeline.fetch.body import Body
 from pipeline.fetch.client_state import ClientState
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
-from pipeline.fetch.policy import FetchCounters, RetryPolicy
+from pipeline.fetch.policy import FetchCounters
+from pipeline.fetch.redaction import Redactor
+from pipeline.providers.base import Service
 from pipeline.records import Answer, Problem, ProblemKind, Request
 
 MAX_BODY: Final = 32 * 1024 * 1024  # decoded bytes
 CONNECT_TIMEOUT: Final = 10.0
-KEPT_HEADERS: Final = (
-    "date", "retry-after", "content-type", "bingapis-traceid", "bingapis-market",
-    "x-msedge-clientid", "x-msedge-ref", "apim-request-id", "location",
-)  # fmt: skip
-
 # The first that fits decides: a time-out is an OSError too, a certificate error a connection error.
 _FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, "misconfigured", "tls-certificate", "its certificate is not valid"),
@@ -65,30 +62,28 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 
 
 class Transport:
-    """The connections to one service; sends requests one at a time each, at most `request_timeout` seconds long."""
+    """The connections to one service; sends requests one at a time each, at most `timeout` seconds long.
+
+    The key goes into a request at the last moment. What comes back is cleaned of it before anyone else sees it.
+    """
 
     def __init__(
         self,
-        endpoint: str,
-        key_header: tuple[str, str],
+        service: Service,
         key: SecretStr | None,
-        retry: RetryPolicy,
+        timeout: float,
         *,
         pacer: Pacer,
         counters: FetchCounters,
-        paused_until: Callable[[], float],
         client_state: ClientState,
     ) -> None:
-        self._endpoint = endpoint
-        self._key_header = key_header
+        self._service = service
         self._key = key
-        self._timeout = aiohttp.ClientTimeout(
-            total=retry.request_timeout, sock_connect=min(CONNECT_TIMEOUT, retry.request_timeout)
-        )
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(CONNECT_TIMEOUT, timeout))
         self._pacer = pacer
         self._counters = counters
-        self._paused_until = paused_until
         self._client_state = client_state
+        self._redactor = Redactor(service.secrets(key) if key else ())
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -115,8 +110,9 @@ class Transport:
             async with self._exchange(request, permit) as response:
                 self._leaves(permit)  # an answer proves it, whatever was seen
                 body = await _read_capped(response)
-                headers = _kept(response.headers)
+                headers, target = self._kept(response.headers), response.headers.get("location", "nowhere")
                 status = response.status
+                self._client_state.remember(response.headers)
             if permit.sent_at is None:
                 await self._settle(permit)  # the end of the answer breaks off whatever still sends
         except WithheldError:
@@ -125,11 +121,10 @@ class Transport:
             if isinstance(exc.__cause__, (WithheldError, PipelineError)):  # what Body's callbacks raise, in wrapping
                 raise exc.__cause__ from None
             return _translate(exc)
-        self._client_state.remember(headers)
         if body is None:
             return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
         if 300 <= status < 400:
-            return _problem("misconfigured", "redirected", _redirect_text(headers), status)
+            return _problem("misconfigured", "redirected", _redirect_text(self._redactor.clean(target)), status)
         ms = (current_time() - permit.granted_at) * 1000
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
@@ -144,7 +139,9 @@ class Transport:
         )
 
     def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        url, headers = self._endpoint + request.target, self._headers(request)
+        if self._key is not None:
+            request = self._service.authorise(request, self._key)
+        url, headers = self._service.endpoint + request.target, {**self._client_state.headers, **dict(request.headers)}
         if request.body:
             body = Body(request.body, before=partial(self._begin, permit), after=partial(self._settle, permit))
             ask = partial(self._session.request, data=body)
@@ -154,12 +151,13 @@ class Transport:
         repeats = () if request.method == "POST" else (_once,)
         return ask(request.method, url, headers=headers, allow_redirects=False, middlewares=repeats)
 
-    def _headers(self, request: Request) -> dict[str, str]:
-        headers = {**self._client_state.headers, **dict(request.headers)}
-        if self._key is not None:
-            name, form = self._key_header
-            headers[name] = form.format(self._key.get_secret_value())
-        return headers
+    def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Keep what is worth keeping, without the key; bytes that are no ASCII would break every later encoding."""
+        return {
+            name: self._redactor.clean(value.encode("ascii", "replace").decode("ascii"))
+            for name in self._service.kept_headers
+            if (value := headers.get(name))
+        }
 
     async def _on_headers(
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
@@ -170,7 +168,7 @@ class Transport:
 
     def _begin(self, permit: Permit) -> None:
         """Let the first byte leave, unless a pause has begun."""
-        if (until := self._paused_until()) and current_time() < until:
+        if current_time() < self._pacer.pause.until:
             raise WithheldError
         self._leaves(permit)
 
@@ -183,7 +181,7 @@ class Transport:
     async def _settle(self, permit: Permit) -> None:
         """Note the instant at which the first byte has been handed to the socket."""
         await self._pacer.settle(permit, sent=True)
-        self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._paused_until()
+        self._counters.sent_while_paused += (permit.sent_at or 0.0) < self._pacer.pause.until
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
@@ -198,15 +196,7 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
     return b"".join(parts)
 
 
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """Keep what is worth keeping; bytes that are no ASCII would break every later encoding."""
-    return {
-        name: value.encode("ascii", "replace").decode("ascii") for name in KEPT_HEADERS if (value := headers.get(name))
-    }
-
-
-def _redirect_text(headers: Mapping[str, str]) -> str:
-    target = headers.get("location", "nowhere")
+def _redirect_text(target: str) -> str:
     return f"the service redirects to {target[:200]}; set provider.endpoint to the address that answers itself"
 
 

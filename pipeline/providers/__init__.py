@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, TypeVar
 
 from pipeline.config import ProviderSettings
 from pipeline.providers.base import Provider
 from pipeline.providers.bing.provider import make_bing, make_local
 from pipeline.providers.bing.settings import BingSettings, LocalSettings
 
-
-class Maker(Protocol):
-    """Makes a provider from its settings."""
-
-    def __call__(self, settings: ProviderSettings, endpoint: str = "") -> Provider:
-        """Return the provider; `endpoint`, where given, takes the place of the settings' own."""
+S = TypeVar("S", bound=ProviderSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderKind:
-    """One insight API: the model of its [provider] table, and what makes a provider of it."""
+class ProviderKind(Generic[S]):
+    """One insight API: the model of its [provider] table, and what builds a provider from it and an endpoint."""
 
-    settings: type[ProviderSettings]
-    make: Maker
+    settings: type[S]
+    build: Callable[[S, str], Provider]
+
+    def make(self, settings: ProviderSettings, endpoint: str = "") -> Provider:
+        """Build the provider; `endpoint`, where given, takes the place of the settings' own."""
+        if not isinstance(settings, self.settings):
+            raise TypeError(f"{type(settings).__name__} is not the table of this provider")
+        return self.build(settings, endpoint or settings.endpoint)
 
 
-PROVIDERS: dict[str, ProviderKind] = {
-    "bing": ProviderKind(settings=BingSettings, make=make_bing),
-    "local": ProviderKind(settings=LocalSettings, make=make_local),
-}
+PROVIDERS: dict[str, ProviderKind[ProviderSettings]] = {}
+
+
+def register(name: str, kind: ProviderKind[S]) -> None:
+    """Make a provider known under the name that configs give it."""
+    PROVIDERS[name] = kind  # type: ignore[assignment] # make() checks that each table goes to its own provider
+
+
+register("bing", ProviderKind(settings=BingSettings, build=make_bing))
+register("local", ProviderKind(settings=LocalSettings, build=make_local))
 
 
 def settings_models() -> dict[str, type[ProviderSettings]]:

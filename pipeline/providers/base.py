@@ -5,32 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.records import Answer, Limits, Outcome, Prepared, Request, Row
+from pydantic import SecretStr
+
+from pipeline.records import Advice, Answer, Limits, Outcome, Prepared, Request, Row, Usage
 
 
-class Provider(Protocol):
-    """One insight API.
+class AnswerReader(Protocol):
+    """Whose answers are read, and how."""
 
-    `name` stands in the record. `identity` names the service whose answers these are; it enters every fingerprint.
-    `endpoint` is what a Request's target is appended to. `key_header` is the header that carries the key, and its
-    format ("{}" stands for the key itself).
-    """
+    @property
+    def service_id(self) -> str:
+        """Names the service whose answers these are: part of every fingerprint, other when another would answer."""
+
+    def read(self, request: Request, answer: Answer) -> Outcome:
+        """Understand one answer; never raises, whatever the bytes are."""
+
+
+class Service(AnswerReader, Protocol):
+    """Which service is sent to, and how it is spoken to: all that fetching needs to know of a provider."""
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL that a request's target is appended to, without a trailing slash."""
+
+    @property
+    def kept_headers(self) -> Sequence[str]:
+        """The response headers that are kept with an answer, in lower case."""
+
+    @property
+    def client_state(self) -> str | None:
+        """The header in which the service gives a client its id, to be sent back from then on; None without one."""
+
+    def authorise(self, request: Request, key: SecretStr) -> Request:
+        """Return the request with the key in it, as it goes over the wire and nowhere else."""
+
+    def secrets(self, key: SecretStr) -> Sequence[str]:
+        """Return every text that must never be shown: the key, and whatever is derived from it."""
+
+    def advice(self, answer: Answer) -> Advice:
+        """Return what the headers of an answer advise about the pace."""
+
+    def estimate(self, request: Request) -> Usage:
+        """Return what a request is expected to use, before it is sent."""
+
+    def usage(self, request: Request, answer: Answer) -> Usage:
+        """Return what an answer says that its request used."""
+
+
+class Provider(Service, Protocol):
+    """One insight API: a Service, and what is sent to it for a row."""
 
     @property
     def name(self) -> str:
         """The provider's name in config and record."""
-
-    @property
-    def identity(self) -> str:
-        """The service asked; changes when another service would answer."""
-
-    @property
-    def endpoint(self) -> str:
-        """The base URL, without a trailing slash."""
-
-    @property
-    def key_header(self) -> tuple[str, str]:
-        """The header that carries the key, and its format."""
 
     @property
     def limits(self) -> Limits:
@@ -42,5 +69,8 @@ class Provider(Protocol):
         Raises RowError where the row breaks a documented rule, so that nothing is sent.
         """
 
-    def read(self, request: Request, answer: Answer) -> Outcome:
-        """Understand one answer; never raises, whatever the bytes are."""
+    def max_calls(self, row: Row) -> int:
+        """Return the most calls that a row may take, further pages included; 0 where it breaks a rule."""
+
+    def trace_id(self, answer: Answer) -> str | None:
+        """Return the id under which the service's support finds a call, if the answer names one."""

@@ -11,64 +11,70 @@ from typing import TypeVar
 
 from pipeline.config import Config, key_place, read_key
 from pipeline.errors import InternalError, KeyRefused, OutputError, PipelineError
+from pipeline.fetch.meter import QuotaMeter
 from pipeline.manifest import open_manifest
 from pipeline.report.metrics import write_metrics
 from pipeline.report.run_json import Report, Traffic, write_run_json
-from pipeline.runner.policies import open_quota
-from pipeline.runner.wiring import ProgressReporter, Session, execute
+from pipeline.runner.policies import call_price, open_quota
+from pipeline.runner.stop import Stop
+from pipeline.runner.wiring import ProgressReporter, Resources, Run, RunOptions, execute
 from pipeline.sink.job_files import open_job
 
 E = TypeVar("E", bound=BaseException)
 
 
-async def run(config: Config, *, limit: int | None = None, follow: ProgressReporter | None = None) -> Report:
+async def run(
+    config: Config, *, limit: int | None = None, progress: ProgressReporter | None = None, stop: Stop | None = None
+) -> Report:
     """Do the job, as far as it goes, and return the report of it; run.json and metrics.prom are written.
 
-    `limit` is the most rows to do; `follow` runs beside it and shows the tally. Raises UsageError, JobLocked and
-    OutputError where the run can't begin.
+    `limit` is the most rows to do, `progress` runs beside the job and shows the tally, `stop` stops it from outside.
+    Works in any thread and beside anything else in the event loop; signals are left to the caller. Raises UsageError,
+    JobLocked and OutputError where the run can't begin.
     """
     with ExitStack() as opened:
-        session = _open(config, opened, is_offline=False)
-        session.limit, session.follow = limit, follow
-        return _written(session.job.folder, _report(session, await _outcome(session)))
+        options = RunOptions(limit=limit, progress=progress)
+        this = _open(config, options, stop, opened)
+        cause = await _outcome(this)
+        return _written(this.resources.job.folder, _report(this, cause))
 
 
-async def rebuild(config: Config) -> int:
-    """Make the records that the output has lost anew from stored answers, without any call; return how many.
+async def rebuild(config: Config, stop: Stop | None = None) -> int:
+    """Make the records that the output has lost again from stored answers, without any call; return how many.
 
     Raises what ends a run.
     """
     with ExitStack() as opened:
-        session = _open(config, opened, is_offline=True)
-        if (cause := await _outcome(session)) is not None:
+        this = _open(config, RunOptions(is_offline=True), stop, opened)
+        if (cause := await _outcome(this)) is not None:
             raise cause
-        return session.tally.records_written
+        return this.tally.records_written
 
 
-def _open(config: Config, opened: ExitStack, *, is_offline: bool) -> Session:
+def _open(config: Config, options: RunOptions, stop: Stop | None, opened: ExitStack) -> Run:
     """Open manifest, job and quota until `opened` closes."""
-    started = datetime.now(UTC)
-    key = None if is_offline else read_key(config.provider)
+    started, limits = datetime.now(UTC), config.limits
+    key = None if options.is_offline else read_key(config.provider)
     manifest = opened.enter_context(open_manifest(config.manifest)) if config.manifest.path else None
     job = opened.enter_context(open_job(Path(config.output.dir)))
     quota = open_quota(config, key)
     opened.callback(quota.close)
-    return Session(
-        config=config, key=key, manifest=manifest, job=job, quota=quota, started=started, is_offline=is_offline
-    )
+    meter = QuotaMeter(quota, call_price=call_price(limits), max_cost=limits.max_cost)
+    resources = Resources(key=key, manifest=manifest, job=job, meter=meter)
+    return Run(config, options, resources, stop or Stop(), started)
 
 
-async def _outcome(session: Session) -> PipelineError | None:
-    """Run the session and return what ended it early, if anything did."""
+async def _outcome(run: Run) -> PipelineError | None:
+    """Execute the run and return what ended it early, if anything did."""
     try:
-        await execute(session)
-        cause = session.stop.cause
+        await execute(run)
+        cause = run.stop.cause
     except* PipelineError as group:
         cause = next(leaves(group))
     except* Exception as group:
         cause = InternalError(f"internal error: {_named(next(leaves(group)))}; what was committed is safe")
         cause.__cause__ = group
-    return _with_place(cause, session.config) if isinstance(cause, KeyRefused) else cause
+    return _with_place(cause, run.config) if isinstance(cause, KeyRefused) else cause
 
 
 def _written(folder: Path, report: Report) -> Report:
@@ -101,22 +107,23 @@ def _named(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _report(session: Session, cause: PipelineError | None) -> Report:
+def _report(run: Run, cause: PipelineError | None) -> Report:
+    limit = run.options.limit
     return Report(
-        provider=session.config.provider.name,
-        started=session.started,
+        provider=run.config.provider.name,
+        started=run.started,
         ended=datetime.now(UTC),
-        tally=session.tally,
-        traffic=_traffic(session),
+        tally=run.tally,
+        traffic=_traffic(run),
         cause=cause,
-        limited=session.limit is not None and session.tally.begun >= session.limit,
-        complete=session.complete,
+        limited=limit is not None and run.tally.begun >= limit,
+        complete=run.is_complete,
     )
 
 
-def _traffic(session: Session) -> Traffic:
-    counters, quota = session.counters, session.quota
-    today, month = quota.used()
+def _traffic(run: Run) -> Traffic:
+    counters, meter = run.counters, run.resources.meter
+    today, month = meter.used()
     return Traffic(
         sends=counters.calls,
         answers=counters.answers,
@@ -128,5 +135,5 @@ def _traffic(session: Session) -> Traffic:
         sent_into_pause=counters.sent_while_paused,
         calls_today=today,
         calls_this_month=month,
-        cost=quota.calls * session.config.limits.cost_per_1000_calls / 1000,
+        cost=round(meter.cost, 9),
     )

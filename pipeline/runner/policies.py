@@ -1,10 +1,11 @@
-"""The terms of a job, from its config: what counts as done, how fast it goes, what it may spend."""
+"""The policies of a job, from its config: what counts as done, how fast it goes, what it may spend, when it ends."""
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
+from dataclasses import dataclass
+from datetime import time as time_of_day
 from hashlib import blake2b
 from pathlib import Path
 
@@ -13,33 +14,41 @@ from pydantic import SecretStr
 
 from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError
-from pipeline.fetch.policy import RateLimit
+from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits, account, state_folder
+from pipeline.local.backend import Backend
 from pipeline.manifest.search import ImageSource, SearchCursor
 from pipeline.prepare.rules import rules_from
 from pipeline.providers.base import Provider
-from pipeline.providers.bing.settings import LocalSettings
 from pipeline.resume.changes import ChangeDetector
 from pipeline.state.ledger import Ledger
 
 
-def rate_of(config: Config) -> RateLimit:
-    """Return the rate of a job's calls.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """When a run ends: after `max_runtime` seconds (0 for never), or at a local time of day."""
 
-    Of the embedded service, each core reads one picture's text while another one waits: what waits longer would only
-    run into `request_timeout`, as a page full of text takes many seconds.
-    """
+    max_runtime: float = 0.0
+    stop_at: time_of_day | None = None
+
+
+def deadline_of(limits: LimitsConfig) -> Deadline:
+    """Return when a run ends."""
+    return Deadline(max_runtime=limits.max_runtime, stop_at=limits.stop_at)
+
+
+def fetch_policy(config: Config, backend: Backend) -> FetchPolicy:
+    """Return how fast a job sends, and how it tries again; a service that bounds its own work is sent no more."""
     limits = config.limits
-    reads = isinstance(config.provider, LocalSettings) and config.provider.text
-    most = 2 * (os.cpu_count() or 1) if reads else 0
-    return RateLimit(qps=limits.qps, concurrency=limits.concurrency or most, guard=limits.guard)
+    concurrency = limits.concurrency or backend.max_concurrency
+    rate = RateLimit(qps=limits.qps, concurrency=concurrency, guard=limits.guard)
+    return FetchPolicy(rate=rate, retry=RetryPolicy(**config.retry.model_dump()))
 
 
 def open_quota(config: Config, key: SecretStr | None) -> Quota:
     """Open the count of calls of this key, shared by all jobs of this user."""
     limits = config.limits
-    per_run, said = run_cap(limits)
-    caps = QuotaLimits(per_run=per_run, run_cap=said, per_day=limits.calls_per_day, per_month=limits.calls_per_month)
+    caps = QuotaLimits(per_run=limits.calls_per_run, per_day=limits.calls_per_day, per_month=limits.calls_per_month)
     service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
     name = account(key.get_secret_value() if key else "", service)
     return Quota(quota_path(), name, caps)
@@ -62,35 +71,30 @@ def quota_path() -> Path:
     return state_folder() / "calls.db"
 
 
+def call_price(limits: LimitsConfig) -> float:
+    """Return the price of a call, for services that don't say what a call costs."""
+    return limits.cost_per_1000_calls / 1000
+
+
 def settings_digest(config: Config, provider: Provider) -> bytes:
-    """Return a digest of all that is asked beside the row: the service, its settings, how pictures are prepared."""
+    """Return a digest of all that is sent beside the row: the service, its settings, how pictures are prepared."""
     rules = rules_from(config.prepare, provider.limits)
-    asked = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
-    return blake2b(orjson.dumps([provider.identity, asked, rules]), digest_size=16).digest()
+    settings = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
+    return blake2b(orjson.dumps([provider.service_id, settings, rules]), digest_size=16).digest()
 
 
 def make_detector(config: Config, provider: Provider, ledger: Ledger) -> ChangeDetector:
-    """Return the probe of a job: what counts as done under this config."""
+    """Return what detects the changes of a job: what counts as done under this config."""
     return ChangeDetector(ledger, settings_digest(config, provider), not_before=oldest_answer(config))
 
 
 def oldest_answer(config: Config) -> float:
-    """Return the Unix time before which answers are asked again (`output.refresh`), 0 for never."""
+    """Return the Unix time before which answers are too old (`output.refresh`), 0 for never."""
     return 0.0 if config.output.refresh is None else time.time() - config.output.refresh
 
 
-def find(config: Config, provider: Provider) -> SearchCursor:
+def search_cursor(config: Config, provider: Provider) -> SearchCursor:
     """Begin the search of a job; raises ConfigError where the provider has none, ManifestError for a bad one."""
     if not isinstance(provider, ImageSource):
         raise ConfigError("manifest", [f"the provider {provider.name!r} finds no images; give a path"])
     return SearchCursor(provider, config.manifest)
-
-
-def run_cap(limits: LimitsConfig) -> tuple[int, str]:
-    """Return the most calls a run may make, 0 for any number, and what says so: calls_per_run or max_cost."""
-    most = limits.calls_per_run
-    caps = [(most, f"limits.calls_per_run = {most}")] if most else []
-    if limits.max_cost and limits.cost_per_1000_calls:
-        paid = int(limits.max_cost * 1000 / limits.cost_per_1000_calls)
-        caps.append((paid, f"limits.max_cost = {limits.max_cost:g}, which pays for {paid} calls,"))
-    return min(caps, default=(0, ""))

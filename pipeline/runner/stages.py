@@ -1,206 +1,184 @@
-"""Wires the four stages on one task group; the only place that starts tasks.
+"""The stages of a run as callables over streams: manifest -> prepare -> fetch, and the outbox on the way to the sink.
 
-manifest -> prepare -> fetch -> sink. A row that fails leaves its stage as a Failure, straight for the sink. A run that
-is asked to stop takes on nothing new, finishes what is in flight within the grace time, commits, and says why.
+A row that fails leaves its stage as a Failure, straight for the sink.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
-import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pipeline.errors import ManifestError, RowError, StopRun, UsageError
 from pipeline.fetch.pacing.pacer import IntakeClosed
-from pipeline.fetch.row_calls import Asked, ask_row
+from pipeline.fetch.row_calls import RowAnswers, fetch_row
 from pipeline.fetch.single_flight import SingleFlight
 from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, Prepared, Request, Row, image_name
 from pipeline.report.tally import Tally
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
-from pipeline.runner.stop import GRACE_SECONDS, Stop
+from pipeline.runner.stop import Stop
 from pipeline.schema import Insights
 from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
 from pipeline.sink.record import build_record
-from pipeline.sink.sink import Item, Sink
-
-Watcher = Callable[[], Coroutine[None, None, None]]
-MOST_READY = 8  # pictures that wait for a permit, up to 1 MB each
+from pipeline.sink.sink import Item
+from pipeline.state.checkpoints import OpenCheckpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """A row that can be asked: its picture is within the limits, its requests are built."""
+class PreparedRow:
+    """A row that can be sent: its picture is within the limits, its requests are built."""
 
-    pending_row: PendingRow
+    pending: PendingRow
     row: Row
     prepared: Prepared | None = field(repr=False)
     requests: Sequence[Request] = field(repr=False)
 
 
-@dataclass(slots=True, kw_only=True)
-class Stages:
-    """One run over the rows that `sifted` yields.
+class Outbox:
+    """Where rows end: counts them, hands their lines to the sink, and lets `judge` look after each failure."""
 
-    `watchers` run beside the stages and end with them. `judge` looks at the tally after every failure, `askers` is how
-    many rows may be asked at once, `preparers` how many prepared, `limit` the most rows to do. `complete` tells
-    afterwards whether every row was looked at.
+    def __init__(
+        self, items: MemoryObjectSendStream[Item], tally: Tally, detector: ChangeDetector, judge: Callable[[], None]
+    ) -> None:
+        self._items = items
+        self._tally = tally
+        self._detector = detector
+        self._judge = judge
+
+    async def begin(self, checkpoint: OpenCheckpoint) -> None:
+        """Announce a checkpoint before the rows that fill it."""
+        await self._items.send(checkpoint)
+
+    async def record(self, ready: PreparedRow, answers: RowAnswers, insights: Insights, provider: Provider) -> None:
+        """Hand over a row with its record."""
+        record = build_record(provider.name, ready.row, ready.prepared, answers.answers, insights)
+        self._tally.recorded(record)
+        source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
+        question = self._detector.question(ready.pending, source)
+        asked_at = min(answer.asked_at for answer in answers.answers)
+        await self._items.send(record_row(ready.pending, record, asked_at, question, answers.fingerprints))
+
+    async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
+        """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass."""
+        self._tally.failing(failure)
+        if not (failure.retryable and pending.has_record):
+            await self._items.send(failed_row(pending, failure, time.time(), fingerprints))
+        self._judge()
+
+
+class ManifestStage:
+    """Stage 1: takes the rows that are left to do, and sends them on.
+
+    `limit` is the most rows to do. `is_complete` tells afterwards whether every row was looked at.
     """
 
-    changes: AsyncIterator[Changes]
-    provider: Provider
-    detector: ChangeDetector
-    preparer: Preparer
-    single_flight: SingleFlight
-    sink: Sink
-    items: MemoryObjectSendStream[Item]
-    tally: Tally
-    stop: Stop
-    judge: Callable[[], None]
-    askers: int
-    preparers: int
-    watchers: Sequence[Watcher] = ()
-    limit: int | None = None
-    complete: bool = False
-    _intake: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    _stages: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    def __init__(
+        self, changes: AsyncIterator[Changes], outbox: Outbox, tally: Tally, stop: Stop, limit: int | None
+    ) -> None:
+        self.is_complete = False
+        self._changes = changes
+        self._outbox = outbox
+        self._tally = tally
+        self._stop = stop
+        self._limit = limit
 
-    async def execute(self, written: MemoryObjectReceiveStream[Item]) -> None:
-        """Run all stages; `written` is the receiving end of `items`. Returns when all that was begun is committed."""
-        async with beside([self._grace, *self.watchers]), anyio.create_task_group() as writing:
-            writing.start_soon(self.sink.consume, written)
-            async with self.items:
-                with self._stages:
-                    await self._run_stages()
+    async def __call__(self, rows: MemoryObjectSendStream[PendingRow]) -> None:
+        """Run until all rows are sent, the limit is reached, or the run is asked to stop."""
+        async with rows:
+            try:
+                async for changes in self._changes:
+                    if not await self._take_on(changes, rows):
+                        return
+            except IntakeClosed:
+                return
+            except ManifestError as exc:  # some of it was read and sent: this is no exit 2 any more
+                self._stop.ask(StopRun(str(exc)))
+                return
+            except (StopRun, UsageError) as exc:
+                self._stop.ask(exc)
+                return
+            self.is_complete = True
 
-    def drain(self) -> None:
-        """Take on nothing new; what is in flight goes on."""
-        self._intake.cancel()
-
-    def give_up(self) -> None:
-        """End the stages where they stand; what has reached the sink is still written."""
-        self._stages.cancel()
-
-    async def _run_stages(self) -> None:
-        todo_in, todo_out = anyio.create_memory_object_stream[PendingRow](self.preparers)
-        ready_in, ready_out = anyio.create_memory_object_stream[Ready](min(MOST_READY, self.askers))
-        async with anyio.create_task_group() as stages:
-            stages.start_soon(self._produce, todo_in)
-            for _ in range(self.preparers):
-                stages.start_soon(self._prepare, todo_out.clone(), ready_in.clone())
-            for _ in range(self.askers):
-                stages.start_soon(self._fetch, ready_out.clone())
-            for end in (todo_out, ready_in, ready_out):
-                end.close()
-
-    async def _produce(self, pending_rows: MemoryObjectSendStream[PendingRow]) -> None:
-        """Stage 1: take the rows that the ledger doesn't have, and send them on."""
-        with self._intake:
-            async with pending_rows:
-                try:
-                    async for changes in self.changes:
-                        if not await self._take_on(changes, pending_rows):
-                            return
-                except IntakeClosed:
-                    return
-                except ManifestError as exc:  # some of it was read and sent: this is no exit 2 any more
-                    self.stop.ask(StopRun(str(exc)))
-                    return
-                except (StopRun, UsageError) as exc:
-                    self.stop.ask(exc)
-                    return
-                self.complete = True
-
-    async def _take_on(self, changes: Changes, pending_rows: MemoryObjectSendStream[PendingRow]) -> bool:
+    async def _take_on(self, changes: Changes, rows: MemoryObjectSendStream[PendingRow]) -> bool:
         """Send on one batch; return False where the limit of rows is reached."""
-        self.tally.changes(changes.rows, changes.done_before, changes.failed_before)
+        self._tally.changes(changes.rows, changes.done_before, changes.failed_before)
         if changes.open_checkpoint is not None:
-            await self.items.send(changes.open_checkpoint)
-        for pending_row in changes.pending_row:
-            if self.limit is not None and self.tally.begun >= self.limit:
+            await self._outbox.begin(changes.open_checkpoint)
+        for pending in changes.pending_row:
+            if self._limit is not None and self._tally.begun >= self._limit:
                 return False
-            self.tally.begun += 1
-            if isinstance(pending_row.item, Failure):
-                await self._fail(pending_row, pending_row.item)
+            self._tally.begun += 1
+            if isinstance(pending.item, Failure):
+                await self._outbox.fail(pending, pending.item)
             else:
-                await pending_rows.send(pending_row)
+                await rows.send(pending)
         return True
 
-    async def _prepare(
-        self, pending_rows: MemoryObjectReceiveStream[PendingRow], readies: MemoryObjectSendStream[Ready]
-    ) -> None:
-        """Stage 2: bring each row's picture within the limits and build its requests."""
-        async with pending_rows, readies:
-            async for pending_row in pending_rows:
-                if self.stop.cause is None and isinstance(pending_row.item, Row):
-                    ready = await self._ready(pending_row, pending_row.item)
-                    if ready is not None:
-                        await readies.send(ready)
 
-    async def _ready(self, pending_row: PendingRow, row: Row) -> Ready | None:
+class PrepareStage:
+    """Stage 2: brings each row's picture within the limits and builds its requests."""
+
+    def __init__(self, provider: Provider, preparer: Preparer, outbox: Outbox, tally: Tally, stop: Stop) -> None:
+        self._provider = provider
+        self._preparer = preparer
+        self._outbox = outbox
+        self._tally = tally
+        self._stop = stop
+
+    async def __call__(
+        self, rows: MemoryObjectReceiveStream[PendingRow], ready_rows: MemoryObjectSendStream[PreparedRow]
+    ) -> None:
+        """Run until the rows end; a run that is asked to stop drops what is left of them."""
+        async with rows, ready_rows:
+            async for pending in rows:
+                if self._stop.cause is None and isinstance(pending.item, Row):
+                    ready = await self._prepare(pending, pending.item)
+                    if ready is not None:
+                        await ready_rows.send(ready)
+
+    async def _prepare(self, pending: PendingRow, row: Row) -> PreparedRow | None:
         try:
-            prepared = await self.preparer.prepare(row)
-            requests = self.provider.requests(row, prepared)
+            prepared = await self._preparer.prepare(row)
+            requests = self._provider.requests(row, prepared)
         except RowError as exc:
-            await self._fail(pending_row, row_failure(row, exc))
+            await self._outbox.fail(pending, row_failure(row, exc))
             return None
         if prepared is not None:
-            self.tally.prepared(prepared)
-        return Ready(pending_row=pending_row, row=row, prepared=prepared, requests=requests)
+            self._tally.prepared(prepared)
+        return PreparedRow(pending=pending, row=row, prepared=prepared, requests=requests)
 
-    async def _fetch(self, readies: MemoryObjectReceiveStream[Ready]) -> None:
-        """Stage 3: ask for each row, and hand its line to the sink."""
-        async with readies:
-            async for ready in readies:
-                if self.stop.cause is None:
-                    await self._ask(ready)
 
-    async def _ask(self, ready: Ready) -> None:
+class FetchStage:
+    """Stage 3: sends each row's requests, and hands its record or its failure to the outbox."""
+
+    def __init__(self, provider: Provider, single_flight: SingleFlight, outbox: Outbox, stop: Stop) -> None:
+        self._provider = provider
+        self._single_flight = single_flight
+        self._outbox = outbox
+        self._stop = stop
+
+    async def __call__(self, ready_rows: MemoryObjectReceiveStream[PreparedRow]) -> None:
+        """Run until the rows end; a run that is asked to stop drops what is left of them."""
+        async with ready_rows:
+            async for ready in ready_rows:
+                if self._stop.cause is None:
+                    await self._fetch(ready)
+
+    async def _fetch(self, ready: PreparedRow) -> None:
         try:
-            asked = await ask_row(self.single_flight, ready.requests)
+            answers = await fetch_row(self._single_flight, ready.requests)
         except IntakeClosed:
             return
         except (StopRun, UsageError) as exc:
-            self.stop.ask(exc)
+            self._stop.ask(exc)
             return
-        if asked.problem is not None:
+        if answers.problem is not None:
             # Only the refusal is forgotten by a retry: what was answered well before it is paid for and stays.
-            failure = problem_failure(ready.row, asked.problem, asked.answers)
-            await self._fail(ready.pending_row, failure, asked.prints[-1:])
-        elif asked.reading is not None:
-            await self._record(ready, asked, asked.reading.insights)
-
-    async def _record(self, ready: Ready, asked: Asked, insights: Insights) -> None:
-        record = build_record(self.provider.name, ready.row, ready.prepared, asked.answers, insights)
-        self.tally.recorded(record)
-        source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
-        question = self.detector.question(ready.pending_row, source)
-        asked_at = min(answer.asked_at for answer in asked.answers)
-        await self.items.send(record_row(ready.pending_row, record, asked_at, question, asked.prints))
-
-    async def _fail(self, pending_row: PendingRow, failure: Failure, prints: Sequence[bytes] = ()) -> None:
-        self.tally.failing(failure)
-        if not (failure.retryable and pending_row.has_record):  # the record of an earlier run is better than none
-            await self.items.send(failed_row(pending_row, failure, time.time(), prints))
-        self.judge()
-
-    async def _grace(self) -> None:
-        """Give what is in flight its time once the run is asked to stop."""
-        await self.stop.asked.wait()
-        await anyio.sleep(GRACE_SECONDS)
-        self._stages.cancel()
-
-
-@asynccontextmanager
-async def beside(watchers: Sequence[Watcher]) -> AsyncGenerator[None]:
-    """Run watchers beside a block, and end them with it."""
-    async with anyio.create_task_group() as tasks:
-        for watcher in watchers:
-            tasks.start_soon(watcher)
-        yield
-        tasks.cancel_scope.cancel()
+            failure = problem_failure(ready.row, answers.problem, answers.answers)
+            await self._outbox.fail(ready.pending, failure, answers.fingerprints[-1:])
+        elif answers.reading is not None:
+            await self._outbox.record(ready, answers, answers.reading.insights, self._provider)

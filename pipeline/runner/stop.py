@@ -1,135 +1,57 @@
-"""What may end a run before its manifest ends: signals, the deadline, a stall, too many failures."""
+"""The one reason why a run ends early, and how it is asked to."""
 
 from __future__ import annotations
 
-import faulthandler
-import io
-import os
-import signal
-from asyncio import all_tasks
-from collections import Counter
+import threading
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
-from pathlib import Path
+from contextlib import suppress
 
 import anyio
+from anyio import RunFinishedError, from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 
-from pipeline.config import LimitsConfig, Share
-from pipeline.errors import DeadlineReached, PipelineError, Signalled, Stalled, TooManyFailures
-from pipeline.report.tally import Tally
-
-FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
-GRACE_SECONDS = 30.0
-_LOOK_SECONDS = 5.0
+from pipeline.errors import PipelineError, StopRequested
 
 
 class Stop:
-    """The one reason why a run ends early; whoever asks first gives it, and what is in `then` is called at once."""
+    """Asks a run to stop: it takes on nothing new, finishes what is in flight, commits, and says why.
+
+    Give it to `run` and call `ask` whenever the run is to stop, from any thread. Whoever asks first gives the reason;
+    the run calls what it has put into `then` at once.
+    """
 
     def __init__(self) -> None:
         self.cause: PipelineError | None = None
         self.asked = anyio.Event()
         self.then: list[Callable[[], None]] = []
+        self._loop: EventLoopToken | None = None
+        self._thread = threading.get_ident()
 
-    def ask(self, cause: PipelineError) -> None:
-        """Ask the run to drain and to end with the exit code of `cause`."""
+    def ask(self, cause: PipelineError | None = None) -> None:
+        """Ask the run to stop and to end with the exit code of `cause`."""
+        reason = cause or StopRequested("stopped by its caller; run again to go on")
+        if self._loop is None or threading.get_ident() == self._thread:
+            self._ask(reason)
+            return
+        with suppress(RunFinishedError):
+            from_thread.run_sync(self._ask, reason, token=self._loop)
+
+    def bind(self) -> None:
+        """Let the run in this event loop be the one that is stopped."""
+        self._loop, self._thread = current_token(), threading.get_ident()
+
+    def on_ask(self, *actions: Callable[[], None]) -> None:
+        """Do these when the run is asked to stop, in place of what was to be done before; at once if it has been."""
+        self.then = list(actions)
+        if self.cause is not None:
+            self._act()
+
+    def _ask(self, cause: PipelineError) -> None:
         if self.cause is None:
             self.cause = cause
             self.asked.set()
-            for act in self.then:
-                act()
+            self._act()
 
-
-async def on_signals(stop: Stop) -> None:
-    """Drain at the first SIGTERM or SIGINT; exit at once at the second."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as received:
-        arrived = 0
-        async for number in received:
-            arrived += 1
-            if arrived > 1:
-                os._exit(128 + number)
-            stop.ask(Signalled(number.name, number))
-
-
-async def at_deadline(stop: Stop, limits: LimitsConfig, started: datetime) -> None:
-    """Ask to stop `max_runtime` after `started` (aware), or at the local time `stop_at`, whichever comes first.
-
-    The wall clock is looked at again and again, so that a change of it, or of daylight saving, is followed.
-    """
-    begun = anyio.current_time()
-    until = next_time(limits.stop_at, started) if limits.stop_at else None
-    spent = (datetime.now().astimezone() - started).total_seconds()
-    while limits.max_runtime or until:
-        left = [_LOOK_SECONDS]
-        if limits.max_runtime:
-            left.append(begun + limits.max_runtime - spent - anyio.current_time())
-        if until:
-            left.append((until - datetime.now().astimezone()).total_seconds())
-        if min(left) <= 0:
-            which = "limits.stop_at" if until and left[-1] <= 0 else "limits.max_runtime"
-            stop.ask(DeadlineReached(f"{which} has come; the next run goes on"))
-            return
-        await anyio.sleep(min(left))
-
-
-def next_time(of_day: time, now: datetime) -> datetime:
-    """Return when the local clock next shows `of_day`, after `now` (aware): today, or tomorrow."""
-    now = now.astimezone()
-    for day in (now.date(), now.date() + timedelta(days=1)):
-        then = datetime.combine(day, of_day).astimezone()
-        if then > now:
-            return then
-    return then
-
-
-def judge_failures(stop: Stop, tally: Tally, bearable: Share) -> None:
-    """Ask to stop where too many of this run's rows failed, or too many in a row on the way to the service."""
-    if bearable.exceeded(tally.failed.total(), tally.tried):
-        stop.ask(_too_many(tally.failed, tally.tried))
-    elif tally.faults_in_a_row >= FAULTS_IN_A_ROW:
-        stop.ask(
-            TooManyFailures(
-                f"{FAULTS_IN_A_ROW} rows one after another found no answer; is the service up? see failures.jsonl"
-            )
-        )
-
-
-def judge_whole(stop: Stop, tally: Tally, bearable: Share) -> None:
-    """At the end of a run, ask for exit code 3 where too many rows of the manifest have failed, now or before."""
-    if bearable.exceeded(tally.failures, tally.judged):
-        stop.ask(_too_many(tally.failed + tally.failed_before, tally.judged))
-
-
-def _too_many(failed: Counter[str], rows: int) -> TooManyFailures:
-    code, count = failed.most_common(1)[0]
-    return TooManyFailures(
-        f"{failed.total()} of {rows} rows failed, more than output.max_failed allows "
-        f"(most often {code}, {count} times); see failures.jsonl"
-    )
-
-
-async def on_stall(
-    stop: Stop, tally: Tally, limit: float, waits: Callable[[], bool], log: Path, give_up: Callable[[], None]
-) -> None:
-    """Write every task's stack to `log` and give up when nothing moved for `limit` seconds, but for known `waits`."""
-    moved, since = tally.moved, anyio.current_time()
-    while True:
-        await anyio.sleep(min(_LOOK_SECONDS, limit / 4))
-        if tally.moved != moved or waits():
-            moved, since = tally.moved, anyio.current_time()
-        elif anyio.current_time() - since >= limit:
-            log.write_text(stacks(), encoding="utf-8")  # noqa: ASYNC240 - nothing moves any more, so nothing is held up
-            stop.ask(Stalled(f"nothing moved for {limit:.0f} s; where each task stood is in {log}"))
-            give_up()
-            return
-
-
-def stacks() -> str:
-    """Return the stack of every task and thread of this process, for whoever looks for a stall."""
-    text = io.StringIO()
-    for task in all_tasks():
-        task.print_stack(file=text)
-    with open(os.memfd_create("stacks"), "w+", encoding="utf-8") as threads:  # noqa: PTH123 - faulthandler wants a descriptor
-        faulthandler.dump_traceback(file=threads, all_threads=True)
-        threads.seek(0)
-        return text.getvalue() + threads.read()
+    def _act(self) -> None:
+        for action in self.then:
+            action()

@@ -1,4 +1,4 @@
-"""The inside of one run: opens its stages and their streams, wires them, runs them, and settles what is finished."""
+"""The inside of one run: opens what the stages need, wires them, runs them, and finishes the output."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from datetime import datetime
 from functools import partial
 
 import anyio
-from anyio import CapacityLimiter, to_thread
-from anyio.abc import Process
 from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import SecretStr
 
 from pipeline.config import Config
 from pipeline.fetch.client_state import ClientState
 from pipeline.fetch.fetcher import Fetcher
+from pipeline.fetch.meter import QuotaMeter
 from pipeline.fetch.pacing.concurrency import max_workers
 from pipeline.fetch.pacing.open import open_pacer
-from pipeline.fetch.policy import FetchCounters, RetryPolicy
-from pipeline.fetch.quota import Quota, state_folder
+from pipeline.fetch.policy import FetchCounters
+from pipeline.fetch.quota import state_folder
 from pipeline.fetch.search_pages import search_pages
 from pipeline.fetch.single_flight import SingleFlight
-from pipeline.local.process import make_provider, open_provider
+from pipeline.local.backend import Backend, backend_of, make_provider
 from pipeline.manifest import Manifest
 from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
@@ -31,10 +30,12 @@ from pipeline.records import Answer
 from pipeline.report.tally import Tally
 from pipeline.resume.changes import ChangeDetector, Changes
 from pipeline.resume.pending import batch_changes, manifest_changes, only_lost
+from pipeline.runner.execution import Execution, Stages, Watcher, beside
 from pipeline.runner.lazy_fetcher import LazyFetcher
-from pipeline.runner.policies import find, make_detector, oldest_answer, rate_of
-from pipeline.runner.stages import Stages, Watcher, beside
-from pipeline.runner.stop import Stop, at_deadline, judge_failures, judge_whole, on_signals, on_stall
+from pipeline.runner.policies import deadline_of, fetch_policy, make_detector, oldest_answer, search_cursor
+from pipeline.runner.stages import FetchStage, ManifestStage, Outbox, PrepareStage
+from pipeline.runner.stop import Stop
+from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
 from pipeline.sink.job_files import Job
 from pipeline.sink.sink import Item, Paid, Sink
 
@@ -45,138 +46,144 @@ STALL_SECONDS = 300.0
 ProgressReporter = Callable[[Tally, Callable[[], str]], Coroutine[None, None, None]]
 
 
-@dataclass(slots=True, kw_only=True)
-class Session:
-    """What one run shares between its parts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How far a run goes, and what watches it.
 
-    `limit` is the most rows to do, `follow` runs beside it. Where it `is_offline` no call is made, and only rows are
-    done whose records were lost.
+    `limit` is the most rows to do, `progress` runs beside it. A run that `is_offline` makes no call, and does only rows
+    whose records were lost.
     """
 
-    config: Config
+    limit: int | None = None
+    progress: ProgressReporter | None = None
+    is_offline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What is open for a run: the manifest (None where rows come from a search), the job's files, the meter."""
+
     key: SecretStr | None
     manifest: Manifest | None
     job: Job
-    quota: Quota
+    meter: QuotaMeter
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: what it is about, and what is observed of it; `is_complete` once every row was looked at."""
+
+    config: Config
+    options: RunOptions
+    resources: Resources
+    stop: Stop
     started: datetime
-    limit: int | None = None
-    follow: ProgressReporter | None = None
-    is_offline: bool = False
     tally: Tally = field(default_factory=Tally)
     counters: FetchCounters = field(default_factory=FetchCounters)
-    stop: Stop = field(default_factory=Stop)
-    complete: bool = False
+    is_complete: bool = False
 
 
-async def execute(session: Session) -> None:
-    """Open the stages and their streams, run them, and settle what is finished."""
-    config, stop = session.config, session.stop
-    provider = make_provider(config)
+async def execute(run: Run) -> None:
+    """Open the stages and their streams, run them, and finish the output."""
+    config, stop = run.config, run.stop
+    backend, provider = backend_of(config), make_provider(config)
     opening = anyio.CancelScope()
-    stop.then = [opening.cancel]  # until there is something to drain
-    ending = [partial(on_signals, stop), partial(at_deadline, stop, config.limits, session.started)]
-    async with beside(ending), AsyncExitStack() as opened:
+    stop.bind()
+    stop.on_ask(opening.cancel)  # until there is something to drain
+    deadline = partial(at_deadline, stop, deadline_of(config.limits), run.started)
+    async with beside([deadline]), AsyncExitStack() as opened:
         opened.enter_context(opening)
         preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits))
-        lazy_fetcher = await _lazy_fetcher(session, opened)
+        fetcher = await _lazy_fetcher(run, backend, opened)
         items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)
         opened.enter_context(items)
         opened.enter_context(written)
-        runner = _make_runner(session, provider, preparer, lazy_fetcher, items)
-        runner.watchers = _watchers(session, runner, lazy_fetcher)
+        stages = _make_stages(run, provider, preparer, fetcher, items)
+        execution = Execution(stages, items, stop)
         # A page of a search that is in flight is paid for: it is finished, and the closed intake ends the search.
-        stop.then = [*([runner.drain] if session.manifest else []), lazy_fetcher.close_intake]
-        await runner.execute(written)
-        session.complete = runner.complete
-        if stop.cause is None and runner.complete and not session.is_offline:
-            await runner.sink.settle(prune=config.output.prune and session.tally.seen > 0)
-            judge_whole(stop, session.tally, config.output.max_failed)
+        drain = [execution.drain] if run.resources.manifest else []
+        stop.on_ask(*drain, fetcher.close_intake)
+        await execution.run(written, _watchers(run, execution, fetcher))
+        run.is_complete = stages.manifest.is_complete
+        if stop.cause is None and run.is_complete and not run.options.is_offline:
+            await stages.sink.settle(prune=config.output.prune and run.tally.seen > 0)
+            judge_whole(stop, run.tally, config.output.max_failed)
 
 
-async def _lazy_fetcher(session: Session, opened: AsyncExitStack) -> LazyFetcher:
-    """Return what asks: an endpoint's settings are tried at once, the embedded service waits for a request."""
-    lazy_fetcher = LazyFetcher(partial(_open_fetcher, session, opened))
-    if session.is_offline:
-        lazy_fetcher.close_intake()
-    elif session.config.provider.name != "local":
-        await lazy_fetcher.open()
-    return lazy_fetcher
+async def _lazy_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> LazyFetcher:
+    """Return what sends: a live service's settings are tried at once, one that must be started waits for a request."""
+    fetcher = LazyFetcher(partial(_open_fetcher, run, backend, opened), backend.died)
+    if run.options.is_offline:
+        fetcher.close_intake()
+    elif not backend.starts_on_demand:
+        await fetcher.open()
+    return fetcher
 
 
-async def _open_fetcher(session: Session, opened: AsyncExitStack) -> tuple[Fetcher, Process | None]:
-    """Open what asks the service, at the pace of the key; the embedded one is started for it."""
-    config = session.config
-    rate = rate_of(config)
-    provider, process = await opened.enter_async_context(open_provider(config))
-    pacer = await opened.enter_async_context(open_pacer(config.limits.pacer, provider.endpoint, session.key, rate))
-    counting = CapacityLimiter(1)
+async def _open_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> Fetcher:
+    """Open what sends to the service, within the rate limit of the key."""
+    config, key = run.config, run.resources.key
+    policy = fetch_policy(config, backend)
+    opened.push_async_callback(backend.close)
+    service = make_provider(config, await backend.open())
     fetcher = Fetcher(
-        provider,
-        session.key,
-        rate,
-        RetryPolicy(**config.retry.model_dump()),
-        pacer=pacer,
-        charge=partial(to_thread.run_sync, session.quota.charge, limiter=counting),
-        refund=lambda day: to_thread.run_sync(session.quota.refund, day, limiter=counting),
-        counters=session.counters,
-        client_state=ClientState(provider.identity, state_folder() / "clients"),
+        service,
+        key,
+        policy,
+        pacer=await opened.enter_async_context(open_pacer(config.limits.pacer, service.endpoint, key, policy.rate)),
+        meter=run.resources.meter,
+        counters=run.counters,
+        client_state=ClientState(service.service_id, service.client_state, state_folder() / "clients"),
     )
-    return await opened.enter_async_context(fetcher), process
+    return await opened.enter_async_context(fetcher)
 
 
-def _make_runner(
-    session: Session,
-    provider: Provider,
-    preparer: Preparer,
-    lazy_fetcher: LazyFetcher,
-    items: MemoryObjectSendStream[Item],
+def _make_stages(
+    run: Run, provider: Provider, preparer: Preparer, fetcher: LazyFetcher, items: MemoryObjectSendStream[Item]
 ) -> Stages:
     """Wire the stages around the answers that are stored and the rows that are done."""
-    config, job, tally, stop = session.config, session.job, session.tally, session.stop
-    stored = partial(job.answers.get, not_before=0.0 if session.is_offline else oldest_answer(config))
-    single_flight = SingleFlight(provider, lazy_fetcher, stored=stored, keep=partial(_keep, items, tally))
+    config, job, tally, stop = run.config, run.resources.job, run.tally, run.stop
+    oldest = 0.0 if run.options.is_offline else oldest_answer(config)
+    single_flight = SingleFlight(
+        provider, fetcher, stored=partial(job.answers.get, not_before=oldest), keep=partial(_keep, items, tally)
+    )
     detector = make_detector(config, provider, job.ledger)
+    outbox = Outbox(items, tally, detector, partial(judge_failures, stop, tally, config.output.max_failed))
+    changes = _changes(run, provider, single_flight, detector)
     return Stages(
-        changes=_changes(session, provider, single_flight, detector),
-        provider=provider,
-        detector=detector,
-        preparer=preparer,
-        single_flight=single_flight,
+        manifest=ManifestStage(changes, outbox, tally, stop, run.options.limit),
+        prepare=PrepareStage(provider, preparer, outbox, tally, stop),
+        fetch=FetchStage(provider, single_flight, outbox, stop),
         sink=Sink(job, stored=single_flight.forget, written=tally.wrote, broken=stop.ask),
-        items=items,
-        tally=tally,
-        stop=stop,
-        judge=partial(judge_failures, stop, tally, config.output.max_failed),
-        askers=max_workers(rate_of(config)),
         preparers=max(PREPARERS, 2 * config.prepare.workers),
-        limit=session.limit,
+        fetchers=max_workers(fetch_policy(config, backend_of(config)).rate),
     )
 
 
 def _changes(
-    session: Session, provider: Provider, single_flight: SingleFlight, detector: ChangeDetector
+    run: Run, provider: Provider, single_flight: SingleFlight, detector: ChangeDetector
 ) -> AsyncIterator[Changes]:
-    """Return what is to be done of the manifest, or of what a search finds."""
-    if session.manifest is not None:
-        changes = manifest_changes(session.manifest, detector)
+    """Return what is left to do of the manifest, or of what a search finds."""
+    if run.resources.manifest is not None:
+        changes = manifest_changes(run.resources.manifest, detector)
     else:
-        changes = batch_changes(search_pages(single_flight, find(session.config, provider)), detector)
-    return only_lost(changes, session.job.ledger) if session.is_offline else changes
+        changes = batch_changes(search_pages(single_flight, search_cursor(run.config, provider)), detector)
+    return only_lost(changes, run.resources.job.ledger) if run.options.is_offline else changes
 
 
-def _watchers(session: Session, runner: Stages, lazy_fetcher: LazyFetcher) -> list[Watcher]:
-    """Return what runs beside the stages: the stall watch, the embedded service's end, the progress."""
-    config, stop, tally = session.config, session.stop, session.tally
+def _watchers(run: Run, execution: Execution, fetcher: LazyFetcher) -> list[Watcher]:
+    """Return what runs beside the stages: the stall watch, the service's early end, the progress."""
+    config, stop, tally, progress = run.config, run.stop, run.tally, run.options.progress
     patience = max(STALL_SECONDS, 2 * config.retry.request_timeout, 2 * config.prepare.download_timeout)
-    stalled = session.job.folder / "stalled.log"
+    stalled = run.resources.job.folder / "stalled.log"
     return [
-        partial(on_stall, stop, tally, patience, lazy_fetcher.waits, stalled, runner.give_up),
-        *([partial(session.follow, tally, lazy_fetcher.waits_for)] if session.follow else []),
-        partial(lazy_fetcher.outlive, stop),
+        partial(on_stall, stop, tally, patience, fetcher.waits, stalled, execution.give_up),
+        *([partial(progress, tally, fetcher.waits_for)] if progress else []),
+        partial(fetcher.stop_when_service_dies, stop),
     ]
 
 
-async def _keep(items: MemoryObjectSendStream[Item], tally: Tally, print_: bytes, answer: Answer) -> None:
+async def _keep(items: MemoryObjectSendStream[Item], tally: Tally, fingerprint: bytes, answer: Answer) -> None:
     """Hand an answer that was paid for to the sink, before anyone uses it."""
     tally.moved += 1
-    await items.send(Paid(fingerprint=print_, answer=answer))
+    await items.send(Paid(fingerprint=fingerprint, answer=answer))

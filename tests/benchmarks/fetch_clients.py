@@ -41,14 +41,14 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
     from pipeline.fetch.fetcher import Fetcher
     from pipeline.fetch.pacing.concurrency import max_workers
     from pipeline.fetch.pacing.open import open_pacer
-    from pipeline.fetch.policy import RateLimit, RetryPolicy
+    from pipeline.fetch.policy import FetchPolicy, RateLimit
     from pipeline.providers.bing.provider import make_bing
     from pipeline.providers.bing.settings import BingSettings
     from pipeline.records import Answer, InsightsToken, Outcome, Problem, Reading, Request, Row
     from pipeline.schema import no_insights
     from pipeline.sink.record import build_record, encode
 
-    provider = make_bing(BingSettings(name="bing", endpoint=endpoint))
+    provider = make_bing(BingSettings(name="bing", endpoint=endpoint), endpoint)
 
     class Unread:
         """The provider, but for its reading."""
@@ -67,7 +67,7 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
     async def work(fetcher: Fetcher) -> None:
         nonlocal answered
         for row in left:
-            answer, outcome = await fetcher.ask(request)
+            answer, outcome = await fetcher.fetch(request)
             if isinstance(outcome, Problem):
                 continue
             assert isinstance(outcome, Reading)
@@ -81,7 +81,7 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
     key = SecretStr("k" * 32)
     async with (
         open_pacer("file", "https://bench", key, limits, folder=folder) as pacer,
-        Fetcher(provider if reads else Unread(), key, limits, RetryPolicy(), pacer=pacer) as fetcher,
+        Fetcher(provider if reads else Unread(), key, FetchPolicy(rate=limits), pacer=pacer) as fetcher,
         anyio.create_task_group() as tasks,
     ):
         for _ in range(max_workers(limits)):

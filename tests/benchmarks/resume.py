@@ -21,7 +21,7 @@ from pathlib import Path
 import orjson
 
 from pipeline.config import Config
-from pipeline.local.process import make_provider
+from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.resume.changes import PendingRow
 from pipeline.resume.open_checkpoints import OpenCheckpoints

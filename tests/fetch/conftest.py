@@ -7,6 +7,7 @@ import re
 import selectors
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, ClassVar, Protocol, Self
 
@@ -20,8 +21,9 @@ from pydantic import SecretStr
 
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.pacing.pacer import ProcessPacer
-from pipeline.fetch.policy import RateLimit, RetryPolicy
-from pipeline.records import Answer, Limits, Outcome, Prepared, Problem, ProblemKind, Reading, Request, Row
+from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
+from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
+from pipeline.records import Advice, Answer, Outcome, Problem, ProblemKind, Reading, Request, Usage
 from pipeline.schema import no_insights
 
 
@@ -75,10 +77,9 @@ KEY = "key-that-must-not-show-0123456789"
 class Small:
     """A provider of a few lines: 200 with a JSON object is a reading, every status means one kind of problem."""
 
-    name = "small"
-    identity = "small"
-    key_header = ("X-Key", "Key {}")
-    limits = Limits(max_bytes=1_000_000, max_side_px=1500, forms=frozenset({"bytes"}))
+    service_id = "small"
+    kept_headers = (*WAIT_HEADERS, "content-type", "x-trace")
+    client_state = "X-Client"
     kinds: ClassVar[dict[int, ProblemKind]] = {
         400: "row",
         401: "refused",
@@ -90,9 +91,25 @@ class Small:
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
 
-    def requests(self, row: Row, prepared: Prepared | None) -> list[Request]:
-        """Not asked for here."""
-        raise NotImplementedError
+    def authorise(self, request: Request, key: SecretStr) -> Request:
+        """Put the key into a header."""
+        return replace(request, headers=(*request.headers, ("X-Key", f"Key {key.get_secret_value()}")))
+
+    def secrets(self, key: SecretStr) -> tuple[str]:
+        """Return the key."""
+        return (key.get_secret_value(),)
+
+    def advice(self, answer: Answer) -> Advice:
+        """Go by the headers."""
+        return Advice(wait=wait_of_headers(answer.headers, answer.asked_at))
+
+    def estimate(self, _request: Request) -> Usage:
+        """Say nothing of what a call costs."""
+        return Usage()
+
+    def usage(self, _request: Request, _answer: Answer) -> Usage:
+        """Say nothing of what a call cost."""
+        return Usage()
 
     def read(self, request: Request, answer: Answer) -> Outcome:
         """Classify by status; a 200 that is no JSON object is transient."""
@@ -127,10 +144,11 @@ class Fetching(Protocol):
 def fetching() -> Fetching:
     """Return a maker of Fetchers for the small provider, with waits of milliseconds."""
 
-    def make(endpoint: str, *, limits: RateLimit = RateLimit(qps=0), **policy: float) -> Fetcher:  # noqa: B008 - frozen
-        waits = {"first_wait": 0.01, "max_wait": 0.05, "request_timeout": 1.0, "row_timeout": 20.0, **policy}
+    def make(endpoint: str, *, limits: RateLimit = RateLimit(qps=0), **waits: float) -> Fetcher:  # noqa: B008 - frozen
+        waits = {"first_wait": 0.01, "max_wait": 0.05, "request_timeout": 1.0, "row_timeout": 20.0, **waits}
         retry = RetryPolicy(**waits)  # type: ignore[arg-type]  # attempts may be given as a float
-        return Fetcher(Small(endpoint), SecretStr(KEY), limits, retry, pacer=ProcessPacer(limits))
+        policy = FetchPolicy(rate=limits, retry=retry)
+        return Fetcher(Small(endpoint), SecretStr(KEY), policy, pacer=ProcessPacer(limits))
 
     return make
 

@@ -23,8 +23,9 @@ from pydantic import SecretStr
 from pipeline.errors import Misconfigured, Unreachable
 from pipeline.fetch import transport
 from pipeline.fetch.fetcher import Fetcher
+from pipeline.fetch.meter import QuotaMeter
 from pipeline.fetch.pacing.pacer import IntakeClosed, ProcessPacer
-from pipeline.fetch.policy import RateLimit, RetryPolicy
+from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.records import Problem, Reading, Request
 
@@ -116,11 +117,11 @@ async def test_a_fault_is_tried_again_and_then_classified(
         fetching(server.endpoint, attempts=2, request_timeout=0.15) as fetcher,
     ):
         with anyio.fail_after(5):
-            answer, outcome = await fetcher.ask(POST)
+            answer, outcome = await fetcher.fetch(POST)
             assert isinstance(outcome, Problem)
             assert (outcome.kind, outcome.code) == ("transient", code)
             assert answer.attempts == 2
-            answer, outcome = await fetcher.ask(POST)
+            answer, outcome = await fetcher.fetch(POST)
         assert isinstance(outcome, Reading)
         assert (answer.status, answer.body, answer.attempts) == (200, b"{}", 2)
         assert len(server.requests) == fetcher.counters.calls == 4
@@ -134,11 +135,11 @@ async def test_a_gzip_bomb_fails_its_row_alone(
     monkeypatch.setattr(transport, "MAX_BODY", 1_000_000)
     bomb = say(head(len(BOMB), b"Content-Encoding: gzip"), BOMB)
     async with scripted(bomb, say(GOOD)).running() as server, fetching(server.endpoint) as fetcher:
-        answer, outcome = await fetcher.ask(POST)
+        answer, outcome = await fetcher.fetch(POST)
         assert isinstance(outcome, Problem)
         assert (outcome.kind, outcome.code, outcome.http_status) == ("row", "body-too-large", 200)
         assert answer.attempts == 1
-        assert isinstance((await fetcher.ask(POST))[1], Reading)
+        assert isinstance((await fetcher.fetch(POST))[1], Reading)
 
 
 async def test_a_body_up_to_the_cap_is_read(scripted: type[ScriptedServer], fetching: Fetching) -> None:
@@ -146,7 +147,7 @@ async def test_a_body_up_to_the_cap_is_read(scripted: type[ScriptedServer], fetc
     big = gzip.compress(b"{" + bytes(6_000_000) + b"}")
     step = say(head(len(big), b"Content-Encoding: gzip"), big)
     async with scripted(step).running() as server, fetching(server.endpoint) as fetcher:
-        answer, _ = await fetcher.ask(POST)
+        answer, _ = await fetcher.fetch(POST)
     assert len(answer.body) == 6_000_002
 
 
@@ -157,7 +158,7 @@ async def test_a_redirect_is_refused(status: int, scripted: type[ScriptedServer]
         moved = f"HTTP/1.1 {status} Moved\r\nLocation: {target.endpoint}\r\nContent-Length: 0\r\n\r\n"
         async with scripted(say(moved.encode())).running() as server, fetching(server.endpoint) as fetcher:
             with pytest.raises(Misconfigured, match=r"redirects to http://127\.0\.0\.1.*provider\.endpoint"):
-                await fetcher.ask(POST)
+                await fetcher.fetch(POST)
         assert target.requests == []
 
 
@@ -175,13 +176,13 @@ async def test_a_service_that_cant_be_reached_stops_the_run(
             )
             async with metered(small(place), key, limits, retry, quota) as fetcher:
                 with anyio.fail_after(5), pytest.raises(Unreachable, match="has not been reached") as stopped:
-                    await fetcher.ask(POST)
+                    await fetcher.fetch(POST)
                 assert "no answer from" in fetcher.trouble
                 with pytest.raises(IntakeClosed):
-                    await fetcher.ask(POST)
+                    await fetcher.fetch(POST)
             assert (quota.calls, quota.used(), fetcher.counters.calls) == (0, (0, 0), 0)
             async with metered(small(server.endpoint), key, limits, retry, quota) as fetcher:
-                assert isinstance((await fetcher.ask(POST))[1], Reading)
+                assert isinstance((await fetcher.fetch(POST))[1], Reading)
                 assert fetcher.trouble == ""
         assert (quota.calls, quota.used()) == (1, (1, 1))
     assert stopped.value.exit_code == 3
@@ -189,14 +190,8 @@ async def test_a_service_that_cant_be_reached_stops_the_run(
 
 def metered(provider: Small, key: SecretStr, limits: RateLimit, retry: RetryPolicy, quota: Quota) -> Fetcher:
     """Return a Fetcher that charges each call to a quota."""
-
-    async def charge() -> str:
-        return quota.charge()
-
-    async def refund(day: str) -> None:
-        quota.refund(day)
-
-    return Fetcher(provider, key, limits, retry, pacer=ProcessPacer(limits), charge=charge, refund=refund)
+    policy = FetchPolicy(rate=limits, retry=retry)
+    return Fetcher(provider, key, policy, pacer=ProcessPacer(limits), meter=QuotaMeter(quota))
 
 
 async def test_a_service_that_comes_back_costs_no_row_an_attempt(
@@ -215,7 +210,7 @@ async def test_a_service_that_comes_back_costs_no_row_an_attempt(
             await tasks.start(server.listen, port)
 
         tasks.start_soon(appear)
-        answer, outcome = await fetcher.ask(POST)
+        answer, outcome = await fetcher.fetch(POST)
         assert isinstance(outcome, Reading)
         assert (answer.attempts, fetcher.counters.calls, fetcher.trouble) == (1, 1, "")
         tasks.cancel_scope.cancel()
@@ -230,8 +225,8 @@ async def test_a_dropped_idle_connection_is_not_sent_over_again_in_secret(
         scripted(say(GOOD), then_close(), say(GOOD)).running() as server,
         fetching(server.endpoint) as fetcher,
     ):
-        await fetcher.ask(get)
-        answer, outcome = await fetcher.ask(get)
+        await fetcher.fetch(get)
+        answer, outcome = await fetcher.fetch(get)
         assert isinstance(outcome, Reading)
         assert answer.attempts == 2
         assert len(server.requests) == fetcher.counters.calls == 3
@@ -273,7 +268,7 @@ async def test_a_wrong_certificate_stops_the_run(wrong: str, trusted: trustme.CA
     async with tls_server(authority, "localhost" if wrong == "authority" else "elsewhere.example") as endpoint:
         async with fetching(endpoint) as fetcher:
             with pytest.raises(Misconfigured, match="certificate") as stopped:
-                await fetcher.ask(POST)
+                await fetcher.fetch(POST)
         assert stopped.value.__cause__ is stopped.value.__context__ is None
         assert fetcher.counters.calls == 0
 
@@ -281,7 +276,7 @@ async def test_a_wrong_certificate_stops_the_run(wrong: str, trusted: trustme.CA
 async def test_a_right_certificate_is_accepted(trusted: trustme.CA, fetching: Fetching) -> None:
     """With a certificate of a trusted authority for the right name the request goes through."""
     async with tls_server(trusted, "localhost") as endpoint, fetching(endpoint) as fetcher:
-        assert isinstance((await fetcher.ask(POST))[1], Reading)
+        assert isinstance((await fetcher.fetch(POST))[1], Reading)
 
 
 @pytest.mark.parametrize(("step", "code"), FAULTS.values(), ids=FAULTS.keys())
@@ -299,7 +294,7 @@ async def test_no_fault_shows_the_key(
         scripted(step).running() as server,
         fetching(server.endpoint, attempts=1, request_timeout=0.1) as fetcher,
     ):
-        answer, outcome = await fetcher.ask(POST)
+        answer, outcome = await fetcher.fetch(POST)
         shown = f"{answer!r} {outcome!r} {fetcher!r} {vars(fetcher)!r} {caplog.text}"
     secret = key.get_secret_value()  # type: ignore[attr-defined]  # a SecretStr
     assert secret.encode() in server.requests[0]

@@ -52,7 +52,7 @@ def test_the_day_is_capped_and_the_next_one_is_free_again(tmp_path: Path, clock:
 def test_the_cap_that_ends_a_run_is_named_with_its_figure(tmp_path: Path, clock: Clock) -> None:
     """Which of the caps it was, and how much it allows."""
     limits = {
-        "limits.calls_per_run = 1 is reached": QuotaLimits(per_run=1, run_cap="limits.calls_per_run = 1"),
+        "limits.calls_per_run = 1 is reached": QuotaLimits(per_run=1),
         "limits.calls_per_day = 1 is used up": QuotaLimits(per_day=1),
         "limits.calls_per_month = 1 is used up": QuotaLimits(per_month=1),
     }

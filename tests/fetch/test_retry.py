@@ -104,7 +104,7 @@ async def test_retries_are_a_tenth_of_all_sends() -> None:
     async def attempt() -> Try:
         nonlocal attempts
         attempts += 1
-        budget.sent()
+        budget.count_send()
         return failed()
 
     for _ in range(1000):
@@ -119,5 +119,5 @@ def test_the_budget_refills_with_sends() -> None:
     spend: Callable[[], bool] = budget.spend
     assert sum(spend() for _ in range(100)) == BUDGET_FLOOR
     for _ in range(10):
-        budget.sent()
+        budget.count_send()
     assert [spend(), spend()] == [True, False]

@@ -6,17 +6,14 @@ import anyio
 import pytest
 
 from pipeline.fetch.single_flight import SingleFlight
-from pipeline.records import Answer, Limits, Outcome, Problem, Reading, Request
+from pipeline.records import Answer, Outcome, Problem, Reading, Request
 from pipeline.schema import no_insights
 
 
 class Service:
     """Answers when told to, counts what it is asked, and fails as often as it is told."""
 
-    name = identity = "test"
-    endpoint = ""
-    key_header = ("k", "{}")
-    limits = Limits(max_bytes=1, max_side_px=1, forms=frozenset())
+    service_id = "test"
 
     def __init__(self, outcome: Outcome | None = None, failures: int = 0, body: bytes = b"x") -> None:
         self.asked = 0
@@ -27,16 +24,13 @@ class Service:
         self.kept: list[bytes] = []
         self.store: dict[bytes, Answer] = {}
 
-    async def ask(self, request: Request) -> tuple[Answer, Outcome]:
+    async def fetch(self, request: Request) -> tuple[Answer, Outcome]:
         self.asked += 1
         await self.go.wait()
         if self.failures:
             self.failures -= 1
             raise RuntimeError("stopped")
         return Answer(status=200, headers={}, body=self.body, asked_at=1.0), self.outcome
-
-    def requests(self, *_: object) -> list[Request]:
-        return []
 
     def read(self, *_: object) -> Outcome:
         return self.outcome
@@ -56,7 +50,7 @@ async def ask_many(single_flight: SingleFlight, service: Service, count: int) ->
     results: list[tuple[bytes, Answer, Outcome]] = []
 
     async def one() -> None:
-        results.append(await single_flight.ask(REQUEST))
+        results.append(await single_flight.fetch(REQUEST))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(count):
@@ -82,10 +76,10 @@ async def test_what_is_stored_is_not_asked_again() -> None:
     (fingerprint, _, _) = (await ask_many(single_flight, service, 1))[0]
     single_flight.forget([fingerprint])
     assert service.asked == 1
-    await single_flight.ask(REQUEST)
+    await single_flight.fetch(REQUEST)
     assert service.asked == 1
     service.store.clear()
-    await single_flight.ask(REQUEST)
+    await single_flight.fetch(REQUEST)
     assert service.asked == 2
 
 
@@ -98,7 +92,7 @@ async def test_a_fault_is_shared_but_not_kept() -> None:
     assert [outcome for _, _, outcome in results] == [fault] * 3
     assert service.asked == 1
     assert service.kept == []
-    await single_flight.ask(REQUEST)
+    await single_flight.fetch(REQUEST)
     assert service.asked == 2
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import ProcessPacer
-from pipeline.fetch.policy import RateLimit, RetryPolicy
+from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.records import Reading, Request
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class SlowPacer(ProcessPacer):
 
 
 def fetcher(small: type[Small], endpoint: str, pacer: ProcessPacer, key: SecretStr) -> Fetcher:
-    retry = RetryPolicy(attempts=1, request_timeout=2.0)
-    return Fetcher(small(endpoint), key, LIMITS, retry, pacer=pacer)
+    policy = FetchPolicy(rate=LIMITS, retry=RetryPolicy(attempts=1, request_timeout=2.0))
+    return Fetcher(small(endpoint), key, policy, pacer=pacer)
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["the whole answer is faster", "its head is faster"])
@@ -61,10 +61,10 @@ async def test_a_send_counts_once_where_the_answer_outruns_the_pacer(
             await anyio.wait_all_tasks_blocked()
         await stream.send(b"{}")
 
-    async with scripted(answer).running() as server, fetcher(small, server.endpoint, pacer, key) as asks:
-        _, outcome = await asks.ask(POST)
+    async with scripted(answer).running() as server, fetcher(small, server.endpoint, pacer, key) as opened:
+        _, outcome = await opened.fetch(POST)
     assert isinstance(outcome, Reading)
-    assert (asks.counters.calls, pacer.settled) == (1, [True])
+    assert (opened.counters.calls, pacer.settled) == (1, [True])
 
 
 async def test_a_send_broken_off_before_the_pacer_knew_of_it_counts_as_sent(
@@ -76,6 +76,6 @@ async def test_a_send_broken_off_before_the_pacer_knew_of_it_counts_as_sent(
     async def leave(stream: SocketStream) -> None:
         await stream.aclose()
 
-    async with scripted(leave).running() as server, fetcher(small, server.endpoint, pacer, key) as asks:
-        answer, _ = await asks.ask(POST)
-    assert (answer.status, asks.counters.calls, pacer.settled) == (0, 1, [True])
+    async with scripted(leave).running() as server, fetcher(small, server.endpoint, pacer, key) as opened:
+        answer, _ = await opened.fetch(POST)
+    assert (answer.status, opened.counters.calls, pacer.settled) == (0, 1, [True])

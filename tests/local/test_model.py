@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.commands.plan import make_plan
 from pipeline.config import Config, ServiceConfig
 from pipeline.errors import ConfigError
-from pipeline.local.process import make_provider
+from pipeline.local.backend import make_provider
 from pipeline.providers import settings_models
 from pipeline.runner.job import run
 from tests.running import lines_of, load
@@ -123,7 +123,7 @@ def test_the_identity_is_what_the_model_is(tmp_path: Path, pictures: Path, model
     """A copy elsewhere is the same service; other weights, preprocessing or bound are another one."""
 
     def identity(**settings: object) -> str:
-        return make_provider(job(tmp_path, pictures, **settings)).identity
+        return make_provider(job(tmp_path, pictures, **settings)).service_id
 
     first = identity(path=str(model))
     (tmp_path / "elsewhere").mkdir()

@@ -13,7 +13,9 @@ from anyio.abc import Process
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
-from pipeline.local import process as backend
+from pipeline.local import process
+from pipeline.local.embedded import _by_content
+from pipeline.local.process import EmbeddedService
 from pipeline.runner.job import run
 from pipeline.service.engine.embedding import _digest
 from pipeline.service.findings import ModelConfig
@@ -38,16 +40,19 @@ os.kill(os.getpid(), signal.SIGSTOP)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for tenths of a second where a run waits for minutes."""
-    monkeypatch.setattr(backend, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(backend, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(backend, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(process, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(process, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
 
 
 async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
     """A child that says something now and then may take longer than the limit on its silence."""
     with anyio.fail_after(60):
-        async with backend._service([sys.executable, "-c", SLOW], tmp_path / "service.log") as (_, port):
-            assert port == 4711
+        service = EmbeddedService([sys.executable, "-c", SLOW], tmp_path / "service.log")
+        try:
+            assert await service.open() == "http://127.0.0.1:4711/v7.0"
+        finally:
+            await service.close()
 
 
 async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +68,7 @@ async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: py
         f"dir = '{tmp_path}/out'",
     ]
     (tmp_path / "job.toml").write_text("\n".join(tables))
-    monkeypatch.setattr(backend, "_command", lambda _: [sys.executable, "-c", STUCK])
+    monkeypatch.setattr("pipeline.local.backend.command_of", lambda *_: [sys.executable, "-c", STUCK])
     with anyio.fail_after(60):
         report = await run(load(tmp_path / "job.toml"))
     assert (report.exit_code, report.reason, report.traffic.sends) == (3, "stalled", 0)
@@ -96,7 +101,7 @@ async def test_a_child_that_can_not_be_killed_is_left() -> None:
     """It is asked, then killed, and then not waited for any longer."""
     held = Held()
     with anyio.fail_after(60):
-        await backend._end(cast("Process", held))
+        await process._end(cast("Process", held))
     assert held.told == ["terminate", "kill"]
 
 
@@ -105,7 +110,7 @@ def test_both_sides_name_a_model_by_the_same_content(tmp_path: Path) -> None:
     path, weights = tmp_path / "model[1].onnx", tmp_path / "model[1].onnx.data"
 
     def digests() -> set[str]:
-        known = backend._by_content(ModelSettings(path=str(path)))
+        known = _by_content(ModelSettings(path=str(path)))
         assert known is not None
         return {known.path, _digest(ModelConfig(path=path))}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import load_config, run
-from pipeline.runner.policies import rate_of
+from pipeline.local.backend import backend_of
+from pipeline.runner.policies import fetch_policy
 from tests.running import lines_of
 from tests.sheets import CARDS, SIGNS, png
 
@@ -55,4 +56,5 @@ async def test_records_hold_what_is_written_in_the_pictures(tmp_path: Path) -> N
 def test_no_more_are_in_flight_than_the_cores_soon_read(tmp_path: Path, sets: list[str], most: int) -> None:
     """What waits behind many pages full of text would run into the timeout; 0 goes by rate and latency."""
     (tmp_path / "job.toml").write_text(CONFIG.format(pictures=tmp_path, out=tmp_path / "out"))
-    assert rate_of(load_config(tmp_path / "job.toml", sets)).concurrency == most
+    config = load_config(tmp_path / "job.toml", sets)
+    assert fetch_policy(config, backend_of(config)).rate.concurrency == most

@@ -13,6 +13,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from pipeline.errors import RequestError
 from pipeline.providers.bing.multipart import Part, decode, encode
@@ -139,7 +140,8 @@ def test_headers(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
         "User-Agent": "image-insights-pipeline",
         "X-MSEdge-ClientIP": "192.0.2.7",
     }
-    assert bing.key_header == ("Ocp-Apim-Subscription-Key", "{}")
+    keyed = dict(bing.authorise(request, SecretStr("k1")).headers)
+    assert keyed == dict(request.headers) | {"Ocp-Apim-Subscription-Key": "k1"}
     assert request.target == "/images/visualsearch?cc=CH"
 
 

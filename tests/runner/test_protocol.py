@@ -25,7 +25,7 @@ from pipeline.runner.job import run
 from pipeline.schema import json_schema
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
 
-ANSWERS = Path(__file__).parent / "providers" / "answers"
+ANSWERS = Path(__file__).parents[1] / "providers" / "answers"
 KEY_HEADER = "Ocp-Apim-Subscription-Key"
 NOTHING = {"_type": "ImageKnowledge", "tags": []}
 Body = Mapping[str, Any]

@@ -343,7 +343,7 @@ async def test_plan_and_status_tell_the_truth(tmp_path: Path, pictures: Path, se
     config = job(tmp_path, pictures, service, rows, limits=limits)
     plan = make_plan(config)
     assert (plan.rows, plan.to_ask, plan.repeated, plan.failed, plan.calls) == (8, 6, 1, 1, 6)
-    assert (plan.cost, plan.nights.count, plan.seconds) == (0.06, 2, 0.12)
+    assert (round(plan.cost, 9), plan.nights.count, plan.seconds) == (0.06, 2, 0.12)
     assert service.seen() == []
     assert not (tmp_path / "out").exists()
     free = config.model_copy(update={"limits": config.limits.model_copy(update={"calls_per_day": 0})})

@@ -19,7 +19,7 @@ from pipeline.commands.plan import make_plan
 from pipeline.config import Config
 from pipeline.errors import ConfigError, Misconfigured
 from pipeline.runner.job import run
-from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_manifest
+from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, run_once, running_service, write_manifest
 
 MUGS = 6
 
@@ -307,7 +307,7 @@ async def test_the_embedded_service_needs_a_catalogue_to_search_in(tmp_path: Pat
     assert "provider.catalogue: is missing" in str(report.cause)
     assert report.exit_code == 2
     with pytest.raises(ConfigError, match=r"provider\.catalogue: is missing"):
-        list(check(config, call=False))
+        list(check(config))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_rules_that_need_the_provider_are_told_without_a_call(
     """Commands check and plan refuse them, as run does."""
     monkeypatch.setenv(KEY_ENV, KEY)
     config = job(tmp_path, "http://127.0.0.1:9", source, f"provider.market={market}")
-    attempts: list[Callable[[], object]] = [lambda: make_plan(config), lambda: list(check(config, call=False))]
+    attempts: list[Callable[[], object]] = [lambda: make_plan(config), lambda: list(check(config))]
     for attempt in attempts:
         with pytest.raises(Exception, match=said):
             attempt()
@@ -359,6 +359,6 @@ def test_rules_that_need_the_provider_are_told_without_a_call(
 def test_check_names_the_source(tmp_path: Path, service: Service) -> None:
     """Without a call it says what can be asked for; with one it does the first row."""
     config = job(tmp_path, service.endpoint, 'search = { q = "lamp" }')
-    assert "manifest  a search can be asked for" in list(check(config, call=False))
+    assert "manifest  a search can be asked for" in list(check(config))
     assert service.seen() == []
-    assert "1 records written" in list(check(config, call=True))[-1]
+    assert "1 records written" in list(check(config, run_once))[-1]

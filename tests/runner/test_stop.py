@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,18 +14,18 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.config import LimitsConfig, Share
-from pipeline.errors import DeadlineReached, KeyRefused, QuotaUsedUp, Signalled, Stalled, TooManyFailures
+from pipeline.config import Share
+from pipeline.errors import DeadlineReached, KeyRefused, QuotaUsedUp, Stalled, StopRequested, TooManyFailures
 from pipeline.records import Failure
 from pipeline.report.tally import Tally
-from pipeline.runner.stop import (
+from pipeline.runner.policies import Deadline
+from pipeline.runner.stop import Stop
+from pipeline.runner.stop_conditions import (
     FAULTS_IN_A_ROW,
-    Stop,
     at_deadline,
     judge_failures,
     judge_whole,
     next_time,
-    on_signals,
     on_stall,
 )
 
@@ -65,17 +64,17 @@ async def test_the_time_that_was_spent_before_counts(monkeypatch: pytest.MonkeyP
     """A run that began an hour ago has reached a deadline of half an hour at once; no limits never end a run."""
     stop = Stop()
     begun = datetime.fromtimestamp(time.time() - 3600).astimezone()
-    await at_deadline(stop, LimitsConfig(max_runtime=1800.0), begun)
+    await at_deadline(stop, Deadline(max_runtime=1800.0), begun)
     assert isinstance(stop.cause, DeadlineReached)
     assert "max_runtime" in str(stop.cause)
-    await at_deadline(unlimited := Stop(), LimitsConfig(), begun)
+    await at_deadline(unlimited := Stop(), Deadline(), begun)
     assert unlimited.cause is None
 
 
 def test_the_first_reason_counts_and_acts_once() -> None:
     """What asks later changes nothing."""
     stop, acted = Stop(), []
-    stop.then = [lambda: acted.append(1)]
+    stop.on_ask(lambda: acted.append(1))
     first = KeyRefused("no")
     stop.ask(first)
     stop.ask(QuotaUsedUp("no more"))
@@ -83,17 +82,25 @@ def test_the_first_reason_counts_and_acts_once() -> None:
     assert acted == [1]
 
 
-async def test_a_signal_asks_to_stop() -> None:
-    """SIGTERM ends with 143, and names itself."""
-    stop = Stop()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(on_signals, stop)
-        await anyio.wait_all_tasks_blocked()
-        os.kill(os.getpid(), signal.SIGTERM)
+async def test_another_thread_may_ask_to_stop() -> None:
+    """The run's own thread acts on it, and tasks that wait for it go on."""
+    stop, acted_in = Stop(), list[int]()
+    stop.bind()
+    stop.on_ask(lambda: acted_in.append(threading.get_ident()))
+    threading.Thread(target=stop.ask).start()
+    with anyio.fail_after(60):
         await stop.asked.wait()
-        tasks.cancel_scope.cancel()
-    assert isinstance(stop.cause, Signalled)
-    assert (stop.cause.exit_code, str(stop.cause)) == (143, "stopped by SIGTERM")
+    assert acted_in == [threading.get_ident()]
+    assert isinstance(stop.cause, StopRequested)
+    assert stop.cause.exit_code == 3
+
+
+def test_what_was_asked_for_before_the_run_begins_is_done_at_once() -> None:
+    """A stop that comes early is not lost."""
+    stop, acted = Stop(), list[int]()
+    stop.ask()
+    stop.on_ask(lambda: acted.append(1))
+    assert acted == [1]
 
 
 async def test_a_stall_is_told_with_the_stacks_of_all_tasks(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import anyio
 from anyio import current_time
 
 from pipeline.errors import ConfigError, OutputError
-from pipeline.fetch.pacing.pace import Pace, Permit
+from pipeline.fetch.pacing.pace import Pace, Pause, Permit
 from pipeline.fetch.policy import RateLimit
 
 LOCK_TIMEOUT: Final = 5.0
@@ -37,6 +37,11 @@ class FilePacer:
         self._pace = Pace(cells, limits)
         self._name = name
 
+    @property
+    def pause(self) -> Pause:
+        """See Pacer; read without the lock, as a double is read whole."""
+        return self._pace.current_pause
+
     async def take(self) -> Permit | float:
         """See Pacer."""
         with await self._locked():
@@ -52,7 +57,7 @@ class FilePacer:
         with await self._locked():
             self._pace.late(permit, seconds)
 
-    async def pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer."""
         with await self._locked():
             self._pace.pause(current_time(), seconds, refused)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.fetch.policy import RateLimit
 
@@ -55,13 +55,20 @@ class Permit:
     load: int = 0
 
 
+class Pause(NamedTuple):
+    """A time in which nothing may leave, in seconds of the pacer's clock; zeros where there was none."""
+
+    start: float
+    until: float
+
+
 class Pace:
     """Decides over `cells`, at least CELLS doubles, all zero at first; every time is in seconds of one clock."""
 
     next_at = _Cell(0)  # when the even pace allows the next send
     paused_from = _Cell(1)
     paused_until = _Cell(2)
-    found = _Cell(3)  # the limit the service showed, 0 = none
+    learnt_limit = _Cell(3)  # the limit the service showed, 0 = none
     held_until = _Cell(4)
     hold = _Cell(5)
     extra_guard = _Cell(6)
@@ -78,9 +85,14 @@ class Pace:
         self.cells = cells
         self.limits = limits
 
+    @property
+    def current_pause(self) -> Pause:
+        """The last pause that was set, over or not."""
+        return Pause(self.paused_from, self.paused_until)
+
     def take(self, now: float) -> Permit | float:
         """Grant a send now, or say in how many seconds it is worth asking again."""
-        slots, window = self.terms(now)
+        slots, window = self.allowance(now)
         self._forget(now, window)
         self.next_at = self.next_at or now
         wait = max(self.paused_until, self.next_at if slots else 0.0, self._free_at(now, window, slots or RING)) - now
@@ -92,7 +104,7 @@ class Pace:
         self._pending += 1
         return Permit(granted_at=now)
 
-    def terms(self, now: float) -> tuple[int, float]:
+    def allowance(self, now: float) -> tuple[int, float]:
         """Return how many sends, 0 = any, may leave in how many seconds."""
         limit = self.limit(now)
         return min(max(1, int(limit)), RING) if limit else 0, self._window(now, limit)
@@ -136,12 +148,12 @@ class Pace:
 
     def limit(self, now: float) -> float:
         """Return the sends a second allowed now, 0 = any: what was asked for, or what the service showed it bears."""
-        if not self.found:
+        if not self.learnt_limit:
             return self.limits.qps
-        probing = min(max(0.0, now - self.held_until), 12.0)
-        grown: float = self.found * PROBE ** (2**probing - 1)
+        growing = min(max(0.0, now - self.held_until), 12.0)
+        grown: float = self.learnt_limit * PROBE ** (2**growing - 1)
         if grown >= (self.limits.qps or RING):
-            self.found = self.hold = 0.0
+            self.learnt_limit = self.hold = 0.0
             return self.limits.qps
         return grown
 
@@ -160,7 +172,7 @@ class Pace:
             self.extra_guard = min(max(wider, 0.01), GUARD_MAX) - self.limits.guard
             self.extra_guard_at = now
         elif load:
-            self.found = max(float(load), limit / 4)
+            self.learnt_limit = max(float(load), limit / 4)
             self.hold = min(2 * self.hold, HOLD_MAX) if self.hold else HOLD
             self.held_until = self.paused_until + self.hold
 

@@ -9,7 +9,7 @@ import anyio
 from anyio import current_time
 
 from pipeline.fetch.pacing.concurrency import Concurrency
-from pipeline.fetch.pacing.pace import Pace, Permit
+from pipeline.fetch.pacing.pace import Pace, Pause, Permit
 from pipeline.fetch.policy import RateLimit
 
 
@@ -18,7 +18,11 @@ class IntakeClosed(Exception):
 
 
 class Pacer(Protocol):
-    """Says when the next send of a key may leave, for one process or for many."""
+    """Says when the next send of a key may leave, for one process or for many; the one owner of the pause."""
+
+    @property
+    def pause(self) -> Pause:
+        """The last pause for everyone who uses the key, whoever set it, as far as this process knows."""
 
     async def take(self) -> Permit | float:
         """Grant a send now, or say in how many seconds it is worth asking again."""
@@ -29,7 +33,7 @@ class Pacer(Protocol):
     async def late(self, permit: Permit, seconds: float) -> None:
         """Note that the permit's send seems to have arrived so many seconds after it left."""
 
-    async def pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
         """Let nothing leave for `seconds`; `refused` is the send that came back as too fast, if one did."""
 
 
@@ -38,6 +42,11 @@ class ProcessPacer:
 
     def __init__(self, limits: RateLimit) -> None:
         self._pace = Pace(memoryview(bytearray(8 * Pace.CELLS)).cast("d"), limits)
+
+    @property
+    def pause(self) -> Pause:
+        """See Pacer."""
+        return self._pace.current_pause
 
     async def take(self) -> Permit | float:
         """See Pacer."""
@@ -51,7 +60,7 @@ class ProcessPacer:
         """See Pacer."""
         self._pace.late(permit, seconds)
 
-    async def pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer."""
         self._pace.pause(current_time(), seconds, refused)
 

@@ -18,7 +18,7 @@ from anyio import current_time
 from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
-from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Permit, credit
+from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit, credit
 from pipeline.fetch.policy import RateLimit
 
 TIMEOUT: Final = 5.0
@@ -79,6 +79,12 @@ class RedisPacer:
         self._learnt = b""
         self._ahead = 0.0  # Redis' clock less ours
 
+    @property
+    def pause(self) -> Pause:
+        """See Pacer; Redis' clock is turned into ours."""
+        pause = self._pace.current_pause
+        return Pause(start=pause.start - self._ahead, until=pause.until - self._ahead)
+
     async def take(self) -> Permit | float:
         """See Pacer."""
         name = uuid4().hex
@@ -99,7 +105,7 @@ class RedisPacer:
         send = {permit.name: min(seconds, LATE_MAX)}
         await _answered(self._client.zadd(self._keys[2], send, xx=True, incr=True))
 
-    async def pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer; a shorter pause never ends a longer one."""
         await _answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
 
@@ -120,7 +126,7 @@ class RedisPacer:
 
     def _arguments(self, name: str) -> list[Any]:
         now = current_time() + self._ahead
-        slots, window = self._pace.terms(now)
+        slots, window = self._pace.allowance(now)
         return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt]
 
 

@@ -9,7 +9,8 @@ from http import HTTPStatus
 from typing import Any
 
 from pipeline.providers.bing.shapes import Json
-from pipeline.providers.bing.waits import wait_asked
+from pipeline.providers.bing.waits import wait_in_words
+from pipeline.providers.waits import wait_of_headers
 from pipeline.records import Answer, Problem, ProblemKind
 
 MAX_URL_CHARS = 2048  # beyond it the service answers 404 (reference 004, Endpoints)
@@ -115,7 +116,9 @@ def answer_problem(answer: Answer, document: Any, *, is_from_row: Callable[[str]
         kind, code = "row", "url-too-long"
     elif status == HTTPStatus.NOT_FOUND:
         kind, code, said = "misconfigured", "not-found", f"{said}; check the path of provider.endpoint"
-    wait = wait_asked(answer.headers, f"{fault.message} {fault.more}", answer.asked_at + answer.ms / 1000)
+    wait = wait_of_headers(answer.headers, answer.asked_at + answer.ms / 1000)
+    if wait is None:
+        wait = wait_in_words(f"{fault.message} {fault.more}")
     if status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None:
         kind = "throttled"
     return Problem(

@@ -3,25 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from urllib.parse import parse_qs
 
-from pipeline.config import ProviderSettings, SearchSettings
+from pydantic import SecretStr
+
+from pipeline.config import SearchSettings
 from pipeline.errors import RequestError
 from pipeline.providers.bing.details import PATH as DETAILS
-from pipeline.providers.bing.details import details
+from pipeline.providers.bing.details import details, module_sets
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.question import Pairs, check_crop, headers
 from pipeline.providers.bing.read import read_answer
 from pipeline.providers.bing.search import SOURCES, SearchPage, read_found, search_request, trending_request
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
-from pipeline.providers.bing.visual import next_page, visual_search
-from pipeline.records import Answer, Form, Limits, Outcome, Prepared, Problem, Reading, Request, Row
+from pipeline.providers.bing.visual import PAGE_SIZE, next_page, visual_search
+from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
+from pipeline.records import (
+    Advice,
+    Answer,
+    Form,
+    Limits,
+    Outcome,
+    Prepared,
+    Problem,
+    Reading,
+    Request,
+    Row,
+    Usage,
+)
 from pipeline.schema import Insights, Origin, SimilarImages, Unavailable
 
 MAX_BYTES = 1_000_000  # "1 MB" in references 000-002 and 004, read the strict way
 MAX_SIDE_PX = 1_500
+KEY_HEADER = "Ocp-Apim-Subscription-Key"  # reference 004, Headers
+CLIENT_ID = "X-MSEdge-ClientID"  # reference 004, Headers: one user, one id for each request, persisted
+TRACE_IDS = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
+ONE_CALL = Usage(units={"transactions": 1})
+KEPT_HEADERS = (*WAIT_HEADERS, *TRACE_IDS, "content-type", "bingapis-market")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +54,7 @@ class Bing:
     """
 
     name: str
-    identity: str
+    service_id: str
     endpoint: str
     settings: QuerySettings
     forms: frozenset[Form]
@@ -42,14 +63,49 @@ class Bing:
     headers: Pairs
 
     @property
-    def key_header(self) -> tuple[str, str]:
-        """The header that carries the key (reference 004, Headers)."""
-        return ("Ocp-Apim-Subscription-Key", "{}")
+    def kept_headers(self) -> Sequence[str]:
+        """The response headers that say something about the answer or the pace."""
+        return KEPT_HEADERS
+
+    @property
+    def client_state(self) -> str:
+        """The header with the id that the service gives its client."""
+        return CLIENT_ID
 
     @property
     def limits(self) -> Limits:
         """What a picture may be (reference 000, Local image example)."""
         return Limits(max_bytes=MAX_BYTES, max_side_px=MAX_SIDE_PX, forms=self.forms)
+
+    def authorise(self, request: Request, key: SecretStr) -> Request:
+        """Return the request with the key in its header."""
+        return replace(request, headers=(*request.headers, (KEY_HEADER, key.get_secret_value())))
+
+    def secrets(self, key: SecretStr) -> Sequence[str]:
+        """Return the key, from which nothing else is derived."""
+        return (key.get_secret_value(),)
+
+    def advice(self, answer: Answer) -> Advice:
+        """Return what Retry-After says."""
+        return Advice(wait=wait_of_headers(answer.headers, answer.asked_at + answer.ms / 1000))
+
+    def estimate(self, _request: Request) -> Usage:
+        """Return one transaction, whatever is asked."""
+        return ONE_CALL
+
+    def usage(self, request: Request, _answer: Answer) -> Usage:
+        """Return what was estimated: answers say nothing about it."""
+        return self.estimate(request)
+
+    def trace_id(self, answer: Answer) -> str | None:
+        """Return the first of the ids by which the service or its gateway knows the call."""
+        return next((answer.headers[name] for name in TRACE_IDS if name in answer.headers), None)
+
+    def max_calls(self, _row: Row) -> int:
+        """Return the calls of one row: one for each set of modules, or one for each page of similar pictures."""
+        if self.settings.ask == "details":
+            return len(module_sets(self.settings.modules or ("All",)))
+        return max(1, ceil(self.settings.max_similar / (self.settings.count or PAGE_SIZE)))
 
     def requests(self, row: Row, prepared: Prepared | None) -> Sequence[Request]:
         """Build the calls of one row: one, or two where RecognizedEntities is asked for among other modules."""
@@ -78,7 +134,8 @@ class Bing:
 
     def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
         """Build the call for a search's images from `offset` on, `have` of them being there already."""
-        assert isinstance(search, ImageSearch)
+        if not isinstance(search, ImageSearch):
+            raise TypeError(f"{type(search).__name__} is not this provider's table of a search")
         self._check_shopping(search)
         return search_request(search, self.settings, self.endpoint, offset, have)
 
@@ -128,17 +185,15 @@ class Bing:
         return [{"kind": "related_searches", "reason": "the service needs the query that led to the image"}]
 
 
-def make_bing(settings: ProviderSettings, endpoint: str = "") -> Bing:
-    """Return the provider for the service at the settings' endpoint, or at another one that is given."""
-    assert isinstance(settings, BingSettings)
+def make_bing(settings: BingSettings, endpoint: str) -> Bing:
+    """Return the provider for the service at `endpoint`."""
     forms: set[Form] = {"bytes", "token"}
     if settings.url_form == "url":
         forms.add("url")
-    place = endpoint or settings.endpoint
     return Bing(
         name="bing",
-        identity=place,
-        endpoint=place,
+        service_id=endpoint,
+        endpoint=endpoint,
         settings=settings,
         forms=frozenset(forms),
         origin="web",
@@ -147,18 +202,17 @@ def make_bing(settings: ProviderSettings, endpoint: str = "") -> Bing:
     )
 
 
-def make_local(settings: ProviderSettings, endpoint: str = "") -> Bing:
-    """Return the provider for the embedded service, which is told its endpoint once it listens.
+def make_local(settings: LocalSettings, endpoint: str) -> Bing:
+    """Return the provider for the embedded service, whose endpoint is known once it listens.
 
-    Its identity says nothing of the port: the next run's service is the same one. Another model is another service,
-    and so is one that reads text: what was asked before it did is asked again.
+    The id of the service says nothing of the port: the next run's service is the same one. Another model makes another
+    service, and so does reading text: what was asked before is asked again when it is switched on.
     """
-    assert isinstance(settings, LocalSettings)
     model = settings.model.model_dump_json() if settings.model else ""
     parts = ("local", settings.catalogue, model, "text" if settings.text else "")
     return Bing(
         name="local",
-        identity=" ".join(filter(None, parts)),
+        service_id=" ".join(filter(None, parts)),
         endpoint=endpoint,
         settings=settings,
         forms=frozenset({"bytes", "token"}),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
-from pipeline.config import ModelSettings, ProviderSettings, Section
+from pipeline.config import EmbeddedSettings, ProviderSettings, Section
 from pipeline.providers.bing import markets
 from pipeline.providers.bing.filters import ImageSearch
 
@@ -169,12 +169,8 @@ class BingSettings(QuerySettings):
     url_form: Literal["upload", "url"] = "upload"
 
 
-class LocalSettings(QuerySettings):
+class LocalSettings(EmbeddedSettings, QuerySettings):
     """The embedded service over a catalogue: by default the job's own manifest."""
-
-    catalogue: str = ""
-    model: ModelSettings | None = None
-    text: bool = True
 
     @field_validator("endpoint", "key_env", "key_file")
     @classmethod

@@ -15,7 +15,7 @@ from pipeline.providers.bing.shapes import Json
 from pipeline.records import Crop, Request, Row
 
 PATH = "/images/visualsearch"
-_PAGE = 35  # the page size of reference 000
+PAGE_SIZE = 35  # the page size of reference 000
 _CONTENT_TYPE = "Content-Type"
 
 
@@ -45,7 +45,7 @@ def next_page(request: Request, settings: QuerySettings, offset: int, token: str
         question.setdefault("imageInfo", {})["imageInsightsToken"] = token
         image = None
     question.setdefault("knowledgeRequest", {}).update(
-        invokedSkills=[settings.skills or "SimilarImages"], offset=offset, count=settings.count or _PAGE
+        invokedSkills=[settings.skills or "SimilarImages"], offset=offset, count=settings.count or PAGE_SIZE
     )
     content_type, body = _form(question, image.data if image else b"", image.media_type if image else "")
     headers = tuple((name, content_type if name == _CONTENT_TYPE else value) for name, value in request.headers)
@@ -80,7 +80,7 @@ def _knowledge(row: Row, settings: QuerySettings) -> Json:
     if settings.skills:
         found["invokedSkills"] = [settings.skills]
         found["offset"] = settings.offset
-        found["count"] = settings.count or _PAGE
+        found["count"] = settings.count or PAGE_SIZE
     return found
 
 

@@ -76,7 +76,7 @@ async def test_a_pause_reaches_everyone_at_once() -> None:
         for number in range(10):
             tasks.start_soon(send, door, pacer, sends, number)
         await anyio.sleep(0.35)
-        await pacer.pause(7.0)
+        await pacer.begin_pause(7.0)
     times = [at - started for at, _ in sends]
     assert sum(at < 0.36 for at in times) == 4
     assert [at for at in times if 0.36 <= at < 7.34] == []
@@ -101,7 +101,7 @@ async def test_closing_sends_everyone_away_at_once(why: str) -> None:
         tasks.start_soon(send, door, pacer, sends, 0, 5.0)
         await anyio.sleep(0.01)
         if why == "pause":
-            await pacer.pause(100.0)
+            await pacer.begin_pause(100.0)
         for number in range(1, 4):
             tasks.start_soon(wait, number)
         await anyio.sleep(0.2)

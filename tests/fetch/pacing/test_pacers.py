@@ -121,7 +121,7 @@ def test_a_killed_process_leaves_nothing_locked(tmp_path: Path) -> None:
 async def test_a_pause_reaches_other_processes(tmp_path: Path) -> None:
     """Two who opened the file by themselves keep one pause; it outlives the one that set it."""
     async with file_pacer(tmp_path / "pace", FAST) as one:
-        await one.pause(30.0)
+        await one.begin_pause(30.0)
     async with file_pacer(tmp_path / "pace", FAST) as other:
         assert await other.take() == pytest.approx(30.0, abs=1.0)
 
@@ -129,7 +129,7 @@ async def test_a_pause_reaches_other_processes(tmp_path: Path) -> None:
 async def test_times_from_before_a_reboot_mean_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file written when the machine's clock read otherwise is started afresh."""
     async with file_pacer(tmp_path / "pace", FAST) as before:
-        await before.pause(3600.0)
+        await before.begin_pause(3600.0)
     monkeypatch.setattr(time, "time", lambda: 0.0)
     async with file_pacer(tmp_path / "pace", FAST) as after:
         assert isinstance(await after.take(), Permit)
@@ -219,8 +219,8 @@ async def test_redis_keeps_pace_pause_and_fractions(redis_url: str) -> None:
     ):
         stamps = [(await take(pacer)).granted_at for pacer in (one, other, one, other, one)]
         assert all(0.04 < after - before < 0.09 for before, after in pairwise(stamps))
-        await one.pause(0.5)
-        await one.pause(0.1)
+        await one.begin_pause(0.5)
+        await one.begin_pause(0.1)
         paused_at = current_time()
         assert isinstance(await free.take(), Permit)
         assert (await take(other)).granted_at - paused_at >= 0.4
@@ -240,7 +240,7 @@ async def test_what_a_refusal_teaches_is_shared_through_redis(redis_url: str) ->
             permit = await take(one)
             await one.settle(permit, sent=True)
         assert permit.load == 9
-        await one.pause(0.1, permit)
+        await one.begin_pause(0.1, permit)
         found = [await take(other) for _ in range(10)]
         for unused in found[1:]:
             await other.settle(unused, sent=False)
@@ -283,4 +283,4 @@ async def test_a_redis_that_goes_away_stops_the_run(tmp_path: Path) -> None:
             with pytest.raises(PacerLost, match="no longer answers"):
                 await pacer.take()
             with pytest.raises(PacerLost, match="no longer answers"):
-                await pacer.pause(1.0)
+                await pacer.begin_pause(1.0)

@@ -1,0 +1,98 @@
+"""What a send is charged with before it leaves: a call, and the money that it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from anyio import CapacityLimiter, to_thread
+
+from pipeline.errors import QuotaUsedUp
+from pipeline.fetch.quota import Quota
+from pipeline.records import Usage
+
+_ROUNDING: Final = 1e-9  # sums of prices are not exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """One call that was counted on `day` (UTC), at an estimated `cost`."""
+
+    day: str = ""
+    cost: float = 0.0
+
+
+class Meter(Protocol):
+    """Counts sends before they leave."""
+
+    async def charge(self, estimate: Usage) -> Charge:
+        """Count a call that is about to be sent; raises QuotaUsedUp where no more may be, OutputError."""
+
+    async def refund(self, charge: Charge) -> None:
+        """Take back what never left; raises OutputError."""
+
+    def settle(self, charge: Charge, usage: Usage) -> None:
+        """Put what a call really used in the place of its estimate."""
+
+
+class Unmetered:
+    """A Meter for services that may be called as often as one likes."""
+
+    async def charge(self, estimate: Usage) -> Charge:
+        """See Meter."""
+        return Charge()
+
+    async def refund(self, charge: Charge) -> None:
+        """See Meter."""
+
+    def settle(self, charge: Charge, usage: Usage) -> None:
+        """See Meter."""
+
+
+class QuotaMeter:
+    """A Meter that counts calls in a Quota, one at a time, in a thread; `cost` is what this run has spent.
+
+    `call_price` is the cost of a call where the service doesn't say what it costs; `max_cost` is the most that a run
+    may spend, 0 for any amount.
+    """
+
+    def __init__(self, quota: Quota, *, call_price: float = 0.0, max_cost: float = 0.0) -> None:
+        self.cost = 0.0
+        self._quota = quota
+        self._call_price = call_price
+        self._max_cost = max_cost
+        self._thread = CapacityLimiter(1)
+
+    async def charge(self, estimate: Usage) -> Charge:
+        """See Meter."""
+        cost = price(estimate, self._call_price)
+        if self._max_cost and self.cost + cost > self._max_cost * (1 + _ROUNDING):
+            said = (
+                f"limits.max_cost = {self._max_cost:g} is reached after {self._quota.calls} calls; the next run goes on"
+            )
+            raise QuotaUsedUp(said, resume_after=datetime.now(UTC))
+        self.cost += cost
+        try:
+            return Charge(day=await to_thread.run_sync(self._quota.charge, limiter=self._thread), cost=cost)
+        except BaseException:
+            self.cost -= cost
+            raise
+
+    async def refund(self, charge: Charge) -> None:
+        """See Meter."""
+        self.cost -= charge.cost
+        await to_thread.run_sync(self._quota.refund, charge.day, limiter=self._thread)
+
+    def used(self) -> tuple[int, int]:
+        """Return the calls counted today and this month (UTC)."""
+        return self._quota.used()
+
+    def settle(self, charge: Charge, usage: Usage) -> None:
+        """See Meter."""
+        self.cost += price(usage, self._call_price) - charge.cost
+
+
+def price(usage: Usage, call_price: float) -> float:
+    """Return the cost of a call: what its usage says, or else the price of any call."""
+    return call_price if usage.cost is None else usage.cost

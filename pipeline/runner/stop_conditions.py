@@ -1,0 +1,107 @@
+"""What may end a run before its manifest does: the deadline, too many failures, a stall."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import os
+from asyncio import all_tasks
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from pathlib import Path
+
+import anyio
+
+from pipeline.config import Share
+from pipeline.errors import DeadlineReached, Stalled, TooManyFailures
+from pipeline.report.tally import Tally
+from pipeline.runner.policies import Deadline
+from pipeline.runner.stop import Stop
+
+FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
+_LOOK_SECONDS = 5.0
+
+
+async def at_deadline(stop: Stop, deadline: Deadline, started: datetime) -> None:
+    """Ask to stop `max_runtime` after `started` (aware), or at the local time `stop_at`, whichever comes first.
+
+    The wall clock is looked at again and again, so that a change of it, or of daylight saving, is followed.
+    """
+    begun = anyio.current_time()
+    until = next_time(deadline.stop_at, started) if deadline.stop_at else None
+    spent = (datetime.now().astimezone() - started).total_seconds()
+    while deadline.max_runtime or until:
+        left = [_LOOK_SECONDS]
+        if deadline.max_runtime:
+            left.append(begun + deadline.max_runtime - spent - anyio.current_time())
+        if until:
+            left.append((until - datetime.now().astimezone()).total_seconds())
+        if min(left) <= 0:
+            which = "limits.stop_at" if until and left[-1] <= 0 else "limits.max_runtime"
+            stop.ask(DeadlineReached(f"{which} has come; the next run goes on"))
+            return
+        await anyio.sleep(min(left))
+
+
+def next_time(of_day: time, now: datetime) -> datetime:
+    """Return when the local clock next shows `of_day`, after `now` (aware): today, or tomorrow."""
+    now = now.astimezone()
+    for day in (now.date(), now.date() + timedelta(days=1)):
+        then = datetime.combine(day, of_day).astimezone()
+        if then > now:
+            return then
+    return then
+
+
+def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:
+    """Ask to stop where too many of this run's rows failed, or too many in a row on the way to the service."""
+    if max_failed.exceeded(tally.failed.total(), tally.tried):
+        stop.ask(_too_many(tally.failed, tally.tried))
+    elif tally.faults_in_a_row >= FAULTS_IN_A_ROW:
+        stop.ask(
+            TooManyFailures(
+                f"{FAULTS_IN_A_ROW} rows one after another found no answer; is the service up? see failures.jsonl"
+            )
+        )
+
+
+def judge_whole(stop: Stop, tally: Tally, max_failed: Share) -> None:
+    """At the end of a run, ask for exit code 3 where too many rows of the manifest have failed, now or before."""
+    if max_failed.exceeded(tally.failures, tally.judged):
+        stop.ask(_too_many(tally.failed + tally.failed_before, tally.judged))
+
+
+def _too_many(failed: Counter[str], rows: int) -> TooManyFailures:
+    code, count = failed.most_common(1)[0]
+    return TooManyFailures(
+        f"{failed.total()} of {rows} rows failed, more than output.max_failed allows "
+        f"(most often {code}, {count} times); see failures.jsonl"
+    )
+
+
+async def on_stall(
+    stop: Stop, tally: Tally, limit: float, waits: Callable[[], bool], log: Path, give_up: Callable[[], None]
+) -> None:
+    """Write every task's stack to `log` and give up when nothing moved for `limit` seconds, but for known `waits`."""
+    moved, since = tally.moved, anyio.current_time()
+    while True:
+        await anyio.sleep(min(_LOOK_SECONDS, limit / 4))
+        if tally.moved != moved or waits():
+            moved, since = tally.moved, anyio.current_time()
+        elif anyio.current_time() - since >= limit:
+            log.write_text(stacks(), encoding="utf-8")  # noqa: ASYNC240 - nothing moves any more, so nothing is held up
+            stop.ask(Stalled(f"nothing moved for {limit:.0f} s; where each task stood is in {log}"))
+            give_up()
+            return
+
+
+def stacks() -> str:
+    """Return the stack of every task of this event loop and of every thread, to find out what hangs."""
+    text = io.StringIO()
+    for task in all_tasks():
+        task.print_stack(file=text)
+    with open(os.memfd_create("stacks"), "w+", encoding="utf-8") as threads:  # noqa: PTH123 - faulthandler wants a descriptor
+        faulthandler.dump_traceback(file=threads, all_threads=True)
+        threads.seek(0)
+        return text.getvalue() + threads.read()
