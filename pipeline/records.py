@@ -131,6 +131,7 @@ class Prepared:
 
 
 Form = Literal["bytes", "url", "token"]
+STANDARD_FORMATS = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ class Limits:
     max_bytes: int
     max_side_px: int
     forms: frozenset[Form]
-    formats: frozenset[str] = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP"})
+    formats: frozenset[str] = STANDARD_FORMATS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,8 @@ class ProviderSettings(Section):
     """[provider]: what every provider has; its own folder adds the rest. `search_model` reads manifest.search."""
 
     search_model: ClassVar[type[SearchSettings]] = SearchSettings
+    # Whether the provider says what each call costs.
+    has_prices: ClassVar[bool] = False
 
     name: Text
     endpoint: str = Field(default="", max_length=2048)
@@ -180,10 +182,8 @@ class LimitsConfig(Section):
 
     @field_validator("max_cost")
     @classmethod
-    def _needs_a_price(cls, value: float, info: ValidationInfo) -> float:
+    def _pays_for_a_call(cls, value: float, info: ValidationInfo) -> float:
         price = info.data.get("cost_per_1000_calls", 0.0) / 1000
-        if value and not price:
-            raise ValueError("needs cost_per_1000_calls, or it could not be kept")
         if 0 < value < price:
             raise ValueError(f"pays for no call at {price:g} each")
         return value
@@ -220,6 +220,14 @@ class Config(Section, Generic[P, Q]):
     limits: LimitsConfig = LimitsConfig()
     retry: RetryConfig = RetryConfig()
     output: OutputConfig
+
+    @field_validator("limits")
+    @classmethod
+    def _needs_a_price(cls, value: LimitsConfig, info: ValidationInfo) -> LimitsConfig:
+        provider = info.data.get("provider")
+        if value.max_cost and not value.cost_per_1000_calls and provider and not provider.has_prices:
+            raise ValueError("max_cost needs cost_per_1000_calls, or it could not be kept")
+        return value
 
     @field_validator("manifest")
     @classmethod

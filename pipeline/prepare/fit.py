@@ -47,7 +47,7 @@ def glance(data: bytes, rules: FitRules) -> Prepared | int:
 
 def _sendable(data: bytes, header: Header, rules: FitRules) -> bytes | None:
     """Return the file as it may be sent without a new encoding, None where it has to be encoded."""
-    if header.format not in MEDIA_TYPES or max(header.stored) > rules.max_side_px:
+    if header.format not in rules.formats or max(header.stored) > rules.max_side_px:
         return None
     if rules.upright and header.orientation != 1:
         return None
@@ -116,7 +116,8 @@ def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRule
     file = encode_within(image, rules)
     width, height = header.stored
     drawn = header.format in _LOSSLESS and len(data) < _LINE_ART * width * height
-    return or_png(image, file, rules) if drawn and is_line_art(image, file) else file
+    may_be_png = drawn and "PNG" in rules.formats
+    return or_png(image, file, rules) if may_be_png and is_line_art(image, file) else file
 
 
 def _facts(data: bytes, header: Header) -> SourceFacts:

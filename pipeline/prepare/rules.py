@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.records import STANDARD_FORMATS
+
 if TYPE_CHECKING:  # a worker process needs the rules alone, not the config's and the providers' machinery
     from pipeline.config import PrepareConfig
     from pipeline.records import Limits
@@ -15,7 +17,8 @@ class FitRules:
     """The limits a picture must meet and how it may be changed; sizes in bytes and px, qualities on libjpeg's scale.
 
     `max_file_bytes` caps the original file, `max_decode_bytes` the memory that its decoding may take
-    (the Preparer holds all that are decoded at once to the same sum).
+    (the Preparer holds all that are decoded at once to the same sum). A picture in one of the `formats` (Pillow's
+    names) may pass as it is; JPEG, which is what pictures are encoded in, is always among them.
     """
 
     max_bytes: int
@@ -28,6 +31,7 @@ class FitRules:
     verify: bool = False
     max_decode_bytes: int = 512_000_000
     max_file_bytes: int = 64 * 1024 * 1024
+    formats: frozenset[str] = STANDARD_FORMATS
 
 
 def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
@@ -43,4 +47,5 @@ def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
         verify=config.verify,
         max_decode_bytes=config.max_decode_bytes,
         max_file_bytes=config.max_file_bytes,
+        formats=limits.formats,
     )

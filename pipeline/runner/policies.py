@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import time as time_of_day
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.local.backend import Backend
 from pipeline.manifest.search import ImageSource, SearchCursor
 from pipeline.prepare.rules import rules_from
 from pipeline.providers.base import Provider
+from pipeline.records import STANDARD_FORMATS
 from pipeline.resume.changes import ChangeDetector
 from pipeline.state.ledger import Ledger
 
@@ -78,7 +79,10 @@ def call_price(limits: LimitsConfig) -> float:
 
 def settings_digest(config: Config, provider: Provider) -> bytes:
     """Return a digest of all that is sent beside the row: the service, its settings, how pictures are prepared."""
-    rules = rules_from(config.prepare, provider.limits)
+    rules = asdict(rules_from(config.prepare, provider.limits))
+    formats = rules.pop("formats")
+    if formats != STANDARD_FORMATS:
+        rules["formats"] = sorted(formats)
     settings = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
     return blake2b(orjson.dumps([provider.service_id, settings, rules]), digest_size=16).digest()
 
