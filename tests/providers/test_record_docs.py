@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
-from pipeline.schema import json_schema
+from jsonschema import Draft202012Validator
+
+from pipeline.schema import Insights, json_schema
 
 
 def documented(text: str) -> dict[str, str]:
@@ -42,3 +46,25 @@ def test_nothing_else_is_documented(project: Path) -> None:
     for name, text in documented((project / "docs" / "record.md").read_text()).items():
         cells = re.findall(r"^\| (`[^|]*?) \|", text, flags=re.MULTILINE)
         assert {field for cell in cells for field in re.findall(r"`(\w+)`", cell)} <= fields[name]
+
+
+def without_required(schema: Any) -> Any:
+    """Return a JSON Schema that asks for no field, so that a shortened example can be checked."""
+    if isinstance(schema, dict):
+        return {name: without_required(value) for name, value in schema.items() if name != "required"}
+    return [without_required(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def test_the_example_is_a_record(project: Path) -> None:
+    """What the example shows are fields of a record, each with a value of its type; `[ ... ]` stands for a list."""
+    page = (project / "docs" / "record.md").read_text()
+    example = page.partition("```json\n")[2].partition("```")[0].replace("[ ... ]", "[]")
+    errors = list(Draft202012Validator(without_required(json_schema())).iter_errors(json.loads(example)))
+    assert [error.message for error in errors] == []
+
+
+def test_which_provider_fills_which_field_is_told_of_each(project: Path) -> None:
+    """The table has every field of Insights, in the order of the schema."""
+    page = (project / "docs" / "record.md").read_text()
+    table = page.partition("## Which provider fills which field\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(Insights.__annotations__)
