@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -15,20 +16,27 @@ import pytest
 from typer.main import get_command
 
 from pipeline.cli import app
-from pipeline.config import load_config
+from pipeline.config import load_config, load_service_config
 from pipeline.errors import ExitCode
 from pipeline.providers import settings_models
+from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE
 from pipeline.report.run_json import RUN_FILE
 from pipeline.sink.job_files import FAILURES, INSIGHTS
 from tests.conftest import PROJECT
 from tests.running import draw, lines_of
+from tests.test_architecture import ORDER
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-CRON = (PROJECT / "docs" / "cron.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "docs").glob("*.md")}
+CRON = PAGES["cron.md"]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 JOBS = sorted({*(PROJECT / "configs").glob("*.toml")} - {PROJECT / "configs" / "serve.toml"})
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # typer's app is a group of commands
+ALL = "\n".join([README, *PAGES.values()])
+SETS = sorted({value.strip("'") for value in re.findall(r"--set ('[^']+'|[^\s`]+)", ALL)} - {"key.path=value"})
+# English that makes a reader stop; style guides have a plain word for each.
+HARD_WORDS = re.compile(r"\b(whoever|anew|mend|stands|may be had|tell whether)\b", re.IGNORECASE)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -39,7 +47,7 @@ def blocks(text: str, language: str) -> list[str]:
 def test_every_command_is_in_the_readme_and_every_named_one_exists() -> None:
     """The table of commands is the list of commands."""
     assert sorted(set(re.findall(r"^\| `image-insights (\w+)", README, re.MULTILINE))) == COMMANDS
-    assert set(re.findall(r"image-insights (\w+)", README + CRON)) <= set(COMMANDS)
+    assert set(re.findall(r"image-insights (\w+)", ALL)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -65,14 +73,72 @@ def test_the_files_of_a_job_are_named() -> None:
 def test_every_make_target_that_is_named_exists() -> None:
     """`make run`, `make test` and the others work as they stand there."""
     targets = set(re.findall(r"^([a-z][\w-]*):", MAKEFILE, re.MULTILINE))
-    assert set(re.findall(r"make ([a-z][\w-]*)", README)) <= targets
+    named = set(re.findall(r"(?:`|^)make ([a-z][\w-]*)", ALL, re.MULTILINE))
+    assert "run" in named
+    assert named <= targets
 
 
-def test_links_lead_somewhere() -> None:
-    """Every relative link of README and docs is a file."""
-    for path in (PROJECT / "README.md", *(PROJECT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"
+def anchors(text: str) -> set[str]:
+    """Return the names under which a page's headings can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "path", [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))], ids=lambda p: p.name
+)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every relative link is a file, and its anchor one of that file's headings."""
+    text = path.read_text(encoding="utf-8")
+    for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(#([^)]+))?\)", text):
+        page = path.parent / target if target else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def test_every_page_is_listed_in_the_readme() -> None:
+    """A reader finds each page of docs from the README."""
+    assert {name for name in PAGES if f"](docs/{name})" not in README} == set()
+
+
+@pytest.mark.parametrize("name", ["README.md", *sorted(PAGES), "CHANGELOG.md"])
+def test_the_words_are_plain(name: str) -> None:
+    """No page uses a word that makes a native reader stop."""
+    text = PAGES[name] if name in PAGES else (PROJECT / name).read_text(encoding="utf-8")
+    assert HARD_WORDS.findall(text) == []
+
+
+@pytest.mark.parametrize("example", sorted(set(re.findall(r"image-insights (\w+ [^`\n]*--[^`\n]*)", ALL))))
+def test_the_options_of_examples_exist(example: str) -> None:
+    """Every option that a page shows with a command is one of that command."""
+    command = get_command(app).commands[example.split()[0]]  # type: ignore[attr-defined] # as above
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert set(re.findall(r"(?<![\w-])(--[a-z-]+)", example.partition("#")[0])) <= options
+
+
+@pytest.mark.parametrize("override", SETS)
+def test_the_keys_of_examples_exist(override: str) -> None:
+    """Every `--set` that a page shows is accepted, by a job or by the service."""
+    if override.startswith("service."):
+        load_service_config(PROJECT / "configs" / "serve.toml", [override], forced={})
+    else:
+        load_config(PROJECT / "configs" / "sample.toml", [override], providers=settings_models())
+
+
+def test_the_config_of_docs_is_a_whole_one(tmp_path: Path) -> None:
+    """The example of docs/config.md loads as it is."""
+    (example,) = blocks(PAGES["config.md"], "toml")
+    (tmp_path / "job.toml").write_text(example)
+    load_config(tmp_path / "job.toml", providers=settings_models())
+
+
+def test_the_tables_of_the_service_in_docs_are_valid(tmp_path: Path) -> None:
+    """The examples of docs/serve.md, added to the shipped config of the service, load."""
+    examples = blocks(PAGES["serve.md"], "toml")
+    assert len(examples) == 2
+    shipped = (PROJECT / "configs" / "serve.toml").read_text(encoding="utf-8")
+    (tmp_path / "serve.toml").write_text("\n".join([shipped, *examples]))
+    load_service_config(tmp_path / "serve.toml", forced={})
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
@@ -147,7 +213,31 @@ def codes_in_the_code() -> set[str]:
 
 def test_every_code_of_a_failing_row_is_explained() -> None:
     """docs/failures.md names each; `not-prepared` is a bug of ours that no row can cause."""
-    explained = set(re.findall(r"`([a-z0-9-]+)`", (PROJECT / "docs" / "failures.md").read_text(encoding="utf-8")))
+    explained = set(re.findall(r"`([a-z0-9-]+)`", PAGES["failures.md"]))
     found = codes_in_the_code()
     assert len(found) > 30
     assert found - explained == {"not-prepared"}
+
+
+def test_the_example_of_a_failure_is_one() -> None:
+    """docs/failures.md shows a line that a run can write."""
+    (line,) = blocks(PAGES["failures.md"], "json")
+    example = json.loads(line)
+    assert example.keys() - {"schema", "at"} <= set(Failure.__dataclass_fields__)
+    assert example["code"] in codes_in_the_code()
+
+
+def test_every_folder_of_the_code_is_in_the_architecture() -> None:
+    """The page names each folder and each module beside them, and the folders of the service."""
+    code = PROJECT / "pipeline"
+    names = {path.stem for path in code.iterdir() if not path.name.startswith("__") and path.suffix in {"", ".py"}}
+    names |= {f"service/{path.name}" for path in (code / "service").iterdir() if (path / "__init__.py").exists()}
+    assert len(names) > 15
+    assert names <= set(re.findall(r"`([\w/]+)`", PAGES["architecture.md"]))
+
+
+def test_the_order_of_imports_is_the_one_that_is_enforced() -> None:
+    """The order that the page shows is that of tests/test_architecture.py."""
+    (shown,) = (block for block in blocks(PAGES["architecture.md"], "text") if block.startswith("errors, schema\n"))
+    order = [tuple(line.split(", ")) for line in shown.splitlines()]
+    assert order == [units for units in ORDER if units != ("__main__",)]
