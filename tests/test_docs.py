@@ -111,7 +111,7 @@ def test_the_words_are_plain(name: str) -> None:
 @pytest.mark.parametrize("example", sorted(set(re.findall(r"image-insights (\w+ [^`\n]*--[^`\n]*)", ALL))))
 def test_the_options_of_examples_exist(example: str) -> None:
     """Every option that a page shows with a command is one of that command."""
-    command = get_command(app).commands[example.split()[0]]  # type: ignore[attr-defined] # as above
+    command = get_command(app).commands[example.split(maxsplit=1)[0]]  # type: ignore[attr-defined] # as above
     options = {option for parameter in command.params for option in parameter.opts}
     assert set(re.findall(r"(?<![\w-])(--[a-z-]+)", example.partition("#")[0])) <= options
 
