@@ -272,7 +272,7 @@ def test_an_unknown_provider_hides_no_other_fault(tmp_path: Path) -> None:
     assert _problems(tmp_path, text) == [
         'provider.words: must be a list such as ["a", "b"] (it is \'a\')',
         "provider.aks: there is no such key; did you mean 'ask'?",
-        "limits.qps: must be at least 0 (it is -1)",
+        "limits.qps: must be at least 0.0 (it is -1)",
         "provider.name: there is no provider 'acm'; did you mean 'acme'?",
     ]
     text = LEAST.replace('name = "acme"', 'name = "zzz"\nask = "anything"\naks = "x"\nkey_env = "a b"')

@@ -14,7 +14,7 @@ from pipeline.schema import no_insights
 
 class ExampleSettings(ProviderSettings):
     has_prices = True
-    token_price: float = 0.001
+    price: float = 0.001
 
 
 class Example:
@@ -24,7 +24,7 @@ class Example:
     limits = Limits(max_bytes=500_000, max_side_px=800, forms=frozenset({"bytes"}), formats=frozenset({"JPEG"}))
 
     def __init__(self, settings: ExampleSettings, endpoint: str) -> None:
-        self.endpoint, self.price = endpoint, settings.token_price
+        self.endpoint, self.price = endpoint, settings.price
 
     def requests(self, row: Row, prepared: Prepared | None) -> list[Request]:
         body = {"ask": row.query or "what is it?", "image": b64encode(prepared.data if prepared else b"").decode()}

@@ -60,7 +60,7 @@ def job(tmp_path: Path, endpoint: str, *sets: str) -> Config:
     (tmp_path / "manifest.csv").write_text("id,image\n" + "".join(f"r{n},pictures/p{n}.png\n" for n in range(3)))
     (tmp_path / "job.toml").write_text(
         f'[manifest]\npath = "{tmp_path}/manifest.csv"\n[provider]\nname = "example"\nendpoint = "{endpoint}"\n'
-        f'key_env = "EXAMPLE_KEY"\ntoken_price = 0.01\n[limits]\nqps = 0\n[output]\ndir = "{tmp_path}/out"\n'
+        f'key_env = "EXAMPLE_KEY"\nprice = 0.01\n[limits]\nqps = 0\n[output]\ndir = "{tmp_path}/out"\n'
     )
     return load_config(tmp_path / "job.toml", sets)
 
@@ -97,8 +97,8 @@ async def test_money_stops_a_run(tmp_path: Path, service: Describing) -> None:
 def test_its_table_is_checked_like_any_other(tmp_path: Path, service: Describing) -> None:
     """Keys of its own are known, others are refused with their path."""
     with pytest.raises(ConfigError) as refused:
-        job(tmp_path, service.endpoint, "provider.token_prize=1", "provider.token_price=true")
+        job(tmp_path, service.endpoint, "provider.prise=1", "provider.price=true")
     assert sorted(refused.value.problems) == [
-        "provider.token_price: must be a number",
-        "provider.token_prize: there is no such key; did you mean 'token_price'?",
+        "provider.price: must be a number",
+        "provider.prise: there is no such key; did you mean 'price'?",
     ]
