@@ -3,10 +3,10 @@
 PipelineError
 ├── UsageError               exit 2: nothing was sent
 │   ├── ConfigError          the config file, every problem at once
-│   ├── ManifestError        the manifest can't be read at all, or lacks a column
+│   ├── TableError           a manifest or a catalogue can't be read at all, or lacks a column
 │   └── Misconfigured        the service itself says that the request's settings are wrong
 ├── RowError                 one row fails; its stage turns it into a Failure, it never crosses a stage
-│   ├── LineError            a line of the manifest is no row
+│   ├── LineError            a line of a table is no row
 │   ├── SourceError          the picture's bytes can't be had
 │   ├── PrepareError         the bytes are no picture that can be sent
 │   └── RequestError         the row asks for what the service's documents forbid
@@ -66,8 +66,8 @@ class ConfigError(UsageError):
         super().__init__("\n".join(f"{place}: {problem}" for problem in problems))
 
 
-class ManifestError(UsageError):
-    """The manifest can't be read at all, or lacks a column the config names."""
+class TableError(UsageError):
+    """A manifest or a catalogue can't be read at all, or lacks a column that the config names."""
 
 
 class Misconfigured(UsageError):
@@ -84,7 +84,7 @@ class RowError(PipelineError):
 
 
 class LineError(RowError):
-    """A line of the manifest is no row: unreadable, or its id, image or crop breaks a rule."""
+    """A line of a manifest or a catalogue is no row: unreadable, or its id, image or crop breaks a rule."""
 
 
 class SourceError(RowError):

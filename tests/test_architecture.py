@@ -32,6 +32,8 @@ RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
 SERVICE_ORDER = ("text.values", "refusals", "findings", "engine", "text", "search", "access", "http", "serve")
+# Reading files is the same on both sides of the wire; what is said over it is not.
+SHARED = ("errors", "tabular")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "pipeline.local.serve"
 STARTS_TASKS = ("pipeline.runner.execution", "pipeline.service.")
@@ -91,7 +93,7 @@ def _wrong(module: str, imported: str) -> str | None:
     if here == there or not there:
         return None
     if here == SERVICE:
-        return None if there == "errors" else "the service may import nothing of the pipeline but its errors"
+        return None if there in SHARED else "the service may import nothing of the pipeline but its errors and tables"
     if there == SERVICE:
         return None if module == SERVES else f"only {SERVES} may import the service"
     if RANKS[there] < RANKS[here]:

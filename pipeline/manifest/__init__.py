@@ -1,4 +1,4 @@
-"""Stage 1: rows, lazily, from a manifest."""
+"""Stage 1: the rows of a manifest, read lazily."""
 
 from pipeline.manifest.segments import Manifest, Segment
 from pipeline.manifest.source import open_manifest

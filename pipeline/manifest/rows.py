@@ -1,138 +1,101 @@
-"""One line's fields to one Row, or to the Failure that says why not: pure but for the look at links in root.py."""
+"""Makes a Row of one line's fields, or the Failure that says why it is none. Links are the only files looked at."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
 from pipeline.config import Columns
 from pipeline.errors import LineError
-from pipeline.manifest.folder import read_found
-from pipeline.manifest.root import Root
-from pipeline.records import Crop, Failure, Image, InsightsToken, RemoteUrl, Row
-from pipeline.tabular.formats import Reader
+from pipeline.records import Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row
+from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, read_text, shown
+from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
+from pipeline.tabular.parsing import Fields, Parser
+from pipeline.tabular.root import Root
 
-MAX_ID_CHARS = 1000
-_SHOWN_CHARS = 200
-_TOKEN = "token:"  # noqa: S105 - the prefix of a manifest entry, not a secret
 _SIDES = ("left", "top", "right", "bottom")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-# A scheme with two slashes, or one of those that go without; "photo:1.jpg" is the name of a file.
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?|data|file|blob|cid|urn|javascript):", re.IGNORECASE)
-_URL = re.compile(
-    r"https?://(?:[^/?#@\s]*@)?(?:[^/?#@:\s\[\]]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
-)
 
 
-def rows_of_entries(line_reader: LineReader, ordinal: int, reader: Reader, rules: RowRules) -> Iterator[Row | Failure]:
-    """Turn what a manifest's lines say into rows, the first of them number `ordinal`."""
-    for number, (line, fields) in enumerate(reader(line_reader), ordinal):
+def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) -> Iterator[Row | Failure]:
+    """Make rows of a table's lines; the first row has the number `ordinal`."""
+    for number, (line, fields) in enumerate(parse(lines), ordinal):
         yield rules.read(fields, line=line, ordinal=number)
 
 
-def rows_of_files(line_reader: LineReader, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
-    """Turn the files of a folder into rows; the first file counts as line 1."""
-    for number, found in enumerate(line_reader, ordinal):
-        yield rules.read_file(*read_found(found), ordinal=number)
+def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
+    """Make rows of a folder's listed files; the first file counts as line 1."""
+    for number, line in enumerate(lines, ordinal):
+        yield rules.read_file(*parse_listed(line), ordinal=number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRules:
-    """How fields become a row: which column holds what, where pictures lie, which columns are carried along."""
+    """How fields become a row: which column holds what, below which folder the pictures are, what is carried along."""
 
     columns: Columns
     root: Root
     carry: tuple[str, ...] = ()
 
-    def read(self, fields: Mapping[str, Any] | LineError, *, line: int, ordinal: int) -> Row | Failure:
-        """Build the row of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
+    def read(self, fields: Fields | LineError, *, line: int, ordinal: int) -> Row | Failure:
+        """Return the row of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
         if isinstance(fields, LineError):
             return _failure(fields, f"line {line}", row_id=None, image=None, line=line, ordinal=ordinal)
         row_id = None
         try:
-            row_id = self._id(fields)
+            row_id = read_id(fields, self.columns.id, self.columns.image)
             return self._row(fields, row_id, line, ordinal)
         except LineError as exc:
             image = fields.get(self.columns.image)
             return _failure(exc, f"line {line}", row_id=row_id, image=image, line=line, ordinal=ordinal)
 
     def read_file(self, name: str, error: LineError | None, *, ordinal: int) -> Row | Failure:
-        """Build the row of one file of a folder; its name is taken as it is, blanks and colons too."""
+        """Return the row of one file of a folder; its name is taken as it is, blanks and colons too."""
         row_id = None
         try:
             if error is not None:
                 raise error
-            row_id = _checked_id(name)
-            return Row(id=name, image=self.root.look_up(name), ordinal=ordinal, line=ordinal + 1)
+            row_id = check_id(name)
+            image = LocalFile(path=self.root.locate(name), name=name)
+            return Row(id=name, image=image, ordinal=ordinal, line=ordinal + 1)
         except LineError as exc:
             return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
-    def _id(self, fields: Mapping[str, Any]) -> str:
-        """Return the row's id; a row without that column is named by its image."""
-        name = self.columns.id
-        if name not in fields:
-            return _checked_id(self._image_text(fields))
-        value = fields[name]
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        text = _text(value, name)
-        if text is None:
-            raise LineError("empty-id", f"{name!r} is empty; every row needs an id of its own")
-        return _checked_id(text)
-
-    def _row(self, fields: Mapping[str, Any], row_id: str, line: int, ordinal: int) -> Row:
+    def _row(self, fields: Fields, row_id: str, line: int, ordinal: int) -> Row:
         columns, get = self.columns, fields.get
         return Row(
             id=row_id,
-            image=self._image(self._image_text(fields)),
+            image=self._image(fields),
             ordinal=ordinal,
             line=line,
             crop=None if (crop := get(columns.crop)) is None else read_crop(crop),
-            query=None if (query := get(columns.query)) is None else _text(query, columns.query),
-            site=None if (site := get(columns.site)) is None else _text(site, columns.site),
-            market=None if (market := get(columns.market)) is None else _text(market, columns.market),
+            query=None if (query := get(columns.query)) is None else read_text(query, columns.query),
+            site=None if (site := get(columns.site)) is None else read_text(site, columns.site),
+            market=None if (market := get(columns.market)) is None else read_text(market, columns.market),
             carry={name: fields[name] for name in self.carry if name in fields} if self.carry else {},
         )
 
-    def _image_text(self, fields: Mapping[str, Any]) -> str:
-        name = self.columns.image
-        text = _text(fields.get(name), name)
-        if text is None:
-            raise LineError("missing-image", f"{name!r} is empty; give a path, a URL or token:...")
-        _check_printable(text, "bad-image", "the image")
-        return text
-
-    def _image(self, text: str) -> Image:
-        """Tell apart the forms of an image: a token, a URL, a path below the root."""
-        if ":" in text and (remote := _remote(text)) is not None:
-            return remote
-        return self.root.locate(text)
+    def _image(self, fields: Fields) -> Image:
+        kind, text = read_image(fields, self.columns.image)
+        if kind == "path":
+            return LocalFile(path=self.root.locate(text), name=text)
+        return RemoteUrl(url=text) if kind == "url" else InsightsToken(token=text)
 
 
 def _failure(error: LineError, place: str, *, row_id: str | None, image: object, line: int, ordinal: int) -> Failure:
-    """Turn what is wrong into a Failure; whatever it shows of the manifest is cut short and can be encoded."""
+    """Return an error as a Failure; what it shows of the manifest is cut short and valid Unicode."""
     return Failure(
         id=row_id,
         line=line,
         ordinal=ordinal,
-        image=_shown(image) if isinstance(image, str) and image else None,
+        image=shown(image) if isinstance(image, str) and image else None,
         stage="manifest",
         code=error.code,
-        message=f"{place}: {_shown(str(error), 2 * _SHOWN_CHARS)}",
+        message=f"{place}: {shown(str(error), 2 * SHOWN_CHARS)}",
     )
-
-
-def _checked_id(text: str) -> str:
-    if len(text) > MAX_ID_CHARS:
-        raise LineError("bad-id", f"the id has {len(text)} characters; give the row one of {MAX_ID_CHARS} at most")
-    _check_printable(text, "bad-id", "the id")
-    return text
 
 
 def read_crop(value: object) -> Crop | None:
@@ -169,51 +132,5 @@ def _fraction(part: object) -> float:
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise LineError("bad-crop", f"crop holds {_shown(repr(part))}, which is no fraction between 0 and 1")
+        raise LineError("bad-crop", f"crop holds {shown(repr(part))}, which is no fraction between 0 and 1")
     return number
-
-
-def _remote(text: str) -> Image | None:
-    """Read a token or a URL; None for a path that merely has a colon in it."""
-    if text.startswith(("http://", "https://")):
-        return RemoteUrl(url=_url(text))
-    if text.startswith(_TOKEN):
-        return InsightsToken(token=_token(text.removeprefix(_TOKEN).strip()))
-    match = _SCHEME.match(text)
-    if match is None:
-        return None
-    scheme = (match[1] or match[2]).lower()
-    if scheme not in {"http", "https"}:
-        raise LineError("unsupported-scheme", f"{scheme}: is not supported; use http(s)://, token: or a path")
-    return RemoteUrl(url=_url(text))
-
-
-def _token(token: str) -> str:
-    if not token or " " in token:
-        raise LineError("bad-token", "token: must be followed by one insights token without blanks")
-    return token
-
-
-def _url(text: str) -> str:
-    if _URL.fullmatch(text) is None:
-        raise LineError("bad-url", f"{_shown(text)!r} is no complete URL (blanks are written %20)")
-    return text
-
-
-def _text(value: object, column: str) -> str | None:
-    """Return the trimmed text, None for nothing; raises LineError "bad-value" for other types."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise LineError("bad-value", f"{column!r} must be text, not {_shown(repr(value))}")
-    return value.strip() or None
-
-
-def _check_printable(text: str, code: str, what: str) -> None:
-    if not text.isprintable() and _UNPRINTABLE.search(text):
-        raise LineError(code, f"{what} {_shown(repr(text))} holds control characters or bytes that are not UTF-8")
-
-
-def _shown(text: str, limit: int = _SHOWN_CHARS) -> str:
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return text.encode("utf-8", "backslashreplace").decode()

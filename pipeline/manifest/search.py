@@ -1,4 +1,4 @@
-"""Images that a search found, or that are trending, as rows: page after page, without duplicates. Pure: no I/O."""
+"""The images of a search, or those that are trending, as rows: page after page, each image once. Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -6,93 +6,102 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pipeline.config import Columns, ManifestConfig, SearchSettings
-from pipeline.errors import LineError, ManifestError, RequestError
-from pipeline.manifest.root import Root
+from pipeline.errors import ConfigError, LineError, RequestError, SearchFailed
 from pipeline.manifest.rows import RowRules
 from pipeline.records import Failure, Page, Request, Row, SearchHit
+from pipeline.tabular.root import Root
 
 CARRIED = ("name", "host_page_url", "content_url", "category", "query")
-LARGEST_OFFSET = 65_535  # an UnsignedShort (reference 004, Query parameters)
+MAX_OFFSET = 65_535  # an offset is an unsigned 16-bit number; manifest.search.offset has the same bound
 
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """A provider that also finds images; its `read` makes a Page of what answers these requests."""
+    """A provider that also finds images; its `read` makes a Page of the answer to these requests."""
 
     def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
-        """Build the call for a search's images from `offset` on, `have` of them being there already.
+        """Build the request for a search's images from `offset` on; `have` images were received before.
 
         Raises RequestError where the search breaks a documented rule.
         """
 
     def trending(self) -> Request:
-        """Build the call for the images that are trending."""
+        """Build the request for the images that are trending."""
 
 
 class SearchCursor:
     """Pages through what `config` searches for, or through what is trending.
 
-    `request` is the call for the next page, None after the last: where enough images are there, where the service names
-    no next offset, or where a page brought nothing new. Raises ManifestError where the search breaks a rule.
+    `request` is the request for the next page. It is None after the last one: when there are enough images, when the
+    service names no next offset, or when a page brought nothing new. Raises ConfigError where the search breaks a rule.
     """
 
-    def __init__(self, finder: ImageSource, config: ManifestConfig) -> None:
-        self._finder = finder
+    def __init__(self, source: ImageSource, config: ManifestConfig) -> None:
+        self._source = source
         self._search = config.search
-        self._rules = RowRules(columns=Columns(), root=Root(Path()), carry=CARRIED)
+        self._rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"), carry=CARRIED)
         self._ids: set[str] = set()
         self._rows = 0
-        self.request: Request | None = self._ask(config.search.offset if config.search else 0)
+        self.request: Request | None
+        try:
+            self.request = self._page_request(config.search.offset if config.search else 0)
+        except RequestError as exc:
+            raise ConfigError("manifest.search", [str(exc)]) from exc
 
     def take(self, page: Page) -> list[Row | Failure]:
-        """Return the rows of a page, the answer to `request`, and turn to the next page."""
-        new = [found for found in page.images if self._is_new(found)]
+        """Return the rows of a page, the answer to `request`, and turn to the next page.
+
+        Raises SearchFailed where the next page can't be requested.
+        """
+        hits = [hit for hit in page.images if self._is_new(hit)]
         if self._search is not None:
-            new = new[: self._search.count - self._rows]
-        rows = [self._row(found, self._rows + place) for place, found in enumerate(new)]
+            hits = hits[: self._search.count - self._rows]
+        rows = [self._row(hit, self._rows + place) for place, hit in enumerate(hits)]
         self._rows += len(rows)
-        self.request = self._ask(page.next_offset) if new and self._has_more(page.next_offset) else None
+        try:
+            self.request = self._page_request(page.next_offset) if hits and self._has_more(page.next_offset) else None
+        except RequestError as exc:
+            raise SearchFailed(f"manifest.search: {exc}") from exc
         return rows
 
-    def _is_new(self, found: SearchHit) -> bool:
-        """Note an image's id; one without any is a row of its own, which says so."""
-        is_new = found.id not in self._ids
-        if found.id:
-            self._ids.add(found.id)
+    def _is_new(self, hit: SearchHit) -> bool:
+        """Note an image's id; every image without an id is new, and fails or not by what else it has."""
+        is_new = hit.id not in self._ids
+        if hit.id:
+            self._ids.add(hit.id)
         return is_new
 
     def _has_more(self, offset: int | None) -> bool:
-        enough = self._search is None or self._rows >= self._search.count
-        return not enough and offset is not None and 0 <= offset <= LARGEST_OFFSET
+        is_enough = self._search is None or self._rows >= self._search.count
+        return not is_enough and offset is not None and 0 <= offset <= MAX_OFFSET
 
-    def _ask(self, offset: int | None) -> Request:
-        try:
-            if self._search is None:
-                return self._finder.trending()
-            return self._finder.search(self._search, offset or 0, self._rows)
-        except RequestError as exc:
-            raise ManifestError(f"manifest.search: {exc}") from exc
+    def _page_request(self, offset: int | None) -> Request:
+        if self._search is None:
+            return self._source.trending()
+        return self._source.search(self._search, offset or 0, self._rows)
 
-    def _row(self, found: SearchHit, ordinal: int) -> Row | Failure:
-        """Build the row of an image, known by its rank; it can be asked by its token, or else by its URL."""
+    def _row(self, hit: SearchHit, ordinal: int) -> Row | Failure:
+        """Return the row of an image; its line is its rank."""
         fields = {
-            "id": found.id,
-            "image": _image(found),
-            "query": self._search.q if self._search else (found.query or {}).get("text", ""),
-            "name": found.name,
-            "host_page_url": found.host_page_url,
-            "content_url": found.content_url,
-            "category": found.category,
+            "id": hit.id,
+            "image": _image_text(hit),
+            "query": self._search.q if self._search else (hit.query or {}).get("text", ""),
+            "name": hit.name,
+            "host_page_url": hit.host_page_url,
+            "content_url": hit.content_url,
+            "category": hit.category,
         }
-        said = {name: value for name, value in fields.items() if value}
-        return self._rules.read(said if "image" in said else _NO_PLACE, line=ordinal + 1, ordinal=ordinal)
+        given = {name: value for name, value in fields.items() if value}
+        return self._rules.read(given if "image" in given else _NO_IMAGE, line=ordinal + 1, ordinal=ordinal)
 
 
-def _image(found: SearchHit) -> str:
-    """Return what names an image; never the name of a file, whatever a service calls a URL."""
-    if found.token:
-        return f"token:{found.token}"
-    return found.content_url if found.content_url.startswith(("http://", "https://")) else ""
+def _image_text(hit: SearchHit) -> str:
+    """Return an image's token, or else its URL; never a path, because a service names no file of this machine."""
+    if hit.token:
+        return f"token:{hit.token}"
+    return hit.content_url if hit.content_url.startswith(("http://", "https://")) else ""
 
 
-_NO_PLACE = LineError("missing-image", "the image that was found has neither an insights token nor an http(s) URL")
+_NO_IMAGE = LineError(
+    "missing-image", "the image that the search found has neither an insights token nor an http(s) URL"
+)

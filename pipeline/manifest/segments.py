@@ -1,4 +1,4 @@
-"""A manifest's rows, one after another or by stretches; lines that an earlier run knows need not be read again."""
+"""A manifest's rows, one after another or in segments; lines that an earlier run knows need not be parsed again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH_CHARS = 1_000_000
 
 
 class KnownSegment(Protocol):
-    """Lines that an earlier run knows: their place, how many rows they are, and the digest they had."""
+    """A segment that an earlier run knows: its first line, its numbers of lines and rows, and the digest it had."""
 
     @property
     def line(self) -> int: ...  # noqa: D102 - fields, explained above
@@ -29,16 +29,17 @@ class KnownSegment(Protocol):
     def digest(self) -> bytes: ...  # noqa: D102 - likewise
 
 
-P = TypeVar("P", bound=KnownSegment)
+K = TypeVar("K", bound=KnownSegment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment(Generic[P]):
-    """Consecutive lines, the first of them number `line`.
+class Segment(Generic[K]):
+    """Consecutive lines of a manifest, beginning with number `line`.
 
-    `digest` (16 bytes) stands for their text and for all that decides how it is read, `known` is the passage that has
-    the same, `rows` reads them, again if need be; relative paths start from `root`. `is_closed` tells whether the rows
-    depend on no other line: a quote that isn't closed may end anywhere.
+    `digest` (16 bytes) is of their text and of everything that decides how it is read; `known` is the known segment
+    with the same digest. `rows` returns the rows, and parses the lines first where that wasn't done yet. Relative paths
+    start from `root`. `is_closed` is true where the rows depend on no other line (a quote that isn't closed may end
+    anywhere).
     """
 
     line: int
@@ -46,52 +47,54 @@ class Segment(Generic[P]):
     digest: bytes
     rows: Callable[[], Sequence[Row | Failure]]
     root: str
-    known: P | None = None
+    known: K | None = None
     is_closed: bool = True
 
 
 class Manifest:
     """An open source of rows, read once from front to end; close it, or use it as a context manager.
 
-    `read` makes rows of lines, counting from an ordinal; `form` is all beside their text that decides what they say.
+    `read` makes rows of lines and numbers them from an ordinal on. `reading` is a digest (at most 32 bytes) of all that
+    decides what the text of a line says.
     """
 
     def __init__(
         self,
-        line_reader: LineReader,
+        lines: LineReader,
         read: Callable[[LineReader, int], Iterator[Row | Failure]],
         *,
         root: str = "",
-        form: bytes = b"",
+        reading: bytes = b"",
         close: Callable[[], None] = lambda: None,
     ) -> None:
-        self._line_reader = line_reader
+        self._lines = lines
         self._read = read
         self._root = root
-        self._form = form
+        self._reading = reading
         self._close = close
         self._ordinal = 0
 
     @property
     def line(self) -> int:
         """The number of the next line."""
-        return self._line_reader.line
+        return self._lines.line
 
     def rows(self) -> Iterator[Row | Failure]:
-        """Return the rows that are left, lazily; raises ManifestError where the manifest can't be read on."""
-        for row in self._read(self._line_reader, self._ordinal):
-            self._line_reader.begin()
+        """Return the rows that are left, lazily; raises TableError where the manifest can't be read on."""
+        for row in self._read(self._lines, self._ordinal):
+            self._lines.forget()
             yield row
 
-    def segments(self, known: Sequence[P] = (), salt: bytes = b"") -> list[Segment[P]]:
-        """Return what comes next: those of `known` that stand here, unread, else one stretch of rows; [] at the end.
+    def segments(self, known: Sequence[K] = (), settings: bytes = b"") -> list[Segment[K]]:
+        """Return the segments of `known` that come next, unparsed, or else one new segment; [] at the end.
 
-        `known` goes by line; `salt` (at most 32 bytes) goes into the digests. Raises ManifestError.
+        `known` is in order of lines. `settings` (at most 32 bytes) is what else a digest depends on. Raises TableError
+        where the manifest can't be read on.
         """
-        return list(self._standing(known, salt)) or self._next(known, salt)
+        return list(self._known_segments(known, settings)) or self._new_segment(known, settings)
 
     def close(self) -> None:
-        """Close what is open below; a read that waits for stdin ends."""
+        """Close the file; a read that waits for stdin ends."""
         self._close()
 
     def __enter__(self) -> Self:
@@ -102,35 +105,36 @@ class Manifest:
     ) -> None:
         self.close()
 
-    def _standing(self, known: Sequence[P], salt: bytes) -> Iterator[Segment[P]]:
-        for passage in known:
-            line, ordinal = self._line_reader.line, self._ordinal
-            if passage.line != line:
+    def _known_segments(self, known: Sequence[K], settings: bytes) -> Iterator[Segment[K]]:
+        """Take the lines of one known segment after another, as long as their text is what it was."""
+        for segment in known:
+            line, ordinal = self._lines.line, self._ordinal
+            if segment.line != line:
                 return
-            lines = self._line_reader.take(passage.lines)
-            if self._digest(lines, salt) != passage.digest:
-                self._line_reader.put_back(lines)
+            lines = self._lines.read(segment.lines)
+            if self._digest(lines, settings) != segment.digest:
+                self._lines.put_back(lines)
                 return
-            self._ordinal += passage.rows
+            self._ordinal += segment.rows
             yield Segment(
                 line=line,
                 lines=len(lines),
-                digest=passage.digest,
-                rows=partial(self._again, lines, line, ordinal),
+                digest=segment.digest,
+                rows=partial(self._parse, lines, line, ordinal),
                 root=self._root,
-                known=passage,
+                known=segment,
             )
 
-    def _next(self, known: Sequence[P], salt: bytes) -> list[Segment[P]]:
-        """Read on as far as a batch goes, but not into a passage that may stand further on."""
-        line_reader = self._line_reader
-        line_reader.begin()
-        line = line_reader.line
-        until = next((passage.line for passage in known if passage.line > line), None)
+    def _new_segment(self, known: Sequence[K], settings: bytes) -> list[Segment[K]]:
+        """Parse the lines of one batch, but none of a known segment further on: its text may be what it was."""
+        reader = self._lines
+        reader.forget()
+        line = reader.line
+        until = next((segment.line for segment in known if segment.line > line), None)
         rows: list[Row | Failure] = []
-        for row in self._read(line_reader, self._ordinal):
+        for row in self._read(reader, self._ordinal):
             rows.append(row)
-            if len(rows) == BATCH_ROWS or line_reader.chars > BATCH_CHARS or (until and line_reader.line >= until):
+            if len(rows) == BATCH_ROWS or reader.taken_chars > BATCH_CHARS or (until and reader.line >= until):
                 break
         if not rows:
             return []
@@ -138,17 +142,17 @@ class Manifest:
         return [
             Segment(
                 line=line,
-                lines=line_reader.line - line,
-                digest=self._digest(line_reader.taken, salt),
+                lines=reader.line - line,
+                digest=self._digest(reader.taken, settings),
                 rows=lambda: rows,
                 root=self._root,
-                is_closed=not line_reader.is_rewound,
+                is_closed=not reader.is_rewound,
             )
         ]
 
-    def _again(self, lines: Sequence[str], line: int, ordinal: int) -> Sequence[Row | Failure]:
+    def _parse(self, lines: Sequence[str], line: int, ordinal: int) -> Sequence[Row | Failure]:
         return list(self._read(LineReader(lines, line), ordinal))
 
-    def _digest(self, lines: Sequence[str], salt: bytes) -> bytes:
+    def _digest(self, lines: Sequence[str], settings: bytes) -> bytes:
         text = "".join(lines).encode("utf-8", "surrogateescape")
-        return blake2b(text, digest_size=16, key=self._form + salt).digest()
+        return blake2b(text, digest_size=16, key=self._reading + settings).digest()

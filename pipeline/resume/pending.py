@@ -14,7 +14,7 @@ from pipeline.state.ledger import Ledger
 
 
 def iter_manifest_changes(manifest: Manifest, detector: ChangeDetector) -> Iterator[Changes]:
-    """Sift a manifest from front to end; raises ManifestError and OutputError."""
+    """Sift a manifest from front to end; raises TableError and OutputError."""
     while segments := manifest.segments(detector.spans(manifest.line), detector.settings):
         yield from map(detector.detect_segment, segments)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from pipeline.errors import ManifestError, RowError, StopRun, UsageError
+from pipeline.errors import RowError, StopRun, TableError, UsageError
 from pipeline.fetch.pacing.pacer import IntakeClosed
 from pipeline.fetch.row_calls import RowAnswers, fetch_row
 from pipeline.fetch.single_flight import SingleFlight
@@ -95,7 +95,7 @@ class ManifestStage:
                         return
             except IntakeClosed:
                 return
-            except ManifestError as exc:  # some of it was read and sent: this is no exit 2 any more
+            except TableError as exc:  # some of it was read and sent: this is no exit 2 any more
                 self._stop.ask(StopRun(str(exc)))
                 return
             except (StopRun, UsageError) as exc:

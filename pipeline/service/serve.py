@@ -67,7 +67,7 @@ class _Stopping(Exception):
 async def serve(config: ServeConfig) -> None:
     """Serve until SIGTERM, SIGINT, or the parent's death; returns after the requests in work are answered.
 
-    Raises ConfigError where the address needs a key or the model can't be used, ManifestError where the catalogue can't
+    Raises ConfigError where the address needs a key or the model can't be used, TableError where the catalogue can't
     be read, ServiceError where the index can't be written or the address is taken.
     """
     check_place(config)

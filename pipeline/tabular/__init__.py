@@ -1,1 +1,1 @@
-"""Reading tables line by line, for manifests and for the catalogue of the embedded service."""
+"""Tables as manifests and catalogues have them: one reader for both, from a file's bytes to the fields of each line."""

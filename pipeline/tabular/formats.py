@@ -1,100 +1,77 @@
-"""What a manifest's physical lines say, by format: each reader yields the line a row starts on and its fields."""
+"""Which format a table has. It is decided here and nowhere else, from the settings and the path."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
-import orjson
+from pipeline.errors import TableError
+from pipeline.tabular.compression import COMPRESSIONS
 
-from pipeline.errors import LineError, ManifestError
-from pipeline.tabular.line_reader import LineReader
-from pipeline.tabular.text import check_line
-
-Entry = tuple[int, Mapping[str, Any] | LineError]
-Reader = Callable[[LineReader], Iterator[Entry]]
+FormatName = Literal["csv", "tsv", "jsonl", "txt", "folder"]
 
 
-def table(line_reader: LineReader, delimiter: str, place: str) -> tuple[tuple[str, ...], Reader]:
-    """Read the header of a delimited table; return it with the reader of the rows. Raises ManifestError without one."""
-    for _, cells in _records(line_reader, delimiter):
-        if isinstance(cells, LineError):
-            raise ManifestError(f"{place}: the header can't be read: {cells}")
-        header = tuple(cell.strip() for cell in cells)
-        return header, partial(_rows, delimiter=delimiter, header=header)
-    raise ManifestError(f"{place}: is empty; its first line must name the columns")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFile:
+    """A file or folder as the settings name it; `section` holds these settings, and messages name it."""
+
+    path: str
+    section: str
+    format: FormatName | Literal["auto"] = "auto"
 
 
-def _rows(line_reader: LineReader, delimiter: str, header: tuple[str, ...]) -> Iterator[Entry]:
-    for line, cells in _records(line_reader, delimiter):
-        if isinstance(cells, LineError):
-            yield line, cells
-        elif len(cells) == len(header):
-            yield line, dict(zip(header, cells, strict=True))
-        else:
-            yield line, LineError("bad-line", _wrong_width(len(cells), len(header)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFormat:
+    """How a table is read: `delimiter` matters to csv only, `encoding` to all but folders."""
+
+    kind: Literal["csv", "jsonl", "txt", "folder"]
+    delimiter: str = ","
+    encoding: str = "utf-8"
 
 
-def _records(line_reader: LineReader, delimiter: str) -> Iterator[tuple[int, list[str] | LineError]]:
-    """Yield the cells of each row that isn't blank, or what is wrong with it, and the line it starts on.
+FORMATS: Mapping[FormatName, TableFormat] = {
+    "csv": TableFormat(kind="csv"),
+    "tsv": TableFormat(kind="csv", delimiter="\t"),
+    "jsonl": TableFormat(kind="jsonl"),
+    "txt": TableFormat(kind="txt"),
+    "folder": TableFormat(kind="folder"),
+}
+_SUFFIXES: Mapping[str, FormatName] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "txt",
+}
+_SUPPORTED = "a folder, .csv, .tsv, .jsonl or .txt (each also .gz or .zst)"
 
-    A stray quote makes csv swallow what follows, so a row that breaks is rewound: it costs its first line only.
+
+def find_format(file: TableFile) -> TableFormat:
+    """Return the format that the settings name, or else the path's own.
+
+    Raises TableError where the path doesn't exist, or neither the settings nor the path say what it is.
     """
-    reader = csv.reader(line_reader, delimiter=delimiter, strict=True)
-    while True:
-        first = line_reader.line
-        try:
-            cells = next(reader)
-            for line in line_reader.since(first):
-                check_line(line)
-        except StopIteration:
-            return
-        except csv.Error as exc:
-            line_reader.rewind(first + 1)
-            yield first, LineError("bad-line", f"the line is no row of a table: {exc}")
-        except LineError as exc:
-            yield first, exc
-        else:
-            if cells and (len(cells) > 1 or not cells[0].isspace()):
-                yield first, cells
+    path = Path(file.path)
+    _check_exists(path, file)
+    if file.format != "auto":
+        return FORMATS[file.format]
+    if path.is_dir():
+        return FORMATS["folder"]
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+    name = _SUFFIXES.get(plain.suffix.lower())
+    if name is None:
+        problem = f"{file.path} has no known format; give {_SUPPORTED}, or set {file.section}.format"
+        raise TableError(f"{file.section}.path: {problem}")
+    return FORMATS[name]
 
 
-def _wrong_width(found: int, expected: int) -> str:
-    return f"the line has {found} fields, the header has {expected}; a value that holds a separator needs quotes"
-
-
-def json_lines(line_reader: LineReader) -> Iterator[Entry]:
-    """Read one JSON object a line."""
-    for line in line_reader:
-        if not line.isspace():
-            yield line_reader.line - 1, _json_object(line)
-
-
-def _json_object(line: str) -> Mapping[str, Any] | LineError:
+def _check_exists(path: Path, file: TableFile) -> None:
     try:
-        check_line(line)
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as exc:
-        return LineError("bad-line", f"the line is not JSON: {exc.msg} (column {exc.colno})")
-    except LineError as exc:
-        return exc
-    if isinstance(value, dict):
-        return value
-    return LineError("bad-line", "the line is no JSON object; write one {...} with the columns as keys a line")
-
-
-def text_lines(line_reader: LineReader, column: str) -> Iterator[Entry]:
-    """Read one image a line."""
-    for line in line_reader:
-        if not line.isspace():
-            yield line_reader.line - 1, _only(line, column)
-
-
-def _only(line: str, column: str) -> Mapping[str, Any] | LineError:
-    try:
-        check_line(line)
-    except LineError as exc:
-        return exc
-    return {column: line}
+        path.stat()
+    except FileNotFoundError:
+        raise TableError(f"{file.section}.path: {file.path} doesn't exist") from None
+    except OSError as exc:
+        raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc

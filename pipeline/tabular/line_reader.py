@@ -1,4 +1,4 @@
-"""Physical lines one after another, with a way back: lines that were taken can be put back and are read again."""
+"""Physical lines one after another, with pushback: lines that were taken can be put back and are then read again."""
 
 from __future__ import annotations
 
@@ -8,54 +8,57 @@ from itertools import islice
 
 
 class LineReader:
-    """Lines to be read, the next of them number `line`.
+    """An iterator over lines; `line` is the number of the next one.
 
-    `taken` holds what was iterated over since `begin`, `chars` its length; `is_rewound` tells whether a reader has
-    looked at lines beyond those it took.
+    Pushback serves two callers. The csv module reads on to the next quote, so a row that turns out to be broken is put
+    back but for its first line. And a segment of lines is compared with a known one before any row is read from it.
+
+    `taken` holds the lines that were iterated over since the last `forget`, `taken_chars` their length; `is_rewound`
+    is true where lines behind them were looked at too.
     """
 
     def __init__(self, lines: Iterable[str], line: int = 1) -> None:
         self._lines = iter(lines)
-        self._ahead: deque[str] = deque()
+        self._pushed_back: deque[str] = deque()
         self.line = line
-        self.begin()
+        self.forget()
 
     def __iter__(self) -> LineReader:
         return self
 
     def __next__(self) -> str:
-        line = self._ahead.popleft() if self._ahead else next(self._lines)
+        line = self._pushed_back.popleft() if self._pushed_back else next(self._lines)
         self.line += 1
         self.taken.append(line)
-        self.chars += len(line)
+        self.taken_chars += len(line)
         return line
 
-    def begin(self) -> None:
-        """Forget what was taken."""
+    def forget(self) -> None:
+        """Drop the lines that were taken: they can't be put back by `rewind` any more."""
         self.taken: list[str] = []
-        self.chars = 0
+        self.taken_chars = 0
         self.is_rewound = False
 
-    def since(self, line: int) -> list[str]:
-        """Return what was taken from number `line` on."""
+    def taken_from(self, line: int) -> list[str]:
+        """Return the lines that were taken, from number `line` on."""
         return self.taken[len(self.taken) - (self.line - line) :]
 
     def rewind(self, line: int) -> None:
-        """Put back what was taken from number `line` on."""
-        lines = self.since(line)
+        """Put back the lines that were taken, from number `line` on."""
+        lines = self.taken_from(line)
         del self.taken[len(self.taken) - len(lines) :]
-        self.chars -= sum(map(len, lines))
+        self.taken_chars -= sum(map(len, lines))
         self.is_rewound = True
         self.put_back(lines)
 
-    def take(self, count: int) -> list[str]:
-        """Return the next `count` lines, fewer at the end."""
-        lines = [self._ahead.popleft() for _ in range(min(count, len(self._ahead)))]
+    def read(self, count: int) -> list[str]:
+        """Return the next `count` lines, fewer at the end, without noting them as taken."""
+        lines = [self._pushed_back.popleft() for _ in range(min(count, len(self._pushed_back)))]
         lines += islice(self._lines, count - len(lines))
         self.line += len(lines)
         return lines
 
     def put_back(self, lines: list[str]) -> None:
-        """Let `lines` be the next ones again."""
-        self._ahead.extendleft(reversed(lines))
+        """Make `lines` the next ones again."""
+        self._pushed_back.extendleft(reversed(lines))
         self.line -= len(lines)

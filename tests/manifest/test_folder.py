@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ManifestConfig
-from pipeline.errors import ManifestError
+from pipeline.errors import TableError
 from pipeline.manifest import open_manifest
 from pipeline.records import Failure, Row
 
@@ -175,7 +175,7 @@ def test_a_folder_outside_its_root_is_refused(tmp_path: Path) -> None:
     """A root that doesn't hold the folder is a mistake of the config."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    with pytest.raises(ManifestError, match=r"outside manifest\.root"):
+    with pytest.raises(TableError, match=r"outside manifest\.root"):
         rows_of(tmp_path / "a", tmp_path / "b")
 
 

@@ -10,9 +10,10 @@ import pytest
 from pipeline.config import ManifestConfig
 from pipeline.errors import LineError
 from pipeline.manifest import open_manifest
-from pipeline.manifest.rows import MAX_ID_CHARS, read_crop
+from pipeline.manifest.rows import read_crop
 from pipeline.records import Crop, Failure, LocalFile, Row
-from pipeline.tabular.text import MAX_LINE_CHARS
+from pipeline.tabular.cells import MAX_ID_CHARS
+from pipeline.tabular.decoding import MAX_LINE_CHARS
 
 
 def rows_of(path: Path) -> list[Row | Failure]:
@@ -132,7 +133,7 @@ def test_a_failure_shows_its_row(tmp_path: Path) -> None:
     (failure,) = rows_of(path)
     assert isinstance(failure, Failure)
     assert (failure.id, failure.image) == ("sku-1", "/etc/passwd")
-    assert "manifest.root" in failure.message
+    assert "the setting `root`" in failure.message
 
 
 @pytest.mark.parametrize(

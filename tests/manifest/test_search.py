@@ -1,4 +1,4 @@
-"""What a search found, as rows: the law of paging, and what each row says."""
+"""The images of a search as rows: how pages follow each other, and what each row says."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import ManifestConfig, SearchSettings
-from pipeline.errors import ManifestError, RequestError
+from pipeline.errors import ConfigError, RequestError, SearchFailed
 from pipeline.manifest.search import SearchCursor
 from pipeline.records import Failure, InsightsToken, Page, RemoteUrl, Request, Row, SearchHit
 
 
 class Paper:
-    """Builds requests that say what they ask for."""
+    """Builds requests that say what they ask for; no request is possible beyond `last` images."""
+
+    def __init__(self, last: int = 100_000) -> None:
+        self.last = last
 
     def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
-        if search.q == "forbidden":
+        if search.q == "forbidden" or offset > self.last:
             raise RequestError("query-too-long", "the query is too long")
         return Request(method="GET", target=f"/search?q={search.q}&offset={offset}&have={have}", form="url")
 
@@ -33,7 +36,7 @@ def cursor(**search: Any) -> SearchCursor:
     return SearchCursor(Paper(), ManifestConfig(search=SearchSettings(**search)))
 
 
-def found(image_id: str, **more: Any) -> SearchHit:
+def hit(image_id: str, **more: Any) -> SearchHit:
     """Return an image with everything that its id allows."""
     values = {"token": f"t-{image_id}", "content_url": f"https://x.example/{image_id}.jpg"} if image_id else {}
     nothing = {"token": "", "content_url": "", "name": "", "host_page_url": ""}
@@ -59,7 +62,7 @@ def test_any_pages_end_without_a_repeated_row(pages: list[Any], count: int, offs
         if search.request is None:
             break
         assert asked(search) == {"q": "x", "offset": str(offset), "have": str(len(rows))}
-        new = search.take(Page(images=tuple(found(name) for name in names), next_offset=after))
+        new = search.take(Page(images=tuple(hit(name) for name in names), next_offset=after))
         rows += new
         assert (search.request is None) == (not new or len(rows) == count or after is None or not 0 <= after <= 65_535)
         offset = after
@@ -71,8 +74,8 @@ def test_any_pages_end_without_a_repeated_row(pages: list[Any], count: int, offs
 
 def test_a_row_says_where_it_is_from() -> None:
     """By its token where there is one, else by its URL; empty values are not carried; the query goes along."""
-    image = found("a", name="A", host_page_url="https://x.example/")
-    first, second = cursor(q="red fox").take(Page(images=(image, found("b", token=""))))
+    image = hit("a", name="A", host_page_url="https://x.example/")
+    first, second = cursor(q="red fox").take(Page(images=(image, hit("b", token=""))))
     assert isinstance(first, Row)
     assert (first.image, first.query) == (InsightsToken(token="t-a"), "red fox")
     assert first.carry == {
@@ -91,7 +94,7 @@ def test_trending_is_one_page() -> None:
     assert trending.request
     assert trending.request.target == "/trending"
     query: Any = {"text": "foxes"}
-    (row,) = trending.take(Page(images=(found("a", category="Animals", query=query),), next_offset=5))
+    (row,) = trending.take(Page(images=(hit("a", category="Animals", query=query),), next_offset=5))
     assert isinstance(row, Row)
     assert (row.query, row.carry["category"], row.carry["query"]) == ("foxes", "Animals", "foxes")
     assert trending.request is None
@@ -100,12 +103,19 @@ def test_trending_is_one_page() -> None:
 @pytest.mark.parametrize("url", ["", "ftp://x.example/a.jpg", "/etc/passwd", "a.jpg", "file:///a.jpg", "token:x"])
 def test_no_file_of_this_machine_is_named_by_a_service(url: str) -> None:
     """Only web addresses are followed."""
-    (failure,) = cursor(q="x").take(Page(images=(found("a", token="", content_url=url),)))
+    (failure,) = cursor(q="x").take(Page(images=(hit("a", token="", content_url=url),)))
     assert isinstance(failure, Failure)
     assert (failure.code, failure.stage, failure.line) == ("missing-image", "manifest", 1)
 
 
 def test_a_search_against_the_rules_is_told_at_once() -> None:
     """Nothing has been asked then."""
-    with pytest.raises(ManifestError, match="too long"):
+    with pytest.raises(ConfigError, match="too long"):
         cursor(q="forbidden")
+
+
+def test_a_next_page_that_cannot_be_requested_ends_the_run() -> None:
+    """Calls were made by then, so it is no mistake of usage any more."""
+    search = SearchCursor(Paper(last=5), ManifestConfig(search=SearchSettings(q="x")))
+    with pytest.raises(SearchFailed, match="too long"):
+        search.take(Page(images=(hit("a"),), next_offset=6))

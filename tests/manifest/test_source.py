@@ -15,18 +15,18 @@ import anyio
 import pytest
 
 from pipeline.config import Columns, ManifestConfig
-from pipeline.errors import ExitCode, ManifestError
+from pipeline.errors import ExitCode, TableError, UsageError
 from pipeline.manifest import Manifest, Segment, open_manifest
-from pipeline.manifest.root import Root
-from pipeline.manifest.rows import RowRules, rows_of_entries
+from pipeline.manifest.rows import RowRules, table_rows
 from pipeline.records import Failure, LocalFile, Row
-from pipeline.tabular.formats import text_lines
 from pipeline.tabular.line_reader import LineReader
+from pipeline.tabular.parsing import parse_text
+from pipeline.tabular.root import Root
 
 
 @dataclass(frozen=True)
 class Known:
-    """A passage of an earlier run."""
+    """A segment that an earlier run knows."""
 
     line: int
     lines: int
@@ -47,7 +47,7 @@ UNREADABLE: dict[str, tuple[str, bytes, dict[str, object], str]] = {
     "nothing like it": ("m.csv", b"sku;file\n", {}, "only 'sku;file'"),
     "no such id column": ("m.csv", b"id,image\n", {"columns": {"id": "sku"}}, "no column 'sku'"),
     "no such carried column": ("m.csv", b"id,image,title\n", {"carry": ["titel"]}, "did you mean 'title'"),
-    "a column that stands twice": ("m.csv", b"id,image,id\n", {}, "'id' stands in the header twice"),
+    "a column that stands twice": ("m.csv", b"id,image,id\n", {}, "'id' is in the header twice"),
     "broken header": ("m.csv", b'"id"x,image\n', {}, "the header can't be read"),
     "Latin-1 header": ("m.csv", b"id,image,gr\xf6\xdfe\n", {}, "not UTF-8"),
     "UTF-16": ("m.csv", "id,image\n".encode("utf-16"), {}, "is UTF-16"),
@@ -66,7 +66,7 @@ def test_a_manifest_that_cannot_be_read_is_refused_before_any_row(
 ) -> None:
     """Opening says what is wrong with the whole manifest, in one sentence, with exit code 2."""
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(ManifestError) as raised:
+    with pytest.raises(UsageError) as raised:
         open_manifest(_config(tmp_path / name, **more))
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -75,20 +75,20 @@ def test_a_manifest_that_cannot_be_read_is_refused_before_any_row(
 
 def test_a_manifest_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A path with a typing mistake is named."""
-    with pytest.raises(ManifestError, match="doesn't exist"):
+    with pytest.raises(TableError, match="doesn't exist"):
         open_manifest(_config(tmp_path / "nowhere" / "m.csv"))
 
 
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     """A format that doesn't fit what lies at the path is refused with the system's own reason."""
-    with pytest.raises(ManifestError, match="Is a directory"):
+    with pytest.raises(TableError, match="Is a directory"):
         open_manifest(_config(tmp_path, format="csv"))
 
 
 def test_every_missing_column_is_named_at_once(tmp_path: Path) -> None:
-    """One look at the message is enough to mend the config."""
+    """One look at the message is enough to correct the config."""
     (tmp_path / "m.csv").write_text("sku,file\n")
-    with pytest.raises(ManifestError) as raised:
+    with pytest.raises(TableError) as raised:
         open_manifest(_config(tmp_path / "m.csv", columns={"query": "words"}, carry=["title"]))
     assert all(f"'{name}'" in str(raised.value) for name in ("image", "words", "title"))
 
@@ -150,7 +150,7 @@ def test_stdin_has_the_format_it_is_given(pipe: tuple[int, int]) -> None:
 
 def test_stdin_is_no_folder() -> None:
     """A format that stdin can't have is refused."""
-    with pytest.raises(ManifestError, match="stdin is no folder"):
+    with pytest.raises(TableError, match="stdin is no folder"):
         open_manifest(_config("-", format="folder"))
 
 
@@ -159,10 +159,11 @@ async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
     opened, ended = open_manifest(_config("-"), stdin=pipe[0]), threading.Event()
 
     def read() -> None:
+        anyio.from_thread.run_sync(scope.cancel)
         opened.segments()
         ended.set()
 
-    with anyio.move_on_after(0.01) as scope:
+    with anyio.CancelScope() as scope:
         await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
     assert scope.cancelled_caught
     assert not ended.is_set()
@@ -170,8 +171,8 @@ async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
     assert await anyio.to_thread.run_sync(ended.wait, 10)
 
 
-def test_a_stretch_reads_nothing_ahead() -> None:
-    """Lines are taken only when a stretch is asked for, so many rows at a time, and in order."""
+def test_a_segment_reads_nothing_ahead() -> None:
+    """Lines are read only when a segment is asked for, a batch of rows at a time, and in order."""
     taken: list[int] = []
 
     def lines() -> Iterator[str]:
@@ -180,12 +181,12 @@ def test_a_stretch_reads_nothing_ahead() -> None:
             yield f"token:{number}\n"
 
     sizes = []
-    rules = RowRules(columns=Columns(), root=Root(Path()))
-    reader = partial(text_lines, column="image")
-    manifest = Manifest(LineReader(lines()), partial(rows_of_entries, reader=reader, rules=rules))
-    found: list[Segment[Known]]
-    while found := manifest.segments():
-        sizes += [len(segment.rows()) for segment in found]
+    rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"))
+    parse = partial(parse_text, column="image")
+    manifest = Manifest(LineReader(lines()), partial(table_rows, parse=parse, rules=rules))
+    segments: list[Segment[Known]]
+    while segments := manifest.segments():
+        sizes += [len(segment.rows()) for segment in segments]
         assert len(taken) == sum(sizes)
     assert sizes == [500, 500, 1]
 
@@ -195,7 +196,7 @@ def _known(segment: Segment[Known]) -> Known:
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.txt", "folder"])
-def test_known_lines_stand_unread_and_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_known_lines_are_counted_unparsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Lines with the same text under the same config are known; their rows, and those below, are what they were."""
     monkeypatch.setattr("pipeline.manifest.segments.BATCH_ROWS", 2)
     _write_four_rows(tmp_path / name)
@@ -204,11 +205,11 @@ def test_known_lines_stand_unread_and_are_counted(tmp_path: Path, monkeypatch: p
         rows = [*first.rows(), *second.rows()]
     with open_manifest(_config(tmp_path / name)) as manifest:
         known = [_known(first)]
-        (found,) = manifest.segments(known)
-        assert found.known is known[0]
+        (same,) = manifest.segments(known)
+        assert same.known is known[0]
         (below,) = manifest.segments(known)
         assert below.known is None
-        assert [*found.rows(), *below.rows()] == rows
+        assert [*same.rows(), *below.rows()] == rows
     with open_manifest(_config(tmp_path / name)) as manifest:
         assert manifest.segments(known, b"other settings")[0].known is None
     with open_manifest(_config(tmp_path / name, root=str(tmp_path.parent))) as manifest:
@@ -230,9 +231,7 @@ def _write_four_rows(path: Path) -> None:
                 (path / name).touch()
 
 
-def test_a_quote_that_is_left_open_ties_a_stretch_to_what_follows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_segment_with_an_open_quote_is_not_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its rows may change with lines further down, so it says that it isn't closed."""
     monkeypatch.setattr("pipeline.manifest.segments.BATCH_ROWS", 1)
     (tmp_path / "m.csv").write_text('id,image\n1,a.png\n2,"b.png\n3,c.png\n')
@@ -241,10 +240,10 @@ def test_a_quote_that_is_left_open_ties_a_stretch_to_what_follows(
     assert closed == [True, False, True]
 
 
-def test_an_error_on_the_way_ends_the_stretches(tmp_path: Path) -> None:
+def test_an_error_on_the_way_ends_the_segments(tmp_path: Path) -> None:
     """A manifest that breaks in the middle raises where its rows are asked for."""
     (tmp_path / "m.txt.gz").write_bytes(b"no gzip")
-    with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(ManifestError):
+    with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(TableError):
         manifest.segments()
 
 

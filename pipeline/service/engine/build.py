@@ -65,7 +65,7 @@ def build_index(
 
     Another model than before costs its embeddings, and nothing else. `progress` is called with (rows done, rows in
     all) at every step: while rows are counted, none is done; when all are, their arrays are written. Raises
-    ManifestError, and ServiceError where `index_dir` can't be written or the model fails.
+    TableError, and ServiceError where `index_dir` can't be written or the model fails.
     """
     try:
         index_dir.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def _survey(config: CatalogueConfig, embedder: Embedder | None, count: _Count) -
     for entry in read_entries(config):
         digest.update(_trace(entry, _stamp(entry)))
         count.find()
-        if not entry.is_row:
+        if entry.is_cut:
             log.warning("%s: %s; what comes before is served", config.path, entry.problem)
     return digest.hexdigest()
 

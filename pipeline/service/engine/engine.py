@@ -130,7 +130,7 @@ def open_engine(
 ) -> Engine:
     """Bring the index of a catalogue up to date and open it; with a `model`, look-alikes are what it says.
 
-    `progress` is called with (rows done, rows in all) from this thread. Raises ManifestError where the catalogue can't
+    `progress` is called with (rows done, rows in all) from this thread. Raises TableError where the catalogue can't
     be read, ConfigError where the model can't be used, ServiceError where the index can't be written.
     """
     embedder = open_model(model) if model else None

@@ -32,7 +32,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"BM")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +44,6 @@ class Opened:
     format: str
     bytes: int
     sha256: str
-
-
-def looks_like_picture(head: bytes) -> bool:
-    """Tell from its first 32 bytes whether a file claims to be a picture that can be opened here."""
-    riff = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    avif = head[4:8] == b"ftyp" and head[8:12] in {b"avif", b"avis", b"mif1"}
-    return riff or avif or head.startswith(_SIGNATURES)
 
 
 def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> Opened:

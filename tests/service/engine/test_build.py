@@ -184,6 +184,18 @@ def test_skipped_rows_are_named(tmp_path: Path) -> None:
     assert (index.count, index.skipped, len(index.hashes)) == (5, 5, 1)
 
 
+def test_lines_that_are_no_rows_are_named_each_with_its_reason(tmp_path: Path) -> None:
+    """They are in no answer, have no id that others could take, and don't end the catalogue."""
+    draw(1).save(tmp_path / "good.png")
+    (tmp_path / "list.csv").write_bytes(b'id,image\n1\n2,"good".png\n3,k\xe4se.png\n ,good.png\n5,good.png\n')
+    index = build_index(CatalogueConfig(path=tmp_path / "list.csv"), tmp_path / "index")
+    named = [json.loads(line) for line in (tmp_path / "index" / "skipped.jsonl").read_text().splitlines()]
+    reasons = ("has 1 fields", "no row of a table", "not UTF-8", "'id' is empty")
+    assert [(row["line"], row["id"]) for row in named] == [(line, "") for line in (2, 3, 4, 5)]
+    assert all(reason in row["reason"] for reason, row in zip(reasons, named, strict=True))
+    assert [item.id for item in index.rows()] == ["5"]
+
+
 def test_a_catalogue_that_is_cut_off_is_served_up_to_the_cut(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The rows before the cut are indexed; skipped.jsonl and the log say what is missing, at every start."""
     draw(1).save(tmp_path / "good.png")

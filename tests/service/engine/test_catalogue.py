@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from pipeline.errors import ManifestError
+from pipeline.errors import TableError
 from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.catalogue import read_entries
@@ -63,12 +63,14 @@ def test_a_text_file_lists_paths_and_urls(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_read_by_content(tmp_path: Path) -> None:
-    """Pictures of a folder and its subfolders are rows in a stable order, whatever they are called; others are not."""
+    """Pictures of a folder and its subfolders are rows in a stable order; files that are only named so are rows too."""
     fill(tmp_path / "sub", 1)
     (tmp_path / "z.dat").write_bytes((tmp_path / "sub" / "000.png").read_bytes())
-    (tmp_path / "readme.png").write_text("no picture")
+    (tmp_path / "broken.png").write_text("no picture")
+    (tmp_path / "readme").write_text("no picture")
     (tmp_path / ".hidden.png").write_bytes((tmp_path / "z.dat").read_bytes())
-    assert [entry.fields["id"] for entry in read_entries(CatalogueConfig(path=tmp_path))] == ["z.dat", "sub/000.png"]
+    ids = [entry.fields["id"] for entry in read_entries(CatalogueConfig(path=tmp_path))]
+    assert ids == ["broken.png", "z.dat", "sub/000.png"]
 
 
 def test_columns_can_have_other_names(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_columns_can_have_other_names(tmp_path: Path) -> None:
         pytest.param(
             "a.csv", "id,image\n1,a\n", {"tytle": "id"}, "unknown catalogue field 'tytle'", id="unknown field"
         ),
-        pytest.param("a.xls", "", {}, "unknown kind of catalogue", id="unknown kind"),
+        pytest.param("a.xls", "", {}, "no known format", id="unknown kind"),
         pytest.param("a.csv.gz", "not gzip", {}, "can't be read", id="not compressed"),
     ],
 )
@@ -96,7 +98,7 @@ def test_an_unreadable_catalogue_is_one_error(
 ) -> None:
     """What can't be a catalogue is refused at once, by name."""
     (tmp_path / name).write_text(text)
-    with pytest.raises(ManifestError, match=says):
+    with pytest.raises(TableError, match=says):
         list(read_entries(CatalogueConfig(path=tmp_path / name, columns=columns)))
 
 
@@ -140,9 +142,9 @@ def test_a_damaged_catalogue_is_read_up_to_the_damage(
 
 def test_a_missing_catalogue_is_one_error(tmp_path: Path) -> None:
     """A path that is not there is refused, as a file and as a folder."""
-    with pytest.raises(ManifestError, match=r"none\.csv"):
+    with pytest.raises(TableError, match=r"none\.csv"):
         list(read_entries(CatalogueConfig(path=tmp_path / "none.csv")))
-    with pytest.raises(ManifestError, match="no such folder"):
+    with pytest.raises(TableError, match="doesn't exist"):
         list(read_entries(CatalogueConfig(path=tmp_path / "none", format="folder")))
 
 
@@ -154,6 +156,37 @@ def test_no_path_leads_out_of_the_root(tmp_path: Path) -> None:
     (tmp_path / "root" / "list.txt").write_text(f"../secret.png\n{tmp_path}/secret.png\nlink.png\nfine.png\n")
     entries = list(read_entries(CatalogueConfig(path=tmp_path / "root" / "list.txt")))
     assert [entry.file is None and entry.problem is not None for entry in entries] == [True, True, True, False]
+
+
+def test_a_root_above_a_folder_names_its_rows(tmp_path: Path) -> None:
+    """With a root above it, a folder's ids and files are those below that root, as in a manifest."""
+    (tmp_path / "2026").mkdir()
+    fill(tmp_path / "2026" / "summer", 1)
+    (entry,) = read_entries(CatalogueConfig(path=tmp_path / "2026", root=tmp_path))
+    assert (entry.fields["id"], entry.file) == ("2026/summer/000.png", tmp_path / "2026" / "summer" / "000.png")
+
+
+def test_a_root_that_is_no_folder_is_one_error(tmp_path: Path) -> None:
+    """Its setting is named; no row is read below it."""
+    (tmp_path / "list.txt").write_text("a.png\n")
+    with pytest.raises(TableError, match=r"catalogue\.root: .*none is no folder"):
+        list(read_entries(CatalogueConfig(path=tmp_path / "list.txt", root=tmp_path / "none")))
+
+
+def test_a_catalogue_needs_no_id_column(tmp_path: Path) -> None:
+    """A column that is named like its field may be missing: a job always names the id and the image of its manifest."""
+    (tmp_path / "list.csv").write_text("image,title,title\na.png,first,last\n")
+    config = CatalogueConfig(path=tmp_path / "list.csv", columns={"id": "id", "image": "image"})
+    (entry,) = read_entries(config)
+    assert dict(entry.fields) == {"id": "a.png", "image": "a.png", "title": "last"}
+
+
+def test_values_of_json_become_text(tmp_path: Path) -> None:
+    """Numbers are written out, lists joined, objects and nulls left out."""
+    row = {"id": 7, "image": "a.png", "price": 12.5, "tags": ["a", 1], "seller": {"name": "x"}, "title": None}
+    (tmp_path / "list.jsonl").write_text(json.dumps(row))
+    (entry,) = read_entries(CatalogueConfig(path=tmp_path / "list.jsonl"))
+    assert dict(entry.fields) == {"id": "7", "image": "a.png", "price": "12.5", "tags": "a|1"}
 
 
 def test_an_item_says_what_its_columns_say() -> None:
@@ -187,12 +220,17 @@ def test_odd_urls_have_no_host() -> None:
 
 
 def test_a_bad_line_spoils_its_own_row_alone(tmp_path: Path) -> None:
-    """Neither bytes that are not UTF-8 nor a field that is too long end the catalogue."""
+    """Bytes that are not UTF-8 and a field that is too long are rows with a problem, and no rows that are served."""
     table = b"id,image\na,a.png\nb\xfc,b.png\nc," + b"x" * 200_000 + b"\nd,d.png\n"
     (tmp_path / "catalogue.csv").write_bytes(table)
     entries = list(read_entries(CatalogueConfig(path=tmp_path / "catalogue.csv")))
-    assert entries[0].fields.get("id") == "a"
-    assert entries[-1].fields.get("id") == "d"
+    assert [(entry.line, entry.fields["id"], entry.is_row) for entry in entries] == [
+        (2, "a", True),
+        (3, "", False),
+        (4, "", False),
+        (5, "d", True),
+    ]
+    assert [entry.problem is None for entry in entries] == [True, False, False, True]
 
 
 def test_a_name_that_is_no_text_spoils_its_own_row_alone(tmp_path: Path) -> None:
@@ -203,9 +241,9 @@ def test_a_name_that_is_no_text_spoils_its_own_row_alone(tmp_path: Path) -> None
     (folder / "link.png").symlink_to(odd)
     (folder / "circle.png").symlink_to("circle.png")
     entries = list(read_entries(CatalogueConfig(path=folder)))
-    assert [entry.fields["image"] for entry in entries if entry.problem] == ["link.png"]
+    assert [entry.fields["image"] for entry in entries if entry.problem] == ["link.png", "odd\\udcff.png"]
     index = build_index(CatalogueConfig(path=folder), tmp_path / "index")
-    assert (index.count, index.skipped) == (4, 2)
+    assert (index.count, index.skipped) == (4, 3)
     index.close()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from pipeline.errors import ConfigError, ManifestError, ServiceError
+from pipeline.errors import ConfigError, ServiceError, TableError
 from pipeline.service.access.limits import ApiKey
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig
@@ -155,7 +155,7 @@ def test_only_a_url_that_can_be_called_is_given_away(host: str, port: int, url: 
 
 async def test_a_missing_catalogue_is_said(tmp_path: Path) -> None:
     """The error of the catalogue comes through as it is."""
-    with pytest.raises(ManifestError):
+    with pytest.raises(TableError):
         await serve(_config(tmp_path / "nowhere.csv", tmp_path, app=AppConfig()))
 
 
