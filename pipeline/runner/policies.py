@@ -98,7 +98,7 @@ def oldest_answer(config: Config) -> float:
 
 
 def search_cursor(config: Config, provider: Provider) -> SearchCursor:
-    """Begin the search of a job; raises ConfigError where the provider has none, ManifestError for a bad one."""
+    """Begin the search of a job; raises ConfigError where the provider has none, or the search breaks a rule."""
     if not isinstance(provider, ImageSource):
         raise ConfigError("manifest", [f"the provider {provider.name!r} finds no images; give a path"])
     return SearchCursor(provider, config.manifest)
