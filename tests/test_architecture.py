@@ -15,8 +15,8 @@ PROJECT = Path(__file__).parents[1]
 # A unit may import those of earlier lines only: data flows from the manifest to the report, and imports follow it.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors", "schema"),
-    ("records",),
-    ("config", "tabular"),
+    ("records", "tabular"),
+    ("config",),
     ("manifest", "prepare", "providers", "state"),
     ("fetch", "resume"),
     ("sink",),
@@ -191,6 +191,7 @@ def test_every_module_says_what_it_is_for() -> None:
         ("pipeline.manifest.rows", "pipeline.state.ledger"),
         ("pipeline.providers.bing.read", "pipeline.fetch.retry"),
         ("pipeline.manifest.rows", "pipeline.prepare.fit"),
+        ("pipeline.tabular.tables", "pipeline.records"),
         ("pipeline.service.http.app", "pipeline.records"),
         ("pipeline.runner.stages", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),

@@ -14,7 +14,7 @@ from pipeline.records import Crop, Failure, Image, InsightsToken, LocalFile, Rem
 from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, read_text, shown
 from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
-from pipeline.tabular.parsing import Fields, Parser
+from pipeline.tabular.parsing import LineFields, Parser
 from pipeline.tabular.root import Root
 
 _SIDES = ("left", "top", "right", "bottom")
@@ -40,7 +40,7 @@ class RowRules:
     root: Root
     carry: tuple[str, ...] = ()
 
-    def read(self, fields: Fields | LineError, *, line: int, ordinal: int) -> Row | Failure:
+    def read(self, fields: LineFields | LineError, *, line: int, ordinal: int) -> Row | Failure:
         """Return the row of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
         if isinstance(fields, LineError):
             return _failure(fields, f"line {line}", row_id=None, image=None, line=line, ordinal=ordinal)
@@ -64,7 +64,7 @@ class RowRules:
         except LineError as exc:
             return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
-    def _row(self, fields: Fields, row_id: str, line: int, ordinal: int) -> Row:
+    def _row(self, fields: LineFields, row_id: str, line: int, ordinal: int) -> Row:
         columns, get = self.columns, fields.get
         return Row(
             id=row_id,
@@ -78,7 +78,7 @@ class RowRules:
             carry={name: fields[name] for name in self.carry if name in fields} if self.carry else {},
         )
 
-    def _image(self, fields: Fields) -> Image:
+    def _image(self, fields: LineFields) -> Image:
         kind, text = read_image(fields, self.columns.image)
         if kind == "path":
             return LocalFile(path=self.root.locate(text), name=text)

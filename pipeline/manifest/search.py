@@ -102,6 +102,4 @@ def _image_text(hit: SearchHit) -> str:
     return hit.content_url if hit.content_url.startswith(("http://", "https://")) else ""
 
 
-_NO_IMAGE = LineError(
-    "missing-image", "the image that the search found has neither an insights token nor an http(s) URL"
-)
+_NO_IMAGE = LineError("missing-image", "this result of the search has neither an insights token nor an http(s) URL")

@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from pipeline.errors import LineError
-from pipeline.tabular.parsing import Fields
+from pipeline.tabular.parsing import LineFields
 
 MAX_ID_CHARS = 1000
 SHOWN_CHARS = 200
@@ -33,7 +33,7 @@ def read_text(value: object, column: str) -> str | None:
     return value.strip() or None
 
 
-def read_id(fields: Fields, column: str, image_column: str) -> str:
+def read_id(fields: LineFields, column: str, image_column: str) -> str:
     """Return the id in `column`: text or a whole number; without such a column the image's text is the id."""
     if column not in fields:
         return check_id(read_image_text(fields, image_column))
@@ -54,7 +54,7 @@ def check_id(text: str) -> str:
     return text
 
 
-def read_image_text(fields: Fields, column: str) -> str:
+def read_image_text(fields: LineFields, column: str) -> str:
     """Return what `column` says about where a picture is; raises LineError where it says nothing."""
     text = read_text(fields.get(column), column)
     if text is None:
@@ -63,7 +63,7 @@ def read_image_text(fields: Fields, column: str) -> str:
     return text
 
 
-def read_image(fields: Fields, column: str) -> tuple[ImageKind, str]:
+def read_image(fields: LineFields, column: str) -> tuple[ImageKind, str]:
     """Return what the image in `column` is, and its relative path, its http(s) URL, or its token without the prefix.
 
     A path is checked as text only; where links lead is for the caller to see. Raises LineError for any other text.

@@ -13,8 +13,8 @@ from pipeline.errors import LineError, TableError
 from pipeline.tabular.decoding import check_line
 from pipeline.tabular.line_reader import LineReader
 
-Fields = Mapping[str, Any]
-ParsedLine = tuple[int, Fields | LineError]
+LineFields = Mapping[str, Any]
+ParsedLine = tuple[int, LineFields | LineError]
 Parser = Callable[[LineReader], Iterator[ParsedLine]]
 
 
@@ -73,7 +73,7 @@ def parse_json(lines: LineReader) -> Iterator[ParsedLine]:
             yield lines.line - 1, _json_object(line)
 
 
-def _json_object(line: str) -> Fields | LineError:
+def _json_object(line: str) -> LineFields | LineError:
     try:
         check_line(line)
         value = orjson.loads(line)
@@ -93,7 +93,7 @@ def parse_text(lines: LineReader, column: str) -> Iterator[ParsedLine]:
             yield lines.line - 1, _whole_line(line, column)
 
 
-def _whole_line(line: str, column: str) -> Fields | LineError:
+def _whole_line(line: str, column: str) -> LineFields | LineError:
     try:
         check_line(line)
     except LineError as exc:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import LineError, TableError
 from pipeline.service.findings import CatalogueConfig
 from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, shown
 from pipeline.tabular.folder import list_pictures, parse_listed
 from pipeline.tabular.formats import TableFile, find_format
+from pipeline.tabular.parsing import LineFields
 from pipeline.tabular.root import Root
 from pipeline.tabular.tables import Table, WantedColumns, open_table
 
@@ -30,8 +30,7 @@ class Entry:
     """One row as text: `fields` holds the known columns that aren't empty, `id` and `image` always among them.
 
     `file` is the picture on disk, None where the row points elsewhere; `problem` says why a row has no usable picture.
-    A row with an empty `id` can't be served at all. `is_cut`: the catalogue can't be read on, and this is no row, but
-    the last entry, which says so.
+    The `id` is empty where the line is no row. `is_cut`: the catalogue can't be read on, and this last entry says so.
     """
 
     line: int
@@ -42,7 +41,7 @@ class Entry:
 
     @property
     def is_row(self) -> bool:
-        """True for a row that has a name; others are only reported."""
+        """True where the entry has an id; any other is reported with its problem, and never served."""
         return bool(self.fields["id"])
 
 
@@ -83,15 +82,16 @@ def _table_entries(table: Table, config: CatalogueConfig, root: Root) -> Iterato
     try:
         for line, fields in table:
             has_rows = True
-            yield _bad_line(line, fields) if isinstance(fields, LineError) else _entry(line, fields, config, root)
+            yield _entry(line, fields, config.columns, root)
     except TableError as exc:
         if config.whole or not has_rows:
             raise
         yield Entry(line=table.lines.line, fields=_no_fields(), problem=str(exc), is_cut=True)
 
 
-def _entry(line: int, row: Mapping[str, Any], config: CatalogueConfig, root: Root) -> Entry:
-    columns = config.columns
+def _entry(line: int, row: LineFields | LineError, columns: Mapping[str, str], root: Root) -> Entry:
+    if isinstance(row, LineError):
+        return Entry(line=line, fields=_no_fields(), problem=_sentence(row))
     id_column, image_column = columns.get("id", "id"), columns.get("image", "image")
     texts = {field: text for field in FIELDS if (text := _text(row.get(columns.get(field, field))))}
     fields = {**texts, **_no_fields(texts.get("image", ""))}
@@ -116,10 +116,6 @@ def _file_entry(line: int, name: str, error: LineError | None, root: Root) -> En
         return Entry(line=line, fields=fields, file=_locate(root, name))
     except LineError as exc:
         return Entry(line=line, fields=fields, problem=_sentence(exc))
-
-
-def _bad_line(line: int, error: LineError) -> Entry:
-    return Entry(line=line, fields=_no_fields(), problem=_sentence(error))
 
 
 def _no_fields(image: str = "") -> dict[str, str]:
