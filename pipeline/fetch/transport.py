@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
 from pipeline.fetch.client_state import ClientState
+from pipeline.fetch.connector import CleanConnector
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters
@@ -88,7 +89,7 @@ class Transport:
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._on_headers)
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = CleanConnector(limit=0)
         self._session = self._open(connector)
         # A trace costs a third of a request, so that only requests without a body have one: their head is all there is.
         self._bodiless = self._open(connector, trace)
