@@ -1,1 +1,1 @@
-"""Stage 2: a row's bytes, then within the provider's limits."""
+"""Stage 2: read a row's picture and bring it within the provider's limits."""

@@ -1,4 +1,4 @@
-"""A number of bytes shared by all workers: whoever does not fit waits, in the order of asking."""
+"""A budget of bytes shared by all workers, granted in the order of the requests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import anyio
 
 
 class Budget:
-    """Bounds the bytes in work at once, not the tasks: one 48 MP picture weighs as much as a hundred small ones."""
+    """A limit on the bytes in use, not on the tasks: one 48 MP picture takes as much as a hundred small ones."""
 
     def __init__(self, total: int) -> None:
         self._free = total
-        self._turn = anyio.Lock()
-        self._returned = anyio.Event()
+        self._queue = anyio.Lock()
+        self._released = anyio.Event()
 
     @asynccontextmanager
     async def take(self, amount: int) -> AsyncIterator[None]:
-        """Hold `amount` bytes, at most the total; the lock keeps a large picture from being overtaken for ever."""
-        async with self._turn:
+        """Hold `amount` bytes, at most the total; the queue keeps small amounts from overtaking a large one."""
+        async with self._queue:
             while self._free < amount:
-                await self._returned.wait()
+                await self._released.wait()
             self._free -= amount
         try:
             yield
         finally:
             self._free += amount
-            self._returned.set()
-            self._returned = anyio.Event()
+            self._released.set()
+            self._released = anyio.Event()

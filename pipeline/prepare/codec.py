@@ -1,4 +1,4 @@
-"""Pillow at its border: which formats are read, what its guards allow, and its errors as ours."""
+"""The border to Pillow: the formats that are read, its settings, and its errors translated into ours."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from io import BytesIO
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.errors import PrepareError
-from pipeline.prepare.sniff import looks_like_picture, what_else
+from pipeline.prepare.sniff import has_picture_signature, identify_other
 
-# MPO is not in the list: Pillow opens it as JPEG, and a KeyError comes up when MPO is named itself.
+# MPO is not in the list: Pillow opens it as JPEG, and raises KeyError if MPO is named itself.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -22,31 +22,31 @@ MEDIA_TYPES = {
     "BMP": "image/bmp",
 }
 MAX_SOURCE_PX = 2**28
-# Bytes handed to a decoder at once. With Pillow's 64 KiB it takes the GIL back for each, which costs 2 % of a decode.
+# Bytes passed to a decoder at once. With Pillow's 64 KiB it takes the GIL for each block: 2 % of a decode.
 _BLOCK_BYTES = 2**23
 
 # Pillow checks this before a scaled decode is set up, so its default would refuse pictures that decode in 30 MB.
-# Our own guards (header.py) are stricter and look at the memory really needed.
+# Our own guards (header.py) are stricter and compare the memory that is really needed.
 Image.MAX_IMAGE_PIXELS = MAX_SOURCE_PX
-# Freed pixel memory (blocks of 16 MB) is kept for the next picture: the kernel need not clear fresh pages each time,
-# which makes resizing 15-30 % faster. This is Pillow's documented block allocator.
+# Pillow's documented block allocator keeps freed pixel memory (blocks of 16 MB) for the next picture. The kernel need
+# not clear new pages each time, which makes resizing 15-30 % faster.
 Image.core.set_blocks_max(6)  # type: ignore[attr-defined] # the stubs leave the C module out
-# Pillow warns of corrupt EXIF and large pictures; both are judged here, and cron mails must stay readable.
+# Pillow warns of corrupt EXIF and large pictures. Both are handled here, and the warnings would fill cron's mail.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
-    """Read the header of a picture, by content; raises PrepareError where `data` is none that is read."""
+    """Open a picture by its content, without decoding it; raises PrepareError if it is not a picture of FORMATS."""
     if not data:
         raise PrepareError("empty", "the file is empty")
     with pillow_errors():
         try:
             image = Image.open(BytesIO(data), formats=FORMATS)
         except UnidentifiedImageError as exc:
-            if looks_like_picture(data):
+            if has_picture_signature(data):
                 raise PrepareError("corrupt", "the picture's header is damaged") from exc
-            code, name = what_else(data)
+            code, name = identify_other(data)
             raise PrepareError(code, f"the file is {name}; JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP are read") from exc
     image.decodermaxblock = _BLOCK_BYTES
     return image
@@ -54,9 +54,9 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
 
 @contextmanager
 def pillow_errors() -> Iterator[None]:
-    """Turn whatever Pillow raises on a hostile file into a PrepareError with a stable code.
+    """Translate the errors of Pillow into PrepareErrors with stable codes.
 
-    On such files Pillow raises anything from struct.error to ZeroDivisionError, so every Exception counts.
+    On a hostile file Pillow may raise any exception, from struct.error to ZeroDivisionError.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""The files around the pixels: whether they are whole, and how metadata is left out without touching a pixel."""
+"""Picture files as containers: check that they are complete, and remove metadata without touching a pixel."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _PNG_METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME"}
 _INFO_KEYS = {"exif", "xmp", "comment"}  # where Pillow keeps metadata of GIF, WebP and BMP
 
 
-def is_whole(data: bytes, kind: str) -> bool:
-    """Tell whether the file's own end marker stands where it should; says nothing about the pixels (about 1 us)."""
+def is_complete(data: bytes, kind: str) -> bool:
+    """Return True if the file ends as its format requires; the pixels are not checked (about 1 us)."""
     match kind:
         case "JPEG":
             return data.endswith(b"\xff\xd9")
@@ -31,7 +31,7 @@ def is_whole(data: bytes, kind: str) -> bool:
 
 
 def strip_metadata(data: bytes, image: Image.Image, kind: str, orientation: int) -> bytes | None:
-    """Return the file without EXIF, XMP, IPTC and comments, its pixels' bytes untouched; None where that can't be done.
+    """Return the file without EXIF, XMP, IPTC and comments, or None if that takes a new encoding.
 
     A JPEG keeps its orientation (alone in a new EXIF segment), its colour profile and what decoding needs.
     """
@@ -55,32 +55,32 @@ def _strip_jpeg(data: bytes, orientation: int) -> bytes | None:
 
 
 def _is_needed(marker: int, payload: bytes) -> bool:
-    """Tell whether a segment matters for the pixels or their colours."""
+    """Return True if a segment is needed to decode the pixels in their colours."""
     if marker == _APP2:
         return payload.startswith(b"ICC_PROFILE\0")
     return marker in (_APP0, _APP14) or not (_APP0 <= marker <= _APP15 or marker == _COM)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield (marker, start, end) of each segment between SOI and EOI, a scan together with its data.
+    """Yield (marker, start, end) of each segment between SOI and EOI; a scan includes its data.
 
-    Raises IndexError where the chain breaks off.
+    Raises IndexError if the file ends before EOI.
     """
-    at = 2
-    while (marker := data[at + 1]) != _EOI:
-        if data[at] != 0xFF:
-            raise IndexError(at)
+    start = 2
+    while (marker := data[start + 1]) != _EOI:
+        if data[start] != 0xFF:
+            raise IndexError(start)
         if marker == 0xFF:  # a fill byte
-            at += 1
+            start += 1
             continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
         if marker == _SOS:
-            found = _NEXT_MARKER.search(data, end)
-            if found is None:
+            next_marker = _NEXT_MARKER.search(data, end)
+            if next_marker is None:
                 raise IndexError(end)
-            end = found.start()
-        yield marker, at, end
-        at = end
+            end = next_marker.start()
+        yield marker, start, end
+        start = end
 
 
 def _orientation_segment(orientation: int) -> bytes:
@@ -92,13 +92,13 @@ def _orientation_segment(orientation: int) -> bytes:
 
 def _strip_png(data: bytes) -> bytes:
     kept = [data[:8]]
-    at = 8
-    while at + 8 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        name = data[at + 4 : at + 8]
+    start = 8
+    while start + 8 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
+        name = data[start + 4 : start + 8]
         if name not in _PNG_METADATA:
-            kept.append(data[at:end])
+            kept.append(data[start:end])
         if name == b"IEND":
             break
-        at = end
+        start = end
     return b"".join(kept)

@@ -1,4 +1,4 @@
-"""From header to a small picture: decode no more pixels than needed, then resize to the exact size."""
+"""Decode a picture at the smallest sufficient scale, then resize it to the exact size."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.prepare.header import Header, Size, decode_eighths, scaled
 
-# From twice the size on an integer reduce() comes first (114 -> 29 ms on a 15 MP PNG), the exact resize after it.
+# A picture of at least twice the size is reduced by an integer first (114 -> 29 ms on a 15 MP PNG), then resized.
 _REDUCING_GAP = 1.0
-# Resizing is what takes the time after a scaled decode. BICUBIC needs 4 taps a pixel where LANCZOS needs 6: 25-30 %
-# less time; mean SSIM to a full decode .9804, with LANCZOS .9811, and .9751 for plain Pillow at quality 95.
+# After a scaled decode, resizing takes most of the time. BICUBIC has 4 taps a pixel and LANCZOS 6, so it takes 25-30 %
+# less. Mean SSIM to a full decode: BICUBIC .9804, LANCZOS .9811, plain Pillow at quality 95 .9751.
 _FILTER = Image.Resampling.BICUBIC
-# What the decoder has scaled to within a twentieth of the size, as it does with 4,032 px, has been averaged already:
-# 2 taps take 40 % less time again, and cost .0008 of SSIM at most (three photographs).
+# A decoder that scales to within a twentieth of the size, as with 4,032 px, has averaged the pixels already. 2 taps
+# then take another 40 % less time, and cost .0008 of SSIM at most (three photographs).
 _NEARLY, _FILTER_NEARLY = 1.05, Image.Resampling.BILINEAR
 _SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I;16N")
-_DEEP = ("I", "F")
+_THIRTY_TWO_BIT = ("I", "F")
 
 
 def decode(header: Header, target: Size) -> Image.Image:
-    """Decode no more than `target` px need, not yet turned; the mode is L, LA, RGB, RGBA or CMYK."""
+    """Decode at the smallest scale that covers `target` px, before turning; the mode is L, LA, RGB, RGBA or CMYK."""
     if isinstance(header.image, JpegImageFile):
         _decode_scaled(header.image, decode_eighths(header, target))
     header.image.load()
@@ -33,9 +33,9 @@ def decode(header: Header, target: Size) -> Image.Image:
 
 
 def shrink(image: Image.Image, target: Size, *, was_scaled: bool = False) -> Image.Image:
-    """Resize to exactly `target` px; transparent px lend no colour, because Pillow multiplies alpha in.
+    """Resize to exactly `target` px; the colour of transparent px has no effect, since Pillow multiplies by alpha.
 
-    `was_scaled`: the decoder has averaged the px already, so where little is left to do it may be done cheaply.
+    `was_scaled` says that the decoder has averaged the px already, so a cheap filter is enough for small changes.
     """
     if image.size == target:
         return image
@@ -44,8 +44,8 @@ def shrink(image: Image.Image, target: Size, *, was_scaled: bool = False) -> Ima
 
 
 def _decode_scaled(image: JpegImageFile, eighths: int) -> None:
-    """Make the decoder of `image` produce `eighths`/8 of its size, or the next larger size it offers."""
-    if eighths == 3 and three_eighths_work():
+    """Make the decoder of `image` produce `eighths`/8 of its size, or the next larger size that it supports."""
+    if eighths == 3 and supports_three_eighths():
         _set_three_eighths(image)
     elif eighths < 8:
         denominator = 8 // eighths
@@ -53,9 +53,9 @@ def _decode_scaled(image: JpegImageFile, eighths: int) -> None:
 
 
 def _set_three_eighths(image: JpegImageFile) -> None:
-    """Set what draft() itself sets, for a scale it does not offer: libjpeg-turbo makes 3/8 of "1/3".
+    """Set what draft() sets, for a scale that it does not support: libjpeg-turbo turns "1/3" into 3/8.
 
-    It serves sources 2.67 to 4 times too large, 4,000-5,999 px at 1,500: ordinary phone photos (1.2 x pyvips).
+    This scale is for sources 2.67 to 4 times too large: 4,000-5,999 px for 1,500, ordinary phone photos (1.2 x pyvips).
     """
     codec, _, offset, args = image.tile[0]
     image._size = scaled(image.size, 3)
@@ -64,8 +64,8 @@ def _set_three_eighths(image: JpegImageFile) -> None:
 
 
 @cache
-def three_eighths_work() -> bool:
-    """Tell, by trying it once, whether this Pillow decodes at 3/8; elsewhere draft() is used."""
+def supports_three_eighths() -> bool:
+    """Return True if this Pillow decodes at 3/8, which is tried once; otherwise draft() is used."""
     if not features.check_feature("libjpeg_turbo"):
         return False
     file = BytesIO()
@@ -82,24 +82,24 @@ def three_eighths_work() -> bool:
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:
-    """Return `image` in a mode that resizes well: no palette, no deep grey, alpha only where something shines through.
+    """Return `image` in a mode that can be resized: no palette, 8-bit grey, alpha only if some px are transparent.
 
-    A palette or a colour named transparent becomes RGBA; 16-bit grey keeps its high byte, because convert("L") would
-    clip it to white.
+    A picture with a transparent colour becomes RGBA. 16-bit grey keeps its high byte, because convert("L") would clip
+    it to white.
     """
     if image.mode in _SIXTEEN_BIT:
         words = image if image.mode == "I;16" else image.convert("I")
         return words.point(lambda value: value * (1 / 256)).convert("L")
-    if image.mode in _DEEP:
+    if image.mode in _THIRTY_TWO_BIT:
         return _eight_bit(image)
     if image.has_transparency_data:
-        return _drop_opaque(image if image.mode in ("LA", "RGBA") else image.convert("RGBA"))
+        return _drop_opaque_alpha(image if image.mode in ("LA", "RGBA") else image.convert("RGBA"))
     if image.mode == "1":
         return image.convert("L")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def _drop_opaque(image: Image.Image) -> Image.Image:
+def _drop_opaque_alpha(image: Image.Image) -> Image.Image:
     lowest, _ = image.getchannel("A").getextrema()
     if lowest != 255:
         return image
@@ -107,7 +107,7 @@ def _drop_opaque(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 32-bit grey to 0..255: from its natural range (1, 255 or 65,535), else from its own extremes."""
+    """Scale 32-bit grey to 0..255 from 0..1, 0..255 or 0..65,535, whichever fits, else from its own extremes."""
     grey = image.convert("F")
     low, high = grey.getextrema()
     assert isinstance(low, float)

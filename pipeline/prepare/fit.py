@@ -1,6 +1,6 @@
-"""One picture within the provider's limits: passed untouched where possible, else decoded once and encoded well.
+"""Bring one picture within the provider's limits: unchanged if possible, else decoded and encoded once.
 
-Synchronous, and pure but for the clock: bytes in, bytes and their provenance out. What waits lives in preparer.py.
+These functions are synchronous, and pure but for the clock. Everything that waits is in preparer.py.
 """
 
 from __future__ import annotations
@@ -10,44 +10,44 @@ from time import perf_counter
 
 from pipeline.prepare.codec import MEDIA_TYPES, pillow_errors
 from pipeline.prepare.colour import convert, on_background, to_srgb, turn_upright
-from pipeline.prepare.container import is_whole, strip_metadata
+from pipeline.prepare.container import is_complete, strip_metadata
 from pipeline.prepare.decode import decode, shrink
-from pipeline.prepare.encode import File, encode_within, is_line_art, or_png
+from pipeline.prepare.encode import EncodedPicture, encode_within, is_line_art, png_if_better
+from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.header import Header, check_memory, read_header, target_size, working_set
-from pipeline.prepare.rules import FitRules
 from pipeline.records import Prepared, SourceFacts
 
 _LOSSLESS = {"PNG", "GIF"}
-_LINE_ART = 0.1  # bytes per px of a lossless file, below which it is a drawing or a screenshot
+_LINE_ART_BYTES_PER_PX = 0.1  # a lossless file with fewer is a drawing or a screenshot
 
 
 def fit(data: bytes, rules: FitRules) -> Prepared:
     """Bring a picture within `rules`; raises PrepareError with a stable code."""
     started = perf_counter()
     header = read_header(data, rules)
-    kept = _sendable(data, header, rules)
+    kept = _without_encoding(data, header, rules)
     if kept is None:
-        return _encoded(data, header, rules, started)
-    if _needs_check(kept, header, rules):
+        return _prepared_encoded(data, header, rules, started)
+    if _needs_decoding_check(kept, header, rules):
         _check_pixels(header, rules)
-    return _untouched(data, kept, header, started)
+    return _prepared_unchanged(data, kept, header, started)
 
 
-def glance(data: bytes, rules: FitRules) -> Prepared | int:
-    """Fit a picture whose header alone shows that it passes; else return the bytes of memory that fit() takes."""
+def fit_from_header(data: bytes, rules: FitRules) -> Prepared | int:
+    """Fit a picture if its header is enough for that; otherwise return the bytes of memory that fit() needs."""
     started = perf_counter()
     header = read_header(data, rules)
-    kept = _sendable(data, header, rules)
-    if kept is not None and not _needs_check(kept, header, rules):
-        return _untouched(data, kept, header, started)
-    needed = working_set(header, target_size(header.stored, rules.max_side_px))
+    kept = _without_encoding(data, header, rules)
+    if kept is not None and not _needs_decoding_check(kept, header, rules):
+        return _prepared_unchanged(data, kept, header, started)
+    needed = working_set(header, target_size(header.stored_size, rules.max_side_px))
     check_memory(needed, rules)
     return needed
 
 
-def _sendable(data: bytes, header: Header, rules: FitRules) -> bytes | None:
-    """Return the file as it may be sent without a new encoding, None where it has to be encoded."""
-    if header.format not in rules.formats or max(header.stored) > rules.max_side_px:
+def _without_encoding(data: bytes, header: Header, rules: FitRules) -> bytes | None:
+    """Return the file, perhaps without its metadata, if it can be sent so; None if it must be encoded."""
+    if header.format not in rules.formats or max(header.stored_size) > rules.max_side_px:
         return None
     if rules.upright and header.orientation != 1:
         return None
@@ -57,37 +57,37 @@ def _sendable(data: bytes, header: Header, rules: FitRules) -> bytes | None:
     return kept if kept is not None and len(kept) <= rules.max_bytes else None
 
 
-def _needs_check(kept: bytes, header: Header, rules: FitRules) -> bool:
-    return rules.verify or not is_whole(kept, header.format)
+def _needs_decoding_check(kept: bytes, header: Header, rules: FitRules) -> bool:
+    return rules.verify or not is_complete(kept, header.format)
 
 
 def _check_pixels(header: Header, rules: FitRules) -> None:
-    """Decode the whole picture, only to see that it can be done (2-4 ms at 1,500 px)."""
-    check_memory(working_set(header, header.stored), rules)
+    """Raise PrepareError unless the whole picture can be decoded (2-4 ms at 1,500 px)."""
+    check_memory(working_set(header, header.stored_size), rules)
     with pillow_errors():
         header.image.load()
 
 
-def _untouched(data: bytes, kept: bytes, header: Header, started: float) -> Prepared:
+def _prepared_unchanged(data: bytes, kept: bytes, header: Header, started: float) -> Prepared:
     return Prepared(
-        source=_facts(data, header),
+        source=_source_facts(data, header),
         data=kept,
         action="passed" if kept == data else "stripped",
-        width=header.stored[0],
-        height=header.stored[1],
+        width=header.stored_size[0],
+        height=header.stored_size[1],
         format=header.format,
         media_type=MEDIA_TYPES[header.format],
-        ms=_since(started),
+        ms=_ms_since(started),
     )
 
 
-def _encoded(data: bytes, header: Header, rules: FitRules, started: float) -> Prepared:
-    target = target_size(header.stored, rules.max_side_px)
+def _prepared_encoded(data: bytes, header: Header, rules: FitRules, started: float) -> Prepared:
+    target = target_size(header.stored_size, rules.max_side_px)
     check_memory(working_set(header, target), rules)
     with pillow_errors():
         file = _encode(data, header, target, rules)
     return Prepared(
-        source=_facts(data, header),
+        source=_source_facts(data, header),
         data=file.data,
         action="encoded",
         width=file.size[0],
@@ -95,33 +95,33 @@ def _encoded(data: bytes, header: Header, rules: FitRules, started: float) -> Pr
         format=file.format,
         media_type=MEDIA_TYPES[file.format],
         quality=file.quality,
-        scale=max(file.size) / max(header.stored),
+        scale=max(file.size) / max(header.stored_size),
         encodes=file.encodes,
-        ms=_since(started),
+        ms=_ms_since(started),
     )
 
 
-def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRules) -> File:
-    """Decode, resize, convert, turn, encode: in this order each step works on the fewest pixels."""
+def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRules) -> EncodedPicture:
+    """Decode, resize, convert, turn and encode; in this order each step has the fewest pixels to process."""
     profile = header.image.info.get("icc_profile")
     image = decode(header, target)
     transform = to_srgb(profile, image.mode)
-    if transform is None:  # then the background may come first: a band less to resize, to the same result
+    if transform is None:  # then the background can come first: one band less to resize, the same result
         image = on_background(image, rules.background)
-    image = shrink(image, target, was_scaled=image.size != header.stored)
+    image = shrink(image, target, was_scaled=image.size != header.stored_size)
     image = on_background(convert(image, transform), rules.background)
-    if header.turns:
+    if header.needs_turning:
         image = turn_upright(image, header.orientation)
     image.info = {}
     file = encode_within(image, rules)
-    width, height = header.stored
-    drawn = header.format in _LOSSLESS and len(data) < _LINE_ART * width * height
+    width, height = header.stored_size
+    drawn = header.format in _LOSSLESS and len(data) < _LINE_ART_BYTES_PER_PX * width * height
     may_be_png = drawn and "PNG" in rules.formats
-    return or_png(image, file, rules) if may_be_png and is_line_art(image, file) else file
+    return png_if_better(image, file, rules) if may_be_png and is_line_art(image, file) else file
 
 
-def _facts(data: bytes, header: Header) -> SourceFacts:
-    width, height = header.upright
+def _source_facts(data: bytes, header: Header) -> SourceFacts:
+    width, height = header.upright_size
     return SourceFacts(
         sha256=sha256(data).hexdigest(),
         width=width,
@@ -132,5 +132,5 @@ def _facts(data: bytes, header: Header) -> SourceFacts:
     )
 
 
-def _since(started: float) -> float:
+def _ms_since(started: float) -> float:
     return round((perf_counter() - started) * 1000, 3)

@@ -1,4 +1,4 @@
-"""What a picture's header says, the guards that need nothing more, and how much of it has to be decoded."""
+"""Read a picture's header, refuse what it shows to be too large, and choose the scale of decoding."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.errors import PrepareError
 from pipeline.prepare.codec import MAX_SOURCE_PX, open_image
-from pipeline.prepare.rules import FitRules
+from pipeline.prepare.fit_rules import FitRules
 
 Size = tuple[int, int]
 
-# A file can repeat the whole picture in every scan: real encoders write about ten, attacks thousands.
+# Each scan of a file can repeat the whole picture. Real encoders write about ten scans, attacks thousands.
 _MAX_SCANS = 200
-# Bytes that Pillow keeps per px; every mode with more than one band takes 4.
-_STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-# Bytes per px of the full-size copies made until the picture is small: palette and grey levels are converted,
-# transparency is multiplied in.
+# Bytes per px in Pillow's memory; every mode with more than one band takes 4.
+_BYTES_PER_PX = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+# Bytes per px of the full-size copies that are made before resizing: to convert palettes and grey levels, and to
+# multiply by alpha.
 _COPIES = {"1": 1, "P": 8, "PA": 8, "LA": 4, "RGBA": 5, "I": 8, "F": 8, "I;16": 3, "I;16B": 3, "LAB": 4, "YCbCr": 4}
-# These decoders hold a frame or a strip of their own beside the picture.
-_HOLD_TWICE = {"WEBP", "AVIF", "GIF", "TIFF"}
+# These decoders hold a frame or a strip of their own in addition to the picture.
+_DOUBLE_BUFFERED = {"WEBP", "AVIF", "GIF", "TIFF"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """A picture opened but not decoded.
+    """A picture that is opened but not decoded.
 
-    `stored` is the size in px as the pixels come from the decoder, `orientation` (EXIF 1-8) what turns them upright.
+    `stored_size` is the size in px of the decoder's output, `orientation` (EXIF 1-8) says how to turn that upright.
     """
 
     image: ImageFile.ImageFile
     format: str
-    stored: Size
+    stored_size: Size
     orientation: int
 
     @property
-    def turns(self) -> bool:
-        """Tell whether the decoded pixels still have to be turned; Pillow turns TIFF by itself."""
+    def needs_turning(self) -> bool:
+        """True if the decoded pixels have to be turned; Pillow turns TIFF by itself."""
         return self.orientation != 1 and self.format != "TIFF"
 
     @property
-    def upright(self) -> Size:
+    def upright_size(self) -> Size:
         """The size in px after turning."""
-        width, height = self.stored
-        return (height, width) if self.turns and self.orientation >= 5 else (width, height)
+        width, height = self.stored_size
+        return (height, width) if self.needs_turning and self.orientation >= 5 else (width, height)
 
 
 def read_header(data: bytes, rules: FitRules) -> Header:
-    """Open a picture and apply the guards that need only its header; raises PrepareError."""
+    """Open a picture; raises PrepareError if its header shows that it is too large, or not a picture."""
     if len(data) > rules.max_file_bytes:
         raise PrepareError(
             "too-large",
@@ -60,15 +60,15 @@ def read_header(data: bytes, rules: FitRules) -> Header:
     if width * height > MAX_SOURCE_PX:
         raise PrepareError("too-many-pixels", f"{width:,} x {height:,} px are more than {MAX_SOURCE_PX:,}")
     if "progressive" in image.info and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise PrepareError("too-many-scans", f"the JPEG has more than {_MAX_SCANS} scans, so it is refused")
+        raise PrepareError("too-many-scans", f"the JPEG has more than {_MAX_SCANS} scans")
     name = "JPEG" if isinstance(image, JpegImageFile) else image.format or ""
-    return Header(image=image, format=name, stored=image.size, orientation=_orientation(image, data))
+    return Header(image=image, format=name, stored_size=image.size, orientation=_orientation(image, data))
 
 
 def target_size(size: Size, max_side_px: int) -> Size:
-    """Scale `size` down so that its longer side is at most `max_side_px`; neither side falls below 1 px.
+    """Scale `size` down so that its longer side is at most `max_side_px`; each side has at least 1 px.
 
-    Halves go up, because a JPEG decoder's own scale rounds up: 4000 x 2988 decodes to 1500 x 1121, and is done then.
+    Halves are rounded up like in JPEG decoders: 4000 x 2988 decodes to 1500 x 1121, and need not be resized.
     """
     longest = max(size)
     if longest <= max_side_px:
@@ -78,11 +78,14 @@ def target_size(size: Size, max_side_px: int) -> Size:
 
 
 def decode_eighths(header: Header, target: Size) -> int:
-    """Choose how many eighths of a JPEG's size are decoded: the fewest that still cover `target`; 8 elsewhere."""
+    """Return how many eighths of its size a JPEG is decoded at: the fewest that cover `target`. Other formats: 8."""
     if header.format != "JPEG":
         return 8
-    covering = (n for n in (1, 2, 3, 4) if all(s >= t for s, t in zip(scaled(header.stored, n), target, strict=True)))
-    return next(covering, 8)
+    for eighths in (1, 2, 3, 4):
+        width, height = scaled(header.stored_size, eighths)
+        if width >= target[0] and height >= target[1]:
+            return eighths
+    return 8
 
 
 def scaled(size: Size, eighths: int) -> Size:
@@ -92,24 +95,24 @@ def scaled(size: Size, eighths: int) -> Size:
 
 
 def working_set(header: Header, target: Size) -> int:
-    """Estimate the bytes of memory that decoding and resizing take at their peak, from the header alone."""
+    """Estimate the peak memory of decoding and resizing, in bytes, from the header alone."""
     image = header.image
-    width, height = scaled(header.stored, decode_eighths(header, target))
-    twice = 2 if header.format in _HOLD_TWICE else 1
-    per_px = _STORED.get(image.mode, 4) * twice + _COPIES.get(image.mode, 0)
+    width, height = scaled(header.stored_size, decode_eighths(header, target))
+    frames = 2 if header.format in _DOUBLE_BUFFERED else 1
+    per_px = _BYTES_PER_PX.get(image.mode, 4) * frames + _COPIES.get(image.mode, 0)
     resized = 4 * target[0] * (target[1] + height) if target != (width, height) else 0
     return width * height * per_px + _coefficients(image) + resized
 
 
 def _coefficients(image: ImageFile.ImageFile) -> int:
-    """Return the bytes that libjpeg holds for the whole picture where it comes in several scans: 2 per sample."""
+    """Return the bytes that libjpeg holds for all coefficients of a progressive JPEG: 2 per sample."""
     if not isinstance(image, JpegImageFile) or "progressive" not in image.info:
         return 0
     return 2 * image.layers * image.width * image.height
 
 
 def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
-    """Return the EXIF orientation, 1 where there is none or it makes no sense."""
+    """Return the EXIF orientation, or 1 if there is none or it is invalid."""
     try:
         # PngImageFile.getexif() would decode the whole file when no eXIf chunk comes first; the base method does not.
         exif = Image.Image.getexif(image)
@@ -122,16 +125,16 @@ def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:
 
 
 def _late_png_exif(data: bytes) -> bytes:
-    """Return the payload of an eXIf chunk that stands after the pixels, empty where there is none."""
-    at = data.rfind(b"eXIf")
-    length = int.from_bytes(data[max(at - 4, 0) : max(at, 0)], "big")
-    return data[at + 4 : at + 4 + length] if at > 0 and length < 2**16 else b""
+    """Return the payload of an eXIf chunk after the pixels, empty if there is none."""
+    start = data.rfind(b"eXIf")
+    length = int.from_bytes(data[max(start - 4, 0) : max(start, 0)], "big")
+    return data[start + 4 : start + 4 + length] if start > 0 and length < 2**16 else b""
 
 
 def check_memory(needed: int, rules: FitRules) -> None:
-    """Raise PrepareError where a decode needs more than the whole budget."""
+    """Raise PrepareError if a decode needs more than `max_decode_bytes`."""
     if needed > rules.max_decode_bytes:
         raise PrepareError(
             "too-much-memory",
-            f"decoding takes about {needed:,} bytes; prepare.max_decode_bytes allows {rules.max_decode_bytes:,}",
+            f"decoding needs about {needed:,} bytes; prepare.max_decode_bytes allows {rules.max_decode_bytes:,}",
         )

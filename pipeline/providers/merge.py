@@ -1,4 +1,4 @@
-"""Join the answers of several calls for one row into one: further pages, and modules that must be asked for alone."""
+"""Merge the insights of several calls for one row: further pages, and modules that need a call of their own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _LINKS = ("image_id", "insights_token", "content_url", "host_page_url")
 
 
 def join(so_far: Reading | None, page: Reading) -> Reading:
-    """Add one reading to what is known of a row; its `more` is None where going on would bring nothing.
+    """Add one reading to those of the row's earlier calls.
 
-    That is where the page named no next one, brought nothing new, or enough similar items are there.
+    `more` of the result is None if the page has no next page, brought no new similar items, or completed the number of
+    items that the record needs (`enough`).
     """
     if so_far is None:
         return page
@@ -26,39 +27,40 @@ def join(so_far: Reading | None, page: Reading) -> Reading:
 
 
 def similar_count(insights: Insights) -> int:
-    """Return how many similar images and products there are."""
+    """Return the number of similar images and products."""
     return len(insights["similar_images"]["items"]) + len(insights["similar_products"]["items"])
 
 
 def merge(so_far: Insights, page: Insights) -> Insights:
-    """Return both in one: lists are joined without what is there already, a single value stays as it came first."""
+    """Merge two insights: lists are joined without duplicates, and of single values the first one is kept."""
     merged: dict[str, Any] = {**page, **so_far}
     for name, value in page.items():
-        known = so_far.get(name)
+        earlier = so_far.get(name)
         if isinstance(value, list):
-            merged[name] = _joined(cast("list[Any]", known), value)
+            merged[name] = _union(cast("list[Any]", earlier), value)
         elif isinstance(value, dict) and "items" in value:
-            before = cast("dict[str, Any]", known)
+            paged = cast("dict[str, Any]", earlier)
             paging = {} if value == {"items": []} else value
-            merged[name] = {**before, **paging, "items": _joined(before["items"], value["items"])}
+            merged[name] = {**paged, **paging, "items": _union(paged["items"], value["items"])}
     return cast("Insights", merged)
 
 
-def _joined(known: list[Any], new: list[Any]) -> list[Any]:
-    if not known or not new:
-        return known + new
-    seen = set(map(_identity, known))
-    found = list(known)
-    for item in new:
-        identity = _identity(item)
-        if identity not in seen:
-            seen.add(identity)
-            found.append(item)
-    return found
+def _union(first: list[Any], second: list[Any]) -> list[Any]:
+    """Return the items of both lists in their order, without the items of `second` that `first` has too."""
+    if not first or not second:
+        return first + second
+    keys = set(map(_item_key, first))
+    union = list(first)
+    for item in second:
+        key = _item_key(item)
+        if key not in keys:
+            keys.add(key)
+            union.append(item)
+    return union
 
 
-def _identity(item: Any) -> bytes:
-    """Name an item: an image by its first stable id or link, since its other fields may change from page to page."""
+def _item_key(item: Any) -> bytes:
+    """Return what identifies an item; for an image its first id or link, since other fields differ between pages."""
     if isinstance(item, dict):
         link = next((item[name] for name in _LINKS if name in item), None)
         if link is not None:

@@ -1,1 +1,1 @@
-"""What happened: run.json, metrics, progress."""
+"""The reports of a run: run.json, metrics.prom, the progress line."""

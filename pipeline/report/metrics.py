@@ -1,4 +1,4 @@
-"""metrics.prom: the last run for Prometheus' textfile collector, and the time of the last success to alert on."""
+"""Write metrics.prom for Prometheus' textfile collector: the last run, and the time of the last success."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LAST_SUCCESS = _PREFIX + "last_success_timestamp_seconds"
 
 
 def write_metrics(folder: Path, report: Report) -> None:
-    """Replace metrics.prom atomically; the last success is kept from the file before where this run is none."""
+    """Replace metrics.prom atomically; if this run failed, the time of the last success is kept from the old file."""
     path = folder / METRICS_FILE
     success = report.ended.timestamp() if report.exit_code in {0, 1} else _last_success(path)
     lines = [
@@ -40,11 +40,11 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
         "records_written": tally.records_written,
     }
     yield "rows", "gauge", "Rows of the manifest by outcome.", {f'outcome="{k}"': v for k, v in rows.items()}
-    yield "calls", "gauge", "Calls sent by the last run, every attempt counted.", {"": traffic.sends}
-    yield "calls_throttled", "gauge", "Answers with status 429.", {"": traffic.throttled}
-    yield "calls_into_pause", "gauge", "Calls that went out while a pause was on.", {"": traffic.sent_into_pause}
+    yield "calls", "gauge", "Calls sent by the last run, counting every attempt.", {"": traffic.sends}
+    yield "calls_throttled", "gauge", "Responses with status 429.", {"": traffic.throttled}
+    yield "calls_into_pause", "gauge", "Calls that were sent during a pause.", {"": traffic.sent_into_pause}
     yield "calls_month", "gauge", "Calls counted this month for this key.", {"": traffic.calls_this_month}
-    yield "paused_seconds", "gauge", "Seconds paused on the service's word.", {"": traffic.paused_seconds}
+    yield "paused_seconds", "gauge", "Seconds paused because the service asked for it.", {"": traffic.paused_seconds}
     yield "rows_from_store", "gauge", "Records built without a call.", {"": tally.from_store}
     sizes: Samples = {'when="before"': tally.bytes_before, 'when="after"': tally.bytes_after}
     yield "picture_bytes", "gauge", "Bytes of the pictures before and after they were prepared.", sizes
@@ -55,7 +55,7 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
 
 
 def _label(folder: Path) -> str:
-    """Return the label that tells this job's metrics from another's in one collector: its output folder."""
+    """Return the label that identifies the job if one collector has several: its output folder."""
     escaped = str(folder).replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")
     return f'job="{escaped}"'
 
@@ -70,7 +70,7 @@ def _family(name: str, kind: str, text: str, samples: Samples, job: str) -> Iter
 
 def _last_success(path: Path) -> float:
     try:
-        found = re.search(rf"^{_LAST_SUCCESS}{{.*}} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        match = re.search(rf"^{_LAST_SUCCESS}{{.*}} (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
         return 0.0
-    return float(found[1]) if found else 0.0
+    return float(match[1]) if match else 0.0

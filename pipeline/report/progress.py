@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a line now and then in a log, so that cron's mail stays short."""
+"""Show the progress of a run: as a bar on a terminal, else as a few lines, so that cron's mail stays short."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LINE_SECONDS = 60.0
-OFTEN_LINES = 10  # so many at that interval; after them one in ten is enough
+MINUTE_LINES = 10  # lines at that interval; after them, the interval is ten times as long
 BAR_SECONDS = 0.25
-WaitsFor = Callable[[], str]
+WaitsFor = Callable[[], str]  # returns what the run waits for, or an empty string
 
 
 def progress_for(*, quiet: bool) -> Callable[[Tally, WaitsFor], Coroutine[None, None, None]] | None:
-    """Return what shows the progress here: a bar, lines, or nothing."""
+    """Return the function that shows the progress: as a bar on a terminal, else as lines. None if `quiet`."""
     if quiet:
         return None
     return show_bar if sys.stderr.isatty() else show_lines
 
 
 async def show_lines(tally: Tally, waits_for: WaitsFor) -> None:
-    """Write a line to stderr each minute, and each tenth minute once there are ten."""
+    """Write a line to stderr each minute for ten minutes, then every ten minutes, until cancelled."""
     started = anyio.current_time()
     lines = 0
     while True:
-        await anyio.sleep(LINE_SECONDS if lines < OFTEN_LINES else 10 * LINE_SECONDS)
+        await anyio.sleep(LINE_SECONDS if lines < MINUTE_LINES else 10 * LINE_SECONDS)
         lines += 1
-        said = line(tally, anyio.current_time() - started, waits_for())
-        print(said, file=sys.stderr, flush=True)  # noqa: T201 - its purpose
+        text = progress_line(tally, anyio.current_time() - started, waits_for())
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - its purpose
 
 
 async def show_bar(tally: Tally, waits_for: WaitsFor, console: Console | None = None) -> None:
-    """Show rows, rate, failures, what is waited for and the time left on stderr until cancelled.
+    """Show a bar with the progress line and the time left on stderr, until cancelled.
 
     The manifest is read lazily, so the total and the time left are those of the rows read so far.
     """
-    from rich import progress  # noqa: PLC0415 - under cron there is no bar, and the first request need not wait for one
-    from rich.console import Console  # noqa: PLC0415 - likewise
+    from rich import progress  # noqa: PLC0415 - slow to import, and needed on a terminal only
+    from rich.console import Console  # noqa: PLC0415 - as above
 
     counts = (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())
     columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), *counts)
@@ -51,14 +51,14 @@ async def show_bar(tally: Tally, waits_for: WaitsFor, console: Console | None = 
     with progress.Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
         while True:
-            said = line(tally, anyio.current_time() - started, waits_for())
-            bar.update(task, completed=tally.judged, total=tally.seen, description=said)
+            text = progress_line(tally, anyio.current_time() - started, waits_for())
+            bar.update(task, completed=tally.finished, total=tally.seen, description=text)
             await anyio.sleep(BAR_SECONDS)
 
 
-def line(tally: Tally, seconds: float, waits_for: str = "") -> str:
-    """Return where a run of so many seconds stands, in one line; the rate is that of the rows tried in it."""
+def progress_line(tally: Tally, seconds: float, waits_for: str = "") -> str:
+    """Return the progress of a run after so many seconds as one line; the rate counts the rows tried in this run."""
     rate = tally.tried / seconds if seconds else 0.0
     records = tally.ok + tally.empty
-    said = f"{records} records, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
-    return f"{said}; {waits_for}" if waits_for else said
+    text = f"{records} records, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
+    return f"{text}; {waits_for}" if waits_for else text

@@ -1,4 +1,4 @@
-"""run.json: what the last run did, why it ended, and when to go on."""
+"""Write run.json: what the last run did, why it ended, and when to go on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What the way to the service saw: sends, answers, refusals by rate, seconds paused, calls counted by the quota."""
+    """The calls of a run as the fetch stage counted them.
+
+    `sends` counts every attempt, `answers` the responses, `faults` the failures of the service or of the connection,
+    `throttled` the responses with status 429, `sent_into_pause` the calls that were sent during a pause. `calls_today`
+    and `calls_this_month` include all runs with the same key.
+    """
 
     sends: int = 0
     answers: int = 0
@@ -35,7 +40,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run, told whole; `started` and `ended` are aware times. `complete`: the manifest was read to its end."""
+    """Everything about one run; `started` and `ended` have time zones. `complete`: the manifest was read to its end."""
 
     provider: str
     started: datetime
@@ -48,25 +53,25 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The code the command exits with."""
+        """The exit code of the command."""
         if self.cause is not None:
             return self.cause.exit_code
         return ExitCode.SOME_FAILED if self.tally.failures else ExitCode.DONE
 
     @property
     def reason(self) -> str:
-        """Why the run ended, in a word."""
+        """Why the run ended: finished, limit, error, or the reason of a StopRun."""
         if self.cause is None:
             return "limit" if self.limited else "finished"
         return self.cause.reason if isinstance(self.cause, StopRun) else "error"
 
     @property
     def seconds(self) -> float:
-        """How long the run took."""
+        """The duration of the run."""
         return (self.ended - self.started).total_seconds()
 
     def summary(self) -> str:
-        """Return the one line that is printed at the end."""
+        """Return the line that the command prints at the end."""
         tally = self.tally
         parts = [
             f"{tally.records_written} records written",
@@ -75,18 +80,18 @@ class Report:
             f"{self.traffic.sends} calls",
             f"{self.seconds:.1f} s",
         ]
-        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}{self._when()}" if self.cause else "")
+        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}{self._resume_hint()}" if self.cause else "")
 
-    def _when(self) -> str:
-        """Say when to go on, where that is later than now."""
-        later = self.cause.resume_after if isinstance(self.cause, StopRun) else None
-        return f"; go on after {_utc(later)}" if later and later > self.ended else ""
+    def _resume_hint(self) -> str:
+        """Return when to go on if that is later than now, else an empty string."""
+        resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
+        return f"; go on after {_utc(resume)}" if resume and resume > self.ended else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of run.json."""
         tally = self.tally
         resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
-        left = tally.seen - tally.judged if self.complete else None
+        left = tally.seen - tally.finished if self.complete else None
         return {
             "schema": "1",
             "provider": self.provider,
@@ -150,7 +155,7 @@ def write_run_json(folder: Path, report: Report) -> None:
 
 
 def read_run_json(folder: Path) -> dict[str, Any]:
-    """Return what run.json says; raises UsageError where there is none."""
+    """Return the content of run.json; raises UsageError if there is none."""
     try:
         content: dict[str, Any] = orjson.loads((folder / RUN_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError) as exc:

@@ -1,4 +1,4 @@
-"""The running counts of one run, from which run.json, metrics.prom, the progress line and the verdicts are made."""
+"""The counters of one run, for run.json, metrics.prom, the progress line and the stop conditions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from pipeline.state.ledger import Entry, State
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of rows and bytes; `moved` grows with every step of any stage, so that a stall can be told."""
+    """Counts of rows and bytes.
+
+    `seen` counts the rows read from the manifest, `begun` those that this run has started to process, `from_store` the
+    records built without a call. `faults_in_a_row` counts the rows since the last success that failed because of the
+    service or the connection. `moved` grows with every step of any stage; while it doesn't, the run is stalled.
+    """
 
     seen: int = 0
     begun: int = 0
@@ -39,30 +44,30 @@ class Tally:
 
     @property
     def tried(self) -> int:
-        """Rows whose outcome this run has found."""
+        """Rows that this run has finished."""
         return self.ok + self.empty + self.failed.total()
 
     @property
-    def judged(self) -> int:
-        """Rows whose outcome is known."""
+    def finished(self) -> int:
+        """Rows that have a record or a failure, from this run or before."""
         return self.ok + self.empty + self.done_before + self.failures
 
-    def changes(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
-        """Count a batch of the manifest."""
+    def count_batch(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
+        """Count a batch of rows of the manifest."""
         self.moved += 1
         self.seen += rows
         self.done_before += done_before
         self.failed_before.update(failed_before)
 
-    def wrote(self, entries: Sequence[Entry]) -> None:
+    def count_committed(self, entries: Sequence[Entry]) -> None:
         """Count rows whose lines are committed."""
         self.moved += 1
         records = sum(entry.state is State.DONE for entry in entries)
         self.records_written += records
         self.failures_written += len(entries) - records
 
-    def prepared(self, prepared: Prepared) -> None:
-        """Count a picture that is within the limits now."""
+    def count_prepared(self, prepared: Prepared) -> None:
+        """Count a prepared picture."""
         self.moved += 1
         self.bytes_before += prepared.source.bytes
         self.bytes_after += len(prepared.data)
@@ -71,7 +76,7 @@ class Tally:
         else:
             self.passed += 1
 
-    def recorded(self, record: Record) -> None:
+    def count_record(self, record: Record) -> None:
         """Count a record."""
         self.moved += 1
         self.faults_in_a_row = 0
@@ -81,8 +86,8 @@ class Tally:
         else:
             self.empty += 1
 
-    def failing(self, failure: Failure) -> None:
-        """Count a failure; faults of the way to the service are counted in a row as well."""
+    def count_failure(self, failure: Failure) -> None:
+        """Count a failed row."""
         self.moved += 1
         self.failed[failure.code] += 1
         if failure.stage == "fetch":

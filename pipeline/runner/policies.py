@@ -18,7 +18,7 @@ from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits, account, state_folder
 from pipeline.local.backend import Backend
 from pipeline.manifest.search import ImageSource, SearchCursor
-from pipeline.prepare.rules import rules_from
+from pipeline.prepare.fit_rules import rules_from
 from pipeline.providers.base import Provider
 from pipeline.records import STANDARD_FORMATS
 from pipeline.resume.changes import ChangeDetector

@@ -56,7 +56,7 @@ class Outbox:
     async def record(self, ready: PreparedRow, answers: RowAnswers, insights: Insights, provider: Provider) -> None:
         """Hand over a row with its record."""
         record = build_record(provider.name, ready.row, ready.prepared, answers.answers, insights)
-        self._tally.recorded(record)
+        self._tally.count_record(record)
         source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
         question = self._detector.question(ready.pending, source)
         asked_at = min(answer.asked_at for answer in answers.answers)
@@ -64,7 +64,7 @@ class Outbox:
 
     async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
         """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass."""
-        self._tally.failing(failure)
+        self._tally.count_failure(failure)
         if not (failure.retryable and pending.has_record):
             await self._items.send(failed_row(pending, failure, time.time(), fingerprints))
         self._judge()
@@ -105,7 +105,7 @@ class ManifestStage:
 
     async def _take_on(self, changes: Changes, rows: MemoryObjectSendStream[PendingRow]) -> bool:
         """Send on one batch; return False where the limit of rows is reached."""
-        self._tally.changes(changes.rows, changes.done_before, changes.failed_before)
+        self._tally.count_batch(changes.rows, changes.done_before, changes.failed_before)
         if changes.open_checkpoint is not None:
             await self._outbox.begin(changes.open_checkpoint)
         for pending in changes.pending_row:
@@ -148,7 +148,7 @@ class PrepareStage:
             await self._outbox.fail(pending, row_failure(row, exc))
             return None
         if prepared is not None:
-            self._tally.prepared(prepared)
+            self._tally.count_prepared(prepared)
         return PreparedRow(pending=pending, row=row, prepared=prepared, requests=requests)
 
 

@@ -68,8 +68,8 @@ def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:
 
 def judge_whole(stop: Stop, tally: Tally, max_failed: Share) -> None:
     """At the end of a run, ask for exit code 3 where too many rows of the manifest have failed, now or before."""
-    if max_failed.exceeded(tally.failures, tally.judged):
-        stop.ask(_too_many(tally.failed + tally.failed_before, tally.judged))
+    if max_failed.exceeded(tally.failures, tally.finished):
+        stop.ask(_too_many(tally.failed + tally.failed_before, tally.finished))
 
 
 def _too_many(failed: Counter[str], rows: int) -> TooManyFailures:

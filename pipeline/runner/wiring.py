@@ -154,7 +154,7 @@ def _make_stages(
         manifest=ManifestStage(changes, outbox, tally, stop, run.options.limit),
         prepare=PrepareStage(provider, preparer, outbox, tally, stop),
         fetch=FetchStage(provider, single_flight, outbox, stop),
-        sink=Sink(job, stored=single_flight.forget, written=tally.wrote, broken=stop.ask),
+        sink=Sink(job, stored=single_flight.forget, written=tally.count_committed, broken=stop.ask),
         preparers=max(PREPARERS, 2 * config.prepare.workers),
         fetchers=max_workers(fetch_policy(config, backend_of(config)).rate),
     )

@@ -1,8 +1,8 @@
-"""The record, schema "1": the JSON line that every provider's answers become (docs/record.md explains each field).
+"""The record, schema "1": the JSON line that the responses of every provider become (docs/record.md has all fields).
 
-Typed dictionaries, because a record is JSON from the moment it is read until it is written: absent scalars are
-absent, lists are always there, nothing has to be filtered out on the way. Coordinates are fractions 0..1 of the
-original picture in its upright orientation. URLs are kept verbatim.
+Records are typed dictionaries, because they are JSON from the moment they are read until they are written. Unknown
+scalars are left out, lists are always there. Coordinates are fractions 0..1 of the original picture in its upright
+orientation. URLs are copied unchanged.
 """
 
 from pipeline.schema.images import AggregateOffer, Counts, ImageRef, Offer, Seller, SimilarImages

@@ -1,4 +1,4 @@
-"""Images and what is sold: the image on a page, its offers, lists of similar ones."""
+"""Images in a record: an image on a page, its offers, and lists of similar images."""
 
 from __future__ import annotations
 

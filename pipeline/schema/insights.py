@@ -1,4 +1,4 @@
-"""What a provider says about one picture: its half of the record."""
+"""The insights about one picture: the part of the record that comes from the provider."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Other(TypedDict):
 
 @closed
 class Insights(TypedDict, total=False):
-    """What a provider's answers say about one picture: the provider's half of the record."""
+    """The insights about one picture, from all responses of the provider."""
 
     market: str
     insights_token: str
@@ -64,7 +64,7 @@ class Insights(TypedDict, total=False):
 
 
 def no_insights() -> Insights:
-    """Return insights with every list there and empty."""
+    """Return insights in which every list is empty."""
     return {
         "dominant_colors": [],
         "tags": [],

@@ -1,4 +1,4 @@
-"""What is known about what the picture shows: entities, recipes, collections, captions, trivia."""
+"""Knowledge about what a picture shows: entities, recipes, collections, captions, trivia."""
 
 from __future__ import annotations
 

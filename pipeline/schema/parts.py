@@ -1,4 +1,4 @@
-"""What the parts of a record share: places in the picture, words to search for, who is to be named."""
+"""Types that several parts of a record share: boxes, thumbnails, ratings, queries, persons, attributions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Point(TypedDict):
     y: float
 
 
-# Four corners from the top left, clockwise: text may be turned, so a box is a quadrilateral.
+# Four corners from the top left, clockwise. A box is a quadrilateral, because text may be rotated.
 Box = list[Point]
 
 

@@ -1,4 +1,4 @@
-"""The whole record: where the picture came from, how it was sent, what it cost, and the insights."""
+"""The whole record: the picture's source, how it was sent, the calls that were made, and the insights."""
 
 from __future__ import annotations
 

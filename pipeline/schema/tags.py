@@ -1,4 +1,4 @@
-"""Tags: what was seen where in the picture, and what each can lead to."""
+"""Tags: things in the picture with their boxes, and the actions that each leads to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in the picture: text by regions, lines and words, and what leads elsewhere."""
+"""Text in the picture, by regions, lines and words, and the addresses in it."""
 
 from __future__ import annotations
 

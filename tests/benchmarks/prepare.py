@@ -38,8 +38,8 @@ import simplejpeg
 from pipeline.errors import PrepareError
 from pipeline.prepare.encode import encode_jpeg, encode_within
 from pipeline.prepare.fit import fit
+from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.preparer import responsive_loop
-from pipeline.prepare.rules import FitRules
 
 T = TypeVar("T")
 Method = Callable[[bytes], bytes]
@@ -324,7 +324,7 @@ def largest_memory(folder: Path) -> float:
         "import sys, pathlib\n"
         "from pipeline.errors import PrepareError\n"
         "from pipeline.prepare.fit import fit\n"
-        "from pipeline.prepare.rules import FitRules\n"
+        "from pipeline.prepare.fit_rules import FitRules\n"
         "for folder in sys.argv[1:]:\n"
         "    for path in sorted(pathlib.Path(folder).glob('*')):\n"
         "        try:\n"

@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-# The failure code of each hostile file that lies beside the checkout.
+# The failure code of each hostile file in ../shared/photos.
 HOSTILE = {
     "h01_empty.jpg": "empty",
     "h02_onebyte.jpg": "not-a-picture",
@@ -23,7 +23,7 @@ HOSTILE = {
 
 
 def scene(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Draw a picture whose four quarters are red, green, blue and grey, so that any turn or swap shows."""
+    """Draw a picture whose four quarters are red, green, blue and grey, so that any turn or swap is visible."""
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
     middle, centre = (height + 1) // 2, (width + 1) // 2
     pixels[:middle, :centre] = (220, 40, 40)
@@ -34,7 +34,7 @@ def scene(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def noise(width: int, height: int, *, seed: int = 0) -> Image.Image:
-    """Draw a picture that no encoder makes small."""
+    """Draw a picture that no encoder can compress well."""
     values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(values)
 
@@ -47,14 +47,14 @@ def stored(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
 
 
 def opened(data: bytes) -> Image.Image:
-    """Decode a file whole."""
+    """Decode a file completely."""
     image = Image.open(BytesIO(data))
     image.load()
     return image
 
 
 def with_orientation(image: Image.Image, orientation: int, kind: str = "JPEG") -> bytes:
-    """Store `image` so that it looks like itself once `orientation` is applied."""
+    """Store `image` turned, so that applying `orientation` gives the same picture."""
     back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

@@ -1,4 +1,4 @@
-"""Colour profiles, deep grey, CMYK: what a viewer would see."""
+"""Colour profiles, 16-bit and 32-bit grey, and CMYK come out as a viewer shows them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.prepare.colour import to_srgb
-from pipeline.prepare.decode import three_eighths_work
+from pipeline.prepare.decode import supports_three_eighths
 from pipeline.prepare.fit import fit
-from pipeline.prepare.rules import FitRules
+from pipeline.prepare.fit_rules import FitRules
 from tests.prepare.pictures import far_apart, opened, scene, stored
 
 RULES = FitRules(max_bytes=200_000, max_side_px=300)
@@ -41,7 +41,7 @@ def test_swapping_profile_is_applied(kind: str) -> None:
 
 
 def test_profile_that_changes_nothing_costs_nothing() -> None:
-    """SRGB by any name is recognised by what it does to colours."""
+    """A profile is compared with sRGB by its effect on colours, not by its name."""
     renamed = SRGB.replace(b"sRGB", b"Mine")
     assert to_srgb(SRGB, "RGB") is None
     assert to_srgb(renamed, "RGB") is None
@@ -51,7 +51,7 @@ def test_profile_that_changes_nothing_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("profile", "mode"),
     [(b"garbage" * 40, "RGB"), (SRGB[:200], "RGB"), (SRGB, "L"), (SRGB, "CMYK"), (b"\0" * 5_000_000, "RGB")],
-    ids=["garbage", "cut off", "of colours for grey", "of RGB for CMYK", "of 5 MB"],
+    ids=["garbage", "cut off", "RGB profile for grey", "RGB profile for CMYK", "5 MB"],
 )
 def test_profile_that_does_not_fit_is_ignored(profile: bytes, mode: str) -> None:
     """A broken or mismatched profile never costs the picture."""
@@ -59,7 +59,7 @@ def test_profile_that_does_not_fit_is_ignored(profile: bytes, mode: str) -> None
 
 
 def test_transparency_survives_a_profile() -> None:
-    """A transparent picture under a profile: colours converted, the background untouched by the profile."""
+    """The colours of a transparent picture with a profile are converted, the background's colour is not."""
     logo = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
     logo.paste((0, 200, 0, 255), (0, 0, 600, 300))
     data = stored(logo, "PNG", icc_profile=swapped_profile())
@@ -82,8 +82,8 @@ def test_sixteen_bit_grey_is_not_white(kind: str) -> None:
     ("top", "kind"),
     [(1.0, np.float32), (200.0, np.float32), (1e9, np.float32), (200, np.int32), (65535, np.int32), (1e9, np.int32)],
 )
-def test_deep_grey_is_scaled_from_its_natural_range(top: float, kind: type[np.generic]) -> None:
-    """32-bit grey comes out dark where it is dark and light where it is light, whatever its scale."""
+def test_32_bit_grey_is_scaled_from_its_natural_range(top: float, kind: type[np.generic]) -> None:
+    """32-bit grey of any scale comes out dark where it is dark, and light where it is light."""
     gradient = np.linspace(0, top, 600)[None, :].repeat(400, axis=0).astype(kind)
     shown = np.asarray(opened(fit(stored(Image.fromarray(gradient), "TIFF"), RULES).data)).astype(float)
     assert shown[:, :30].mean() < 20
@@ -91,7 +91,7 @@ def test_deep_grey_is_scaled_from_its_natural_range(top: float, kind: type[np.ge
 
 
 def test_grey_with_nan_is_a_picture() -> None:
-    """Scientific pictures hold NaN and infinity; they become black."""
+    """Scientific pictures may contain NaN and infinity; they become black."""
     values = np.full((400, 400), 0.5, dtype=np.float32)
     values[0, 0], values[0, 1] = np.nan, np.inf
     assert np.asarray(opened(fit(stored(Image.fromarray(values), "TIFF"), RULES).data)).max() > 100
@@ -99,14 +99,14 @@ def test_grey_with_nan_is_a_picture() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_becomes_rgb(kind: str) -> None:
-    """Print colours are shown, not inverted."""
+    """The colours of CMYK pictures come out right, not inverted."""
     shown = opened(fit(stored(scene(600, 600, "CMYK"), kind), RULES).data)
     assert shown.mode == "RGB"
     assert far_apart(shown, scene(300, 300)) < 5
 
 
 def test_palette_with_one_transparent_colour() -> None:
-    """The colour that a palette names transparent shows the background."""
+    """A palette's transparent colour is replaced by the background."""
     image = scene(600, 600).quantize(8)
     index = image.getpixel((10, 10))
     shown = opened(fit(stored(image, "PNG", transparency=index), RULES).data).convert("RGB")
@@ -115,15 +115,15 @@ def test_palette_with_one_transparent_colour() -> None:
 
 
 def test_three_eighths_are_decoded_here() -> None:
-    """The wheel of this Pillow carries libjpeg-turbo, so the fast scale is in use."""
-    assert three_eighths_work()
+    """The wheel of this Pillow contains libjpeg-turbo, so the fast scale is used."""
+    assert supports_three_eighths()
 
 
 @pytest.mark.parametrize("side", [799, 800, 801, 899, 1200, 1201, 2399, 2401, 4801])
 @pytest.mark.parametrize("fast", [True, False])
 def test_scaled_decode_shows_the_whole_picture(side: int, *, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At every scale of the decoder, also with the fallback, the picture comes out whole and sharp."""
-    monkeypatch.setattr("pipeline.prepare.decode.three_eighths_work", lambda: fast)
+    """At every scale of the decoder, and with the fallback, the picture is complete and sharp."""
+    monkeypatch.setattr("pipeline.prepare.decode.supports_three_eighths", lambda: fast)
     image = scene(side, side // 2)
     shown = opened(fit(stored(image, "JPEG", quality=95), RULES).data)
     assert far_apart(shown, image.resize(shown.size, Image.Resampling.LANCZOS)) < 2

@@ -1,4 +1,4 @@
-"""Downloads from real servers on loopback: what is guarded, and how each fault is named."""
+"""Downloads from real servers on loopback: what is refused, and the code of each failure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Site:
-    """A web server of the test; `seen` are the requests it got."""
+    """A web server; `requests` are those that it received."""
 
     def __init__(self) -> None:
-        self.seen: list[web.Request] = []
+        self.requests: list[web.Request] = []
         self.pages: dict[str, Handler] = {}
         self.server: BaseTestServer | None = None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.seen.append(request)
+        self.requests.append(request)
         page = self.pages.get(request.path)
         return web.Response(status=404) if page is None else await page(request)
 
@@ -43,12 +43,12 @@ class Site:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    found = Site()
+    running_site = Site()
     app = web.Application()
-    app.router.add_route("*", "/{path:.*}", found.answer)
+    app.router.add_route("*", "/{path:.*}", running_site.answer)
     async with TestServer(app) as server:
-        found.server = server
-        yield found
+        running_site.server = server
+        yield running_site
 
 
 def page(body: bytes = PICTURE, status: int = 200, **headers: str) -> Handler:
@@ -70,18 +70,18 @@ async def failure(url: str, **options: object) -> SourceError:
 
 
 async def test_picture_is_fetched_whatever_its_content_type_says(site: Site) -> None:
-    """The bytes decide: a picture served as text is a picture."""
+    """A picture that is served as text is a picture."""
     site.pages["/a"] = page(content_type="text/plain")
     assert await fetch(site.url("/a")) == PICTURE
 
 
 async def test_request_carries_no_credentials_and_keeps_no_cookies(site: Site) -> None:
-    """Nothing of the user travels to a picture's server, and what it sets is forgotten."""
+    """A picture's server gets no key and no credentials, and its cookies are not kept."""
     site.pages["/a"] = page(Set_Cookie="session=1; Path=/")
     async with Downloader(max_bytes=10_000, timeout=20, allow_private=True) as downloader:
         await downloader.fetch(site.url("/a"))
         await downloader.fetch(site.url("/a"))
-    for request in site.seen:
+    for request in site.requests:
         assert not {"Cookie", "Authorization", "Ocp-Apim-Subscription-Key"} & set(request.headers)
 
 
@@ -95,9 +95,9 @@ async def test_proxy_of_the_environment_is_not_used(site: Site, monkeypatch: pyt
 
 @pytest.mark.parametrize("path", ["/a%2Fb/c%20d.png?sig=a%2Bb%3D&x=1", "/plain?e=%E4%B8%AD"])
 async def test_signed_url_arrives_verbatim(site: Site, path: str) -> None:
-    """A signed URL breaks when its escapes are rewritten, so they are not."""
+    """The escapes of a signed URL are not rewritten, which would invalidate it."""
     await failure(site.url(path))
-    assert site.seen[0].raw_path == path
+    assert site.requests[0].raw_path == path
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ async def test_signed_url_arrives_verbatim(site: Site, path: str) -> None:
         pytest.param(PICTURE + b"\0" * 10_000, "too-large", id="too large"),
     ],
 )
-async def test_what_comes_is_looked_at(site: Site, body: bytes, code: str) -> None:
-    """A page, an unknown format, nothing, or too much: each has its code, whatever its header claims."""
+async def test_content_is_checked(site: Site, body: bytes, code: str) -> None:
+    """A web page, an unknown format, an empty body and too large a body fail with codes, despite the Content-Type."""
     site.pages["/a"] = page(body, Content_Type="image/png")
     assert (await failure(site.url("/a"))).code == code
 
 
-async def test_endless_body_is_cut_off_at_the_cap(site: Site) -> None:
-    """A server that says no length and never stops costs no more than the cap."""
+async def test_endless_body_is_cut_off_at_the_limit(site: Site) -> None:
+    """A body without a length that never ends is read only up to the limit."""
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -147,14 +147,14 @@ async def test_endless_body_is_cut_off_at_the_cap(site: Site) -> None:
     ],
 )
 async def test_status_becomes_a_code(site: Site, status: int, code: str, *, retryable: bool) -> None:
-    """Each status has a stable code, and only what may change by itself is tried again."""
+    """Each status has a stable code, and only a failure that may pass is retryable."""
     site.pages["/a"] = page(b"", status)
     error = await failure(site.url("/a"))
     assert (error.code, error.retryable) == (code, retryable)
 
 
 async def test_silent_server_times_out_as_retryable(site: Site) -> None:
-    """A server that accepts and says nothing is given up, and the row may be tried again."""
+    """A server that accepts a connection but never responds is given up, and the row may be tried again."""
     released = anyio.Event()
 
     async def silent(_: web.Request) -> web.Response:
@@ -168,7 +168,7 @@ async def test_silent_server_times_out_as_retryable(site: Site) -> None:
 
 
 async def test_broken_and_unreachable_are_retryable(site: Site, free_port: int) -> None:
-    """A connection that breaks half-way, and a port where nobody listens."""
+    """A connection that breaks, and a port that nothing listens on, are failures that may pass."""
 
     async def broken(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "5000"})
@@ -187,7 +187,7 @@ async def test_broken_and_unreachable_are_retryable(site: Site, free_port: int) 
 
 @pytest.mark.parametrize("hops", [1, 5])
 async def test_up_to_five_redirects_are_followed(site: Site, hops: int) -> None:
-    """Relative and absolute redirects lead on, to the fifth."""
+    """Up to five relative and absolute redirects are followed."""
     for hop in range(hops):
         target = f"/{hop + 1}" if hop % 2 else site.url(f"/{hop + 1}")
         site.pages[f"/{hop}"] = page(b"", 302, Location=target)
@@ -196,10 +196,10 @@ async def test_up_to_five_redirects_are_followed(site: Site, hops: int) -> None:
 
 
 async def test_sixth_redirect_ends_it(site: Site) -> None:
-    """A loop of redirects is left after the fifth."""
+    """A loop of redirects ends after the fifth."""
     site.pages["/a"] = page(b"", 301, Location="/a")
     assert (await failure(site.url("/a"))).code == "too-many-redirects"
-    assert len(site.seen) == 6
+    assert len(site.requests) == 6
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ async def test_sixth_redirect_ends_it(site: Site) -> None:
     ["ftp://127.0.0.1/a", "file:///etc/passwd", "http://user:secret@127.0.0.1/a", "http://[::1", "data:,x"],
 )
 async def test_redirect_out_of_the_web_is_refused(site: Site, location: str) -> None:
-    """A redirect leads to another http(s) URL without credentials, or nowhere."""
+    """A redirect is followed only to an http(s) URL without credentials."""
     site.pages["/a"] = page(b"", 302, Location=location)
     assert (await failure(site.url("/a"))).code == "refused-redirect"
 
@@ -216,8 +216,8 @@ async def test_redirect_out_of_the_web_is_refused(site: Site, location: str) -> 
     "url",
     ["ftp://host/a", "file:///etc/passwd", "http://", "http://user:secret@host/a", "//host/a", "http://[::1", ""],
 )
-async def test_url_that_is_none_is_refused(url: str) -> None:
-    """Only http and https without credentials; the text never shows the URL's secrets."""
+async def test_invalid_url_is_refused(url: str) -> None:
+    """Only http and https URLs without credentials are accepted, and the message has no secrets of the URL."""
     error = await failure(url)
     assert error.code == "bad-url"
     assert "secret" not in str(error)
@@ -237,30 +237,30 @@ async def test_url_that_is_none_is_refused(url: str) -> None:
     ],
 )
 async def test_private_address_is_never_connected_to(site: Site, url: str) -> None:
-    """However it is written, an address of this machine or network is refused, and the server hears nothing."""
+    """An address of this machine or network is refused in any notation, and the server gets no request."""
     assert site.server is not None
     error = await failure(url.format(port=site.server.port), allow_private=False)
     assert (error.code, error.retryable) == ("refused-address", False)
-    assert site.seen == []
+    assert site.requests == []
 
 
 @pytest.mark.parametrize("number", ["2130706433", "0x7f.1", "127.1"])
 async def test_numbers_that_mean_an_address_are_refused(site: Site, number: str) -> None:
-    """Old ways to write 127.0.0.1 do not slip past."""
+    """Numeric notations of 127.0.0.1 are refused too."""
     assert site.server is not None
     error = await failure(f"http://{number}:{site.server.port}/a", allow_private=False)
     assert error.code in {"bad-url", "refused-address", "unreachable"}
-    assert site.seen == []
+    assert site.requests == []
 
 
-async def test_rebinding_name_wins_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is public when it is checked and private when it is connected to is never connected to."""
-    answers = iter(["93.184.216.34", "127.0.0.1"])
+async def test_rebinding_name_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that resolves first to a public and then to a private address is never connected to."""
+    addresses = iter(["93.184.216.34", "127.0.0.1"])
 
     async def getaddrinfo(
         host: object, port: int, **_: object
     ) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int]]]:
-        address = next(answers, "127.0.0.1")
+        address = next(addresses, "127.0.0.1")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     loop = asyncio.get_running_loop()
@@ -271,22 +271,22 @@ async def test_rebinding_name_wins_nothing(site: Site, monkeypatch: pytest.Monke
     assert site.server is not None
     error = await failure(f"http://rebind.example:{site.server.port}/a", allow_private=False)
     assert error.code == "refused-address"
-    assert site.seen == []
+    assert site.requests == []
 
 
 async def test_redirect_to_a_private_address_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check stands at every connection, so a public page can't lead inside."""
+    """Every connection is checked, so a public page can't redirect into the private network."""
     site.pages["/a"] = page(b"", 302, Location="http://10.0.0.1/inside")
     assert site.server is not None
     port = site.server.port
     monkeypatch.setattr("pipeline.prepare.addresses.is_public", lambda address: address == "127.0.0.1")
     error = await failure(f"http://127.0.0.1:{port}/a", allow_private=False)
     assert error.code == "refused-address"
-    assert [request.path for request in site.seen] == ["/a"]
+    assert [request.path for request in site.requests] == ["/a"]
 
 
-async def test_private_answers_are_left_out_of_a_mixed_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name with a public and a private address is reached by the public one alone."""
+async def test_private_addresses_are_left_out_of_a_mixed_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with a public and a private address is connected to by the public one only."""
 
     async def both(*_: object) -> list[ResolveResult]:
         return [
@@ -324,7 +324,7 @@ def test_special_v6_address_is_not_public(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "64:ff9b::1.1.1.1"])
 def test_public_address_is_public(address: str) -> None:
-    """Ordinary addresses pass, also through NAT64."""
+    """Ordinary addresses are public, and so are they through NAT64."""
     assert is_public(address)
 
 

@@ -13,9 +13,9 @@ from pipeline.config import PrepareConfig
 from pipeline.errors import PrepareError
 from pipeline.prepare.decode import decode
 from pipeline.prepare.encode import encode_jpeg
-from pipeline.prepare.fit import fit, glance
+from pipeline.prepare.fit import fit, fit_from_header
+from pipeline.prepare.fit_rules import FitRules, rules_from
 from pipeline.prepare.header import read_header, target_size
-from pipeline.prepare.rules import FitRules, rules_from
 from pipeline.records import Limits, Prepared
 from tests.prepare.pictures import far_apart, noise, opened, scene, stored, with_orientation
 
@@ -24,7 +24,7 @@ RULES = FitRules(max_bytes=100_000, max_side_px=300)
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
 def test_picture_inside_the_limits_passes_byte_identical(kind: str) -> None:
-    """What the service takes as it is, is never touched, and says what it is."""
+    """A picture that the service accepts is not changed, and its facts are right."""
     data = stored(scene(120, 80), kind)
     prepared = fit(data, RULES)
     assert prepared.data == data
@@ -44,7 +44,7 @@ def test_format_the_service_does_not_take_is_encoded(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("size", [(900, 600), (350, 700), (1001, 334), (4000, 40)])
 def test_picture_too_large_is_scaled_to_the_longest_side(kind: str, size: tuple[int, int]) -> None:
-    """The longer side becomes exactly the limit, the shorter one follows, and the picture stays the same."""
+    """The longer side becomes exactly the limit, and the picture keeps its aspect and its content."""
     prepared = fit(stored(scene(*size), kind), RULES)
     assert max(prepared.width, prepared.height) == 300
     assert prepared.scale == pytest.approx(300 / max(size))
@@ -56,7 +56,7 @@ def test_picture_too_large_is_scaled_to_the_longest_side(kind: str, size: tuple[
 
 @pytest.mark.parametrize("size", [(800, 588), (588, 800), (600, 401), (1200, 802)])
 def test_a_size_that_the_decoder_makes_by_itself_is_not_resized(size: tuple[int, int]) -> None:
-    """Half a pixel more than exact is rounded up, as the decoder does: the picture is what was decoded, encoded."""
+    """Half a pixel is rounded up, as the decoder does, so its output is encoded without resizing."""
     data = stored(scene(*size), "JPEG")
     prepared = fit(data, RULES)
     decoded = decode(read_header(data, RULES), target_size(size, 300))
@@ -74,7 +74,7 @@ def test_picture_over_the_bytes_loses_quality_before_it_loses_pixels() -> None:
 
 
 def test_picture_shrinks_when_the_lowest_quality_is_not_enough() -> None:
-    """With the quality at its floor the picture gives up pixels until it fits."""
+    """If the lowest quality is too large, the picture is shrunk until it fits."""
     prepared = fit(stored(noise(300, 200), "PNG"), replace(RULES, max_bytes=5_000))
     assert len(prepared.data) <= 5_000
     assert prepared.width < 300
@@ -92,8 +92,8 @@ def test_limit_no_picture_can_meet_is_a_failure() -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_encoded_picture_stands_upright(kind: str, orientation: int) -> None:
-    """Whatever way round it is stored, the same picture comes out, without EXIF, and sizes are told upright."""
+def test_encoded_picture_is_upright(kind: str, orientation: int) -> None:
+    """A picture stored in any orientation comes out the same, without EXIF, and its sizes are the upright ones."""
     prepared = fit(with_orientation(scene(600, 400), orientation, kind), RULES)
     assert (prepared.width, prepared.height) == (300, 200)
     assert (prepared.source.width, prepared.source.height) == (600, 400)
@@ -105,7 +105,7 @@ def test_encoded_picture_stands_upright(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 def test_passing_picture_is_turned_only_on_request(orientation: int) -> None:
-    """A small rotated photo passes as it is; with `upright` its pixels are turned."""
+    """A small rotated photo is not changed; with `upright` its pixels are turned."""
     data = with_orientation(scene(200, 100), orientation)
     assert fit(data, RULES).data == data
     prepared = fit(data, replace(RULES, upright=True))
@@ -143,7 +143,7 @@ def test_photograph_in_a_lossless_file_becomes_jpeg() -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
 def test_passing_file_without_its_end_is_refused(kind: str) -> None:
-    """A file cut off inside the limits is not sent: its end marker is missing, and decoding it fails."""
+    """A file within the limits that is cut off is not sent: its end marker is missing, and decoding it fails."""
     data = stored(noise(100, 100), kind)
     with pytest.raises(PrepareError) as caught:
         fit(data[: len(data) // 2], RULES)
@@ -151,13 +151,13 @@ def test_passing_file_without_its_end_is_refused(kind: str) -> None:
 
 
 def test_bytes_after_the_end_do_no_harm() -> None:
-    """A JPEG with a trailer, as phones write them, passes once its pixels have proved whole."""
+    """A JPEG with a trailer, as phones write it, passes after its pixels were decoded as a check."""
     data = stored(scene(100, 80), "JPEG") + b"trailer of a phone"
     assert fit(data, RULES).data == data
 
 
 def test_verify_finds_damage_behind_a_good_end_marker() -> None:
-    """A PNG with one flipped bit passes at sight, and fails when every pixel is looked at."""
+    """A PNG with one flipped bit passes, but fails with `verify`, which decodes every pixel."""
     data = bytearray(stored(noise(100, 100), "PNG"))
     data[len(data) // 2] ^= 0xFF
     assert fit(bytes(data), RULES).action == "passed"
@@ -179,7 +179,7 @@ def test_background_shows_through_transparent_pixels() -> None:
 
 
 def test_colour_of_invisible_pixels_does_not_bleed() -> None:
-    """The green that hides behind full transparency never shows at the edge of a shape."""
+    """The green of fully transparent pixels does not show at the edge of a shape."""
     logo = Image.new("RGBA", (901, 901), (0, 255, 0, 0))
     logo.paste((255, 255, 255, 255), (0, 0, 450, 901))
     shown = opened(fit(stored(logo, "PNG"), RULES).data).convert("RGB")
@@ -187,7 +187,7 @@ def test_colour_of_invisible_pixels_does_not_bleed() -> None:
 
 
 def test_rules_take_the_smaller_limit_and_zero_means_the_providers_own() -> None:
-    """A config can tighten what the provider allows, never loosen it."""
+    """A config can lower the provider's limits, but not raise them."""
     limits = Limits(max_bytes=1_000_000, max_side_px=1500, forms=frozenset({"bytes"}))
     own = rules_from(PrepareConfig(), limits)
     assert (own.max_bytes, own.max_side_px) == (1_000_000, 1500)
@@ -195,18 +195,18 @@ def test_rules_take_the_smaller_limit_and_zero_means_the_providers_own() -> None
     assert (tight.max_bytes, tight.max_side_px) == (5_000, 1500)
 
 
-def test_glance_knows_what_passes_and_weighs_what_does_not() -> None:
-    """A passing picture is done at a glance; a larger one costs memory in proportion to its decoded pixels."""
-    assert isinstance(glance(stored(scene(100, 100)), RULES), Prepared)
-    small, large = (glance(stored(scene(side, side)), RULES) for side in (400, 800))
+def test_header_is_enough_to_pass_a_picture_or_estimate_its_memory() -> None:
+    """A picture within the limits is prepared; a larger one needs memory in proportion to its decoded pixels."""
+    assert isinstance(fit_from_header(stored(scene(100, 100)), RULES), Prepared)
+    small, large = (fit_from_header(stored(scene(side, side)), RULES) for side in (400, 800))
     assert isinstance(small, int)
     assert isinstance(large, int)
     assert 2 < large / small < 4
 
 
 def test_scaled_decoding_costs_a_fraction_of_the_memory() -> None:
-    """The same pixels weigh far less as JPEG, because only an eighth of each side is decoded."""
-    jpeg, png = (glance(stored(scene(2400, 2400), kind), RULES) for kind in ("JPEG", "PNG"))
+    """The same pixels need far less memory as JPEG, because only an eighth of each side is decoded."""
+    jpeg, png = (fit_from_header(stored(scene(2400, 2400), kind), RULES) for kind in ("JPEG", "PNG"))
     assert isinstance(jpeg, int)
     assert isinstance(png, int)
     assert jpeg < png / 8

@@ -1,4 +1,4 @@
-"""Pictures that must not be decoded, and files that are none."""
+"""Pictures that must not be decoded, and files that are not pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import ImageFile
 
 from pipeline.errors import PrepareError
 from pipeline.prepare.fit import fit
-from pipeline.prepare.rules import FitRules
+from pipeline.prepare.fit_rules import FitRules
 from tests.prepare.pictures import noise, scene, stored
 
 RULES = FitRules(max_bytes=1_000_000, max_side_px=1500)
@@ -61,8 +61,8 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_decoding")
-def test_what_is_no_picture_is_named(data: bytes, code: str) -> None:
-    """Bytes that are no picture that is read fail with a code that says what they are."""
+def test_other_files_have_their_codes(data: bytes, code: str) -> None:
+    """Files that are not pictures, or of an unsupported format, fail with the code for that."""
     assert code_of(data) == code
 
 
@@ -89,21 +89,21 @@ def test_what_is_no_picture_is_named(data: bytes, code: str) -> None:
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.usefixtures("no_decoding")
-def test_bomb_falls_by_its_header(data: bytes, rules: FitRules, code: str) -> None:
-    """A picture that would take too much is refused before a single pixel is decoded."""
+def test_bomb_is_refused_by_its_header(data: bytes, rules: FitRules, code: str) -> None:
+    """A picture that needs too much memory is refused before a single pixel is decoded."""
     assert code_of(data, rules) == code
 
 
 @pytest.mark.usefixtures("no_decoding")
 def test_jpeg_of_a_thousand_scans_is_refused() -> None:
-    """A progressive JPEG that repeats its scans would cost hours of work; counting them costs nothing."""
+    """A progressive JPEG that repeats its scans would take hours to decode; counting the scans takes no time."""
     data = stored(scene(1600, 1600), "JPEG", progressive=True)
     scan = data[data.rindex(b"\xff\xda") : -2]
     assert code_of(data[:-2] + scan * 300 + data[-2:]) == "too-many-scans"
 
 
 def test_baseline_jpeg_of_the_same_size_stays_inside_the_memory() -> None:
-    """What a progressive JPEG may not, a baseline one may: it is decoded line by line."""
+    """A baseline JPEG needs less memory than a progressive one, since it is decoded line by line."""
     rules = replace(RULES, max_decode_bytes=40_000_000)
     assert fit(stored(scene(2000, 2000), "JPEG"), rules).width == 1500
 
@@ -111,7 +111,7 @@ def test_baseline_jpeg_of_the_same_size_stays_inside_the_memory() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "AVIF", "BMP"])
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
 def test_truncated_file_never_becomes_a_picture(kind: str, share: float) -> None:
-    """Half a picture is a failure with a stated code, never a grey success."""
+    """A truncated file fails with a code; it never becomes a picture that is half grey."""
     data = stored(noise(1600, 60), kind)
     assert code_of(data[: int(len(data) * share)]) in {"truncated", "corrupt"}
 
@@ -125,7 +125,7 @@ def test_wrong_png_checksum_is_a_failure() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_corrupt_exif_costs_no_picture() -> None:
-    """Garbage where EXIF should be means: no orientation, nothing else."""
+    """Corrupt EXIF only means that there is no orientation."""
     exif = b"Exif\0\0II*\0" + b"\xff" * 40
     prepared = fit(stored(scene(1600, 800), "JPEG", exif=exif), RULES)
     assert (prepared.width, prepared.height, prepared.source.orientation) == (1500, 750, 1)
@@ -133,7 +133,7 @@ def test_corrupt_exif_costs_no_picture() -> None:
 
 @pytest.mark.usefixtures("no_decoding")
 def test_late_png_exif_does_not_decode_the_picture() -> None:
-    """An eXIf chunk behind the pixels is found without decoding, even in a bomb."""
+    """An eXIf chunk after the pixels is read without decoding them."""
     exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     data = png_header(100, 40)
     end = data[-12:]
@@ -143,7 +143,7 @@ def test_late_png_exif_does_not_decode_the_picture() -> None:
 
 @pytest.mark.usefixtures("no_decoding")
 def test_text_that_unpacks_to_gigabytes_is_refused() -> None:
-    """A compressed PNG comment of 50 KB that would unpack to 50 MB ends the picture, not the worker."""
+    """A compressed PNG comment of 50 KB that unpacks to 50 MB fails the picture, not the worker."""
     body = b"Comment\0\0" + zlib.compress(b"\0" * 50_000_000)
     chunk = struct.pack(">I", len(body)) + b"zTXt" + body + struct.pack(">I", zlib.crc32(b"zTXt" + body))
     data = png_header(100, 100)

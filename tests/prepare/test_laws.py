@@ -1,4 +1,4 @@
-"""What holds for every picture there is."""
+"""Laws that hold for every picture."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pipeline.errors import PrepareError
-from pipeline.prepare.fit import fit, glance
-from pipeline.prepare.rules import FitRules
+from pipeline.prepare.fit import fit, fit_from_header
+from pipeline.prepare.fit_rules import FitRules
 from pipeline.records import Prepared
 from tests.prepare.pictures import opened, stored
 
@@ -109,7 +109,7 @@ rules_of_any_kind = st.builds(
 @settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=files(), rules=rules_of_any_kind)
 def test_any_picture_ends_inside_the_limits(data: bytes, rules: FitRules) -> None:
-    """The result decodes, is within both limits, keeps its aspect within one pixel, and stands upright."""
+    """The result can be decoded, is within both limits, keeps its aspect within one pixel, and is upright."""
     prepared = fit(data, rules)
     shown = opened(prepared.data)
     assert len(prepared.data) <= rules.max_bytes
@@ -130,14 +130,14 @@ def test_any_picture_ends_inside_the_limits(data: bytes, rules: FitRules) -> Non
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=files())
 def test_what_fits_already_comes_back_byte_identical(data: bytes) -> None:
-    """No byte of a file is touched that the service takes as it is, and a glance comes to the same end."""
+    """A file that the service accepts is not changed, and fit_from_header() has the same result."""
     with Image.open(BytesIO(data)) as image:
         rules = FitRules(max_bytes=len(data), max_side_px=max(image.size))
-        taken = image.format in {"JPEG", "PNG", "GIF", "WEBP", "BMP"}
-    prepared = fit(data, rules) if taken else None
+        is_accepted = image.format in {"JPEG", "PNG", "GIF", "WEBP", "BMP"}
+    prepared = fit(data, rules) if is_accepted else None
     assert prepared is None or (prepared.action, prepared.data) == ("passed", data)
-    seen = glance(data, rules)
-    assert not isinstance(seen, Prepared) or seen.data == data
+    from_header = fit_from_header(data, rules)
+    assert not isinstance(from_header, Prepared) or from_header.data == data
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
@@ -150,7 +150,7 @@ def test_what_fits_already_comes_back_byte_identical(data: bytes) -> None:
 def test_damaged_files_end_as_picture_or_stated_failure(
     data: bytes, edits: list[tuple[float, bytes]], rules: FitRules
 ) -> None:
-    """Whatever bytes are overwritten: a picture within the limits, or a PrepareError, never anything else."""
+    """With any bytes overwritten, the result is a picture within the limits or a PrepareError."""
     damaged = bytearray(data)
     for place, patch in edits:
         at = int(place * (len(damaged) - 1))

@@ -1,4 +1,4 @@
-"""Every shared picture ends as its index says."""
+"""Every shared picture is prepared, or fails, as expected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from pipeline.errors import PrepareError
 from pipeline.prepare.fit import fit
-from pipeline.prepare.rules import FitRules
+from pipeline.prepare.fit_rules import FitRules
 from pipeline.records import Prepared
 from tests.prepare.pictures import HOSTILE, far_apart, opened
 
@@ -24,7 +24,7 @@ def prepared(shared_photos: Path) -> dict[str, Prepared]:
 
 
 def test_every_good_picture_ends_inside_the_limits(prepared: dict[str, Prepared], shared_photos: Path) -> None:
-    """What is sent decodes and is within 10^6 bytes and 1,500 px; what was inside before is untouched."""
+    """The result can be decoded and is within 10^6 bytes and 1,500 px; a picture within the limits is unchanged."""
     for name, result in prepared.items():
         original = (shared_photos / "good" / name).read_bytes()
         assert len(result.data) <= 1_000_000, name
@@ -35,7 +35,7 @@ def test_every_good_picture_ends_inside_the_limits(prepared: dict[str, Prepared]
 
 
 def test_one_scene_in_three_orientations_is_one_picture(prepared: dict[str, Prepared]) -> None:
-    """The same scene, stored in three orientations, comes out alike."""
+    """The same scene, stored in three orientations, comes out the same."""
     first, *others = (opened(prepared[f"e_exif{number}.jpg"].data) for number in (1, 6, 8))
     for other in others:
         assert other.size == first.size
@@ -43,7 +43,7 @@ def test_one_scene_in_three_orientations_is_one_picture(prepared: dict[str, Prep
 
 
 def test_embedded_profile_is_applied(prepared: dict[str, Prepared], shared_photos: Path) -> None:
-    """A profile that swaps colours is obeyed, exactly as another colour engine's full conversion would."""
+    """A profile that swaps colours gives the same result as Pillow's full conversion."""
     with Image.open(shared_photos / "good" / "i_icc_swapped_12mp.jpg") as image:
         profile = ImageCms.ImageCmsProfile(BytesIO(image.info["icc_profile"]))
         image.draft("RGB", (1500, 1000))
@@ -68,7 +68,7 @@ def test_cmyk_photo_looks_like_its_original(prepared: dict[str, Prepared]) -> No
 
 @pytest.mark.parametrize(("name", "code"), HOSTILE.items())
 def test_hostile_picture_fails_by_name(shared_photos: Path, name: str, code: str) -> None:
-    """Each hostile file fails with its stated code."""
+    """Each hostile file fails with its code."""
     with pytest.raises(PrepareError) as caught:
         fit((shared_photos / "hostile" / name).read_bytes(), RULES)
     assert caught.value.code == code
@@ -77,6 +77,6 @@ def test_hostile_picture_fails_by_name(shared_photos: Path, name: str, code: str
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", ["h12_png_as.jpg", "h14_exif_corrupt.jpg", "h15_icc_garbage.jpg"])
 def test_harmless_oddity_comes_out_well(shared_photos: Path, name: str) -> None:
-    """A wrong extension, corrupt EXIF and a garbage profile cost nothing."""
+    """A wrong extension, corrupt EXIF and a corrupt profile do no harm."""
     result = fit((shared_photos / "hostile" / name).read_bytes(), RULES)
     assert opened(result.data).size == (result.width, result.height)

@@ -17,8 +17,8 @@ from pipeline.errors import PrepareError, SourceError
 from pipeline.prepare import preparer as module
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.fit import fit
+from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.preparer import Preparer
-from pipeline.prepare.rules import FitRules
 from pipeline.records import Form, Image, InsightsToken, Limits, LocalFile, Prepared, RemoteUrl, Row
 from tests.prepare.pictures import scene, stored
 
@@ -47,8 +47,8 @@ async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
     assert (prepared.width, prepared.height, prepared.action) == (300, 200, "encoded")
 
 
-async def test_the_loop_gets_the_interpreter_sooner_while_pictures_are_worked_on() -> None:
-    """Threads hand the GIL back ten times sooner than usual, and the process is left as it was found."""
+async def test_the_loop_gets_the_gil_sooner_while_pictures_are_prepared() -> None:
+    """Threads release the GIL ten times sooner than by default, and the default is restored afterwards."""
     usual = sys.getswitchinterval()
     async with Preparer(PrepareConfig(), limits()):
         assert sys.getswitchinterval() < usual / 5
@@ -57,13 +57,13 @@ async def test_the_loop_gets_the_interpreter_sooner_while_pictures_are_worked_on
 
 @pytest.mark.parametrize("image", [InsightsToken(token="t"), RemoteUrl(url="http://127.0.0.1:1/a.jpg")])
 async def test_token_and_url_go_as_they_are(image: Image) -> None:
-    """Nothing is fetched where the service takes the token or the URL itself."""
+    """Nothing is downloaded if the service accepts the token or the URL itself."""
     async with Preparer(PrepareConfig(), limits("url", "bytes")) as preparer:
         assert await preparer.prepare(row(image)) is None
 
 
 async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
-    """The same URL has to be downloaded otherwise, and the guards stand."""
+    """If the service accepts only bytes, the URL is downloaded, and its address is checked."""
     async with Preparer(PrepareConfig(), limits("bytes")) as preparer:
         with pytest.raises(SourceError) as caught:
             await preparer.prepare(row(RemoteUrl(url="http://127.0.0.1:1/a.jpg")))
@@ -71,7 +71,7 @@ async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
 
 
 @pytest.mark.parametrize("isolate", [False, True], ids=["threads", "processes"])
-async def test_refusal_keeps_its_code_and_sentence(tmp_path: Path, *, isolate: bool) -> None:
+async def test_prepare_error_keeps_its_code_and_message(tmp_path: Path, *, isolate: bool) -> None:
     """A picture that can't be sent raises the same PrepareError from a thread and from a process."""
     (tmp_path / "a.jpg").write_bytes(b"<html>")
     async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
@@ -81,15 +81,15 @@ async def test_refusal_keeps_its_code_and_sentence(tmp_path: Path, *, isolate: b
 
 
 def die(data: bytes, rules: FitRules) -> Prepared:
-    """Die as a decoder does that the kernel kills, but for the marked picture."""
+    """Die like a decoder that the kernel kills, but only for the marked picture."""
     if data.endswith(b"deadly"):
         os.kill(os.getpid(), signal.SIGKILL)
     return fit(data, rules)
 
 
 async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process killed over one picture costs that row, by name; the pool goes on with the others."""
-    monkeypatch.setattr(module, "glance", die)
+    """A process that is killed at one picture fails that row alone; the pool goes on with the others."""
+    monkeypatch.setattr(module, "fit_from_header", die)
     deadly = tmp_path / "deadly.jpg"
     deadly.write_bytes(stored(scene(900, 600), "JPEG") + b"deadly")
     async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
@@ -103,7 +103,7 @@ async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monk
 async def test_a_decoder_that_ends_before_it_begins_fails_its_row_alone(
     large: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process that is killed while it starts is as dead as one killed at its picture."""
+    """A process that is killed while it starts fails its row like one that is killed at its picture."""
 
     async def end(*_: object, **__: object) -> None:
         raise ProcessLookupError
@@ -115,8 +115,8 @@ async def test_a_decoder_that_ends_before_it_begins_fails_its_row_alone(
     assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
 
 
-class Watched:
-    """Stands in for fit(): notes how many run at once, and on which threads, until released."""
+class BlockedFit:
+    """A stand-in for fit(): blocks until released, and counts how many run at once and on which threads."""
 
     def __init__(self) -> None:
         self.running = self.most = 0
@@ -138,8 +138,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    stand_in = Watched()
+def blocked_fit(monkeypatch: pytest.MonkeyPatch) -> BlockedFit:
+    stand_in = BlockedFit()
     monkeypatch.setattr(module, "fit", stand_in)
     return stand_in
 
@@ -152,35 +152,35 @@ async def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize(("workers", "share", "most"), [(3, 1, 1), (3, 2, 2), (2, 9, 2)])
 async def test_memory_and_workers_bound_what_runs_at_once(
-    large: Row, watched: Watched, monkeypatch: pytest.MonkeyPatch, workers: int, share: int, most: int
+    large: Row, blocked_fit: BlockedFit, monkeypatch: pytest.MonkeyPatch, workers: int, share: int, most: int
 ) -> None:
-    """As many decode at once as the budget of bytes holds, and never more than there are workers."""
-    monkeypatch.setattr(module, "glance", lambda data, rules: 1_000_000)
+    """As many pictures are decoded at once as the budget of bytes allows, and never more than there are workers."""
+    monkeypatch.setattr(module, "fit_from_header", lambda data, rules: 1_000_000)
     config = PrepareConfig(workers=workers, max_decode_bytes=share * 1_000_000)
     async with Preparer(config, limits()) as preparer, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(preparer.prepare, large)
-        await until(lambda: watched.running == most)
-        watched.released.set()
-    assert watched.most == most
-    assert threading.get_ident() not in watched.threads
+        await until(lambda: blocked_fit.running == most)
+        blocked_fit.released.set()
+    assert blocked_fit.most == most
+    assert threading.get_ident() not in blocked_fit.threads
 
 
-async def test_cancelled_row_gives_back_what_it_held(large: Row, watched: Watched) -> None:
+async def test_cancelled_row_gives_back_what_it_held(large: Row, blocked_fit: BlockedFit) -> None:
     """A cancelled prepare() returns its memory and its worker, and the next row goes through."""
     async with Preparer(PrepareConfig(workers=1, max_decode_bytes=5_000_000), limits()) as preparer:
         async with anyio.create_task_group() as group:
             group.start_soon(preparer.prepare, large)
             group.start_soon(preparer.prepare, large)
-            await until(watched.started.is_set)
+            await until(blocked_fit.started.is_set)
             group.cancel_scope.cancel()
-            watched.released.set()
+            blocked_fit.released.set()
         with anyio.fail_after(20):
             assert await preparer.prepare(large) is not None
 
 
 async def test_large_picture_is_not_overtaken_for_ever() -> None:
-    """Whoever asks for much waits until it is free, and those who ask later wait behind."""
+    """A large amount waits until it is free, and later requests wait behind it."""
     budget = Budget(10)
     order: list[str] = []
 
@@ -197,8 +197,8 @@ async def test_large_picture_is_not_overtaken_for_ever() -> None:
     assert order == ["large", "small"]
 
 
-async def test_waiter_that_gives_up_takes_nothing() -> None:
-    """A cancelled wait leaves the budget as it was."""
+async def test_cancelled_wait_takes_nothing() -> None:
+    """A cancelled wait does not change the budget."""
     budget = Budget(10)
     async with budget.take(6):
         with anyio.move_on_after(0.01):

@@ -1,4 +1,4 @@
-"""Providers to ask with, and answers of our own making (none is recorded) that hold every object of the documents."""
+"""Providers, rows and responses for the tests; answers/ has handwritten responses with every documented object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWERS = Path(__file__).parent / "answers"
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Bing]:
-    """Return a maker of providers from keys of the [provider] table."""
+    """Return a function that makes a provider from keys of the [provider] table."""
 
     def make_one(name: str = "bing", endpoint: str = "", **keys: Any) -> Bing:
         kind = PROVIDERS[name]
@@ -31,7 +31,7 @@ def make() -> Callable[..., Bing]:
 
 @pytest.fixture(scope="session")
 def row() -> Callable[..., Row]:
-    """Return a maker of rows; by default one with an insights token."""
+    """Return a function that makes a row, by default one with an insights token."""
 
     def make_one(url: str = "", token: str = "ccid_1*mid_2!/+\\._", **fields: Any) -> Row:
         image = RemoteUrl(url=url) if url else InsightsToken(token=token)
@@ -42,7 +42,7 @@ def row() -> Callable[..., Row]:
 
 @pytest.fixture(scope="session")
 def prepared() -> Callable[[bytes], Prepared]:
-    """Return a maker of pictures that are ready to be sent."""
+    """Return a function that makes a prepared picture."""
 
     def make_one(data: bytes = b"\xff\xd8picture") -> Prepared:
         facts = SourceFacts(sha256="", width=2, height=1, bytes=len(data), format="jpeg")
@@ -55,7 +55,7 @@ def prepared() -> Callable[[bytes], Prepared]:
 
 @pytest.fixture(scope="session")
 def request_for() -> Callable[..., Request]:
-    """Return a maker of the request that an answer belongs to."""
+    """Return a function that makes the request of a response."""
 
     def make_one(target: str = "/images/visualsearch?mkt=en-US", crop: Crop | None = None) -> Request:
         return Request(method="POST", target=target, form="token", crop=crop)
@@ -65,7 +65,7 @@ def request_for() -> Callable[..., Request]:
 
 @pytest.fixture(scope="session")
 def answer() -> Callable[..., Answer]:
-    """Return a maker of answers; a body that is no bytes is written as JSON."""
+    """Return a function that makes a response; a body that is not bytes is written as JSON."""
 
     def make_one(body: Any = b"", status: int = 200, **headers: str) -> Answer:
         data = body if isinstance(body, bytes) else orjson.dumps(body)
@@ -77,5 +77,5 @@ def answer() -> Callable[..., Answer]:
 
 @pytest.fixture(scope="session")
 def own() -> Callable[[str], Any]:
-    """Return a reader of an answer of our own making, by name."""
+    """Return a function that reads a response of answers/ by its name."""
     return lambda name: orjson.loads((ANSWERS / f"{name}.json").read_bytes())

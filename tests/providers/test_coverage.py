@@ -1,4 +1,4 @@
-"""Nothing of an answer is lost: each value is in what was read, or in the short list of what is left out on purpose."""
+"""Nothing of a response is lost: each value is in the reading, or in the short list of what is left out on purpose."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import SearchPage
+from pipeline.providers.bing.search_endpoints import SearchPage
 from pipeline.records import Answer, Reading, Request
 from pipeline.schema import json_schema
 
-# What is left out on purpose, by the path of the value in the answer; before it stands whose tag it is in: the
-# picture's own one, or a ## tag.
+# What is left out on purpose, by the path of the value in the response. A prefix says in which tag it is: "own" is the
+# tag of the whole picture, "##" a tag with such a name.
 OMITTED = {
-    r"PingSuffix$": "tells the service that a link was followed; no content",
+    r"PingSuffix$": "reports to the service that a link was followed; no content",
     r"^instrumentation\.": "the same for the whole page",
     r"(?<!\.entity)(?<!\.data)\b_type$": "a type hint; an entity's is kept, and a listed action's",
-    r"\.currentOffset$": "repeats the offset that was asked for",
-    r"^(own|##) .*\.actionType$": "says which insight it is, and so which field of the record",
+    r"\.currentOffset$": "repeats the offset of the request",
+    r"^(own|##) .*\.actionType$": "stands for the insight, which is a field of the record",
     r"^(own|##) tags\[\d+\]\.displayName$": "empty, or a name that must not be shown (reference 002)",
     r"^## .*\.image\.thumbnailUrl$": "the thumbnail of such a tag: a search for its name",
     r"^## .*\.displayRectangle\.": "the hot spot of such a tag",
@@ -46,7 +46,7 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def distinct(node: Any, counter: Iterator[int], key: str = "") -> Any:
-    """Return the same answer with every value different from every other, so that none can stand in for another."""
+    """Return the same response with all values different, so that none can be taken for another."""
     if isinstance(node, dict):
         return {name: distinct(value, counter, name) for name, value in node.items()}
     if isinstance(node, list):
@@ -70,7 +70,7 @@ def _distinct_text(text: str, number: int, key: str) -> str:
 
 
 def forms(value: Any) -> set[Any]:
-    """Return what a value may have become in the record."""
+    """Return the forms that a value may have in the record."""
     if not isinstance(value, str):
         return {value}
     size = re.fullmatch(r"(\d+) B", value)
@@ -124,13 +124,13 @@ def test_loses_nothing_of_own_answers(
     request_for: Callable[..., Request],
     answer: Callable[..., Answer],
 ) -> None:
-    """Every value of answers with every documented object finds its place, each told from all others."""
+    """No value is lost of responses with every documented object."""
     document = distinct(own(name), counter())
     assert lost(document, read_whole(make(), request_for(), answer(document))) == []
 
 
 @pytest.mark.parametrize("name", RECORDED)
-@pytest.mark.parametrize("is_distinct", [False, True], ids=["as recorded", "values told apart"])
+@pytest.mark.parametrize("is_distinct", [False, True], ids=["as recorded", "distinct values"])
 def test_loses_nothing_of_recordings(
     name: str,
     is_distinct: bool,
@@ -139,7 +139,7 @@ def test_loses_nothing_of_recordings(
     request_for: Callable[..., Request],
     answer: Callable[..., Answer],
 ) -> None:
-    """Every value of what the real service answered finds its place."""
+    """No value is lost of recorded responses of the real service."""
     document = orjson.loads((shared_recordings / f"net-{name}.json").read_bytes().removeprefix(b"\xef\xbb\xbf"))
     if is_distinct:
         document = distinct(document, counter())
@@ -149,7 +149,7 @@ def test_loses_nothing_of_recordings(
 
 
 def test_notices_a_loss(own: Callable[[str], Any]) -> None:
-    """The check itself fails where a value is missing from the record."""
+    """The check itself fails if a value is missing from the record."""
     document = distinct(own("insights"), counter())
     assert ("imageTags.value[0].name", document["imageTags"]["value"][0]["name"]) in lost(document, {})
 
@@ -185,7 +185,7 @@ def test_reads_into_the_schema(
     request_for: Callable[..., Request],
     answer: Callable[..., Answer],
 ) -> None:
-    """What is read is the provider's half of a record, as the JSON Schema has it."""
+    """Insights fit the JSON Schema of the record."""
     outcome = make(provider).read(request_for(), answer(own(name)))
     assert isinstance(outcome, Reading)
     record = {

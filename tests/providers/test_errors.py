@@ -1,4 +1,4 @@
-"""Every answer that is no success becomes one of six kinds of problem."""
+"""Every error response becomes one of six kinds of problem."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pipeline.records import Answer, Problem, Reading, Request
 
 
 def error(code: str, sub_code: str = "", **more: str) -> dict[str, Any]:
-    found = {"code": code, **({"subCode": sub_code} if sub_code else {}), "message": "Said the service.", **more}
-    return {"_type": "ErrorResponse", "errors": [found]}
+    fields = {"code": code, **({"subCode": sub_code} if sub_code else {}), "message": "Said the service.", **more}
+    return {"_type": "ErrorResponse", "errors": [fields]}
 
 
 def hinted(*categories: str) -> dict[str, Any]:
@@ -112,10 +112,10 @@ def test_kinds(
     assert problem.message
 
 
-def test_says_what_the_service_said(
+def test_keeps_the_content_of_an_error(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """Code, parameter, value, details and trace id are kept, and the other errors of the list."""
+    """Code, parameter, value, details and trace id are kept, and the messages of further errors."""
     body = error("InvalidRequest", "ParameterInvalidValue", parameter="url", value="x", moreDetails="No URL.")
     body["errors"].append({"code": "ServerError", "message": "And more."})
     problem = make().read(request_for(), answer(body, 400, bingapis_traceid="T1"))
@@ -135,7 +135,7 @@ def test_says_what_the_service_said(
 def test_never_repeats_the_key(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """An answer that quotes the key it refuses does not bring it into a report."""
+    """The key never gets into a Problem, even if the response quotes it."""
     body = error("InvalidAuthorization", parameter="Ocp-Apim-Subscription-Key", value="s3cret")
     assert "s3cret" not in repr(make().read(request_for(), answer(body, 401)))
 
@@ -143,7 +143,7 @@ def test_never_repeats_the_key(
 def test_a_row_with_its_own_market_fails_alone(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """A market that is refused stops the run where the config chose it, and fails the row where the row did."""
+    """A refused market stops the run if it is the config's, and fails the row if it is the row's own."""
     refused = answer(error("InvalidRequest", "ParameterInvalidValue", parameter="mkt"), 400)
     outcome = make(market="de-DE").read(request_for("/images/visualsearch?mkt=en-US"), refused)
     assert isinstance(outcome, Problem)
@@ -153,7 +153,7 @@ def test_a_row_with_its_own_market_fails_alone(
 def test_a_long_url_explains_404(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """A URL of more than 2,048 characters is the row's fault, any other 404 the path's, which the config has."""
+    """A 404 is the row's fault if the URL has more than 2,048 characters, else it is the configured path's."""
     outcome = make().read(request_for("/images/details?q=" + "x" * 2048), answer(b"", 404))
     assert isinstance(outcome, Problem)
     assert (outcome.kind, outcome.code) == ("row", "url-too-long")
@@ -170,10 +170,10 @@ def test_a_long_url_explains_404(
         {"_type": "ImageInsights", "imageInsightsToken": "t"},
     ],
 )
-def test_nothing_known_is_a_success(
+def test_no_insights_are_a_success(
     body: Any, make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:
-    """An answer that holds no insights is an answer all the same."""
+    """A response without insights is a success."""
     assert isinstance(make().read(request_for(), answer(body)), Reading)
 
 
@@ -183,7 +183,7 @@ def test_hints_beside_results_are_kept(
     answer: Callable[..., Answer],
     own: Callable[[str], Any],
 ) -> None:
-    """A hint is no problem where the picture was looked at."""
+    """A hint is not a problem if the response has results."""
     outcome = make().read(request_for(), answer(own("knowledge")))
     assert isinstance(outcome, Reading)
     assert outcome.insights["hints"] == ["LowResolution"]

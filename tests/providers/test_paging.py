@@ -1,4 +1,4 @@
-"""Several calls for one row: pages that follow, and answers that become one."""
+"""Several calls for one row: further pages, and responses that are merged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.providers.bing.multipart import decode
+from pipeline.providers.bing.form_data import decode
 from pipeline.providers.bing.provider import Bing
 from pipeline.providers.merge import join, merge
 from pipeline.records import Answer, Crop, Prepared, Reading, Request, Row
@@ -36,29 +36,30 @@ def knowledge(request: Request) -> Any:
     return orjson.loads(decode(dict(request.headers)["Content-Type"], request.body)["knowledgeRequest"].data)
 
 
-def ask_all(provider: Bing, first: Request, pages: list[Any]) -> tuple[Reading, list[Request]]:
-    """Do what the fetch stage does: ask and join until nothing more is worth asking for."""
-    asked, so_far, request = [], None, first
+def fetch_pages(provider: Bing, first: Request, pages: list[Any]) -> tuple[Reading, list[Request]]:
+    """Do what the fetch stage does: send requests and join the responses until no page is left that is needed."""
+    sent, so_far, request = [], None, first
     for body in pages:
-        asked.append(request)
+        sent.append(request)
         so_far = join(so_far, read(provider, request, body))
         if so_far.more is None:
             break
         request = so_far.more
     assert so_far is not None
-    return so_far, asked
+    return so_far, sent
 
 
 def test_pages_on_with_next_offset(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """The next page begins where the answer says, which is not offset plus count."""
+    """The next page begins at nextOffset, which is not offset plus count."""
     bing = make(max_similar=60, market="en-US", site="a.example")
     crop = Crop(left=0, top=0, right=0.5, bottom=1)
     (first,) = bing.requests(row(crop=crop), None)
-    found, asked = ask_all(bing, first, [page(range(35), 151), page(range(35, 65), 300), page(range(65, 90), 400)])
-    assert [item["image_id"] for item in found.insights["similar_images"]["items"]] == [str(n) for n in range(65)]
-    assert len(asked) == 2
-    assert (asked[1].target, asked[1].crop) == (first.target, crop)
-    assert knowledge(asked[1]) == {
+    pages = [page(range(35), 151), page(range(35, 65), 300), page(range(65, 90), 400)]
+    reading, sent = fetch_pages(bing, first, pages)
+    assert [item["image_id"] for item in reading.insights["similar_images"]["items"]] == [str(n) for n in range(65)]
+    assert len(sent) == 2
+    assert (sent[1].target, sent[1].crop) == (first.target, crop)
+    assert knowledge(sent[1]) == {
         "imageInfo": {**knowledge(first)["imageInfo"]},
         "knowledgeRequest": {
             "filters": {"site": "a.example"},
@@ -81,22 +82,22 @@ def test_pages_on_with_next_offset(make: Callable[..., Bing], row: Callable[...,
     ids=["the end", "nothing similar", "nothing new", "an empty page", "enough at once"],
 )
 def test_stops(pages: list[Any], calls: int, make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """No call is made for a page that can't bring anything."""
+    """No call is made for a page that can't add anything."""
     bing = make(max_similar=500)
     (first,) = bing.requests(row(), None)
-    found, asked = ask_all(bing, first, pages)
-    assert (len(asked), found.more) == (calls, None)
+    reading, sent = fetch_pages(bing, first, pages)
+    assert (len(sent), reading.more) == (calls, None)
 
 
-def test_does_not_page_unasked(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """Without max_similar one call is made."""
+def test_pages_only_with_max_similar(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """Without max_similar, one call is made."""
     bing = make()
     (first,) = bing.requests(row(), None)
     assert read(bing, first, page(range(35), 151)).more is None
 
 
 def test_pages_products(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """The skill that was asked for is the one that is paged."""
+    """The configured skill is the one whose results are paged."""
     bing = make(max_similar=50, skills="SimilarProducts", count=10)
     (first,) = bing.requests(row(), None)
     more = read(bing, first, page(range(10), 41, "ProductVisualSearch")).more
@@ -107,7 +108,7 @@ def test_pages_products(make: Callable[..., Bing], row: Callable[..., Row]) -> N
 def test_an_uploaded_picture_is_not_sent_again(
     make: Callable[..., Bing], row: Callable[..., Row], prepared: Callable[..., Prepared]
 ) -> None:
-    """Further pages of an uploaded picture are asked for by the token it was given."""
+    """Requests for further pages of an uploaded picture name it by the token of the first response."""
     bing = make(max_similar=50)
     (first,) = bing.requests(row(), prepared(b"picture"))
     more = read(bing, first, page(range(10), 41)).more
@@ -119,7 +120,7 @@ def test_an_uploaded_picture_is_not_sent_again(
 def test_the_embedded_service_gets_the_picture_again(
     make: Callable[..., Bing], row: Callable[..., Row], prepared: Callable[..., Prepared]
 ) -> None:
-    """The embedded service keeps no uploaded picture, so each page brings it along."""
+    """The embedded service keeps no uploaded picture, so each request has it."""
     local = make("local", max_similar=50)
     (first,) = local.requests(row(), prepared(b"picture\r\n--"))
     more = read(local, first, page(range(10), 41)).more
@@ -132,16 +133,16 @@ def test_the_embedded_service_gets_the_picture_again(
     assert decode(dict(more.headers)["Content-Type"], more.body)["image"].data == b"picture\r\n--"
 
 
-def test_two_answers_become_one(make: Callable[..., Bing], row: Callable[..., Row], own: Callable[[str], Any]) -> None:
-    """Insights and recognised entities, asked for one after the other, stand in one record."""
+def test_responses_are_merged(make: Callable[..., Bing], row: Callable[..., Row], own: Callable[[str], Any]) -> None:
+    """Insights and recognised entities, from a call each, are in one record."""
     bing = make(ask="details", modules=("Tags", "RecognizedEntities"))
     requests = bing.requests(row(), None)
-    found = None
+    reading = None
     for request, name in zip(requests, ("insights", "recognized_entities"), strict=True):
-        found = join(found, read(bing, request, own(name)))
-    assert found is not None
-    assert (len(found.insights["tags"]), len(found.insights["entities"])) == (2, 3)
-    assert found.insights["insights_token"] == "bcid_3297"
+        reading = join(reading, read(bing, request, own(name)))
+    assert reading is not None
+    assert (len(reading.insights["tags"]), len(reading.insights["entities"])) == (2, 3)
+    assert reading.insights["insights_token"] == "bcid_3297"
 
 
 ITEMS = st.lists(st.integers(0, 9), max_size=6, unique=True)
@@ -149,7 +150,7 @@ ITEMS = st.lists(st.integers(0, 9), max_size=6, unique=True)
 
 @given(ITEMS, ITEMS)
 def test_merging_keeps_order_and_nothing_twice(first: list[int], second: list[int]) -> None:
-    """What was there stays first, what is new follows in its order, and the values given are not changed."""
+    """Earlier items come first, new ones follow in their order, and the arguments are not changed."""
     insights = [no_insights(), no_insights()]
     for one, numbers in zip(insights, (first, second), strict=True):
         one["similar_images"]["items"] += [{"image_id": str(number)} for number in numbers]

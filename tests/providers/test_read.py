@@ -1,4 +1,4 @@
-"""What single parts of an answer become in the record."""
+"""What the parts of a response become in the record."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(
     answer: Callable[..., Answer],
     own: Callable[[str], Any],
 ) -> Read:
-    """Return a reader of an answer, given by name or as it is."""
+    """Return a function that reads a response, given as a document or by its name."""
 
     def read_one(
         document: Any,
@@ -52,13 +52,13 @@ def corners(left: float, top: float, right: float, bottom: float) -> dict[str, A
 
 
 def test_names_beginning_with_hashes_are_no_tags(read: Read) -> None:
-    """Names such as ##TextRecognition must not be shown, and the picture's own tag has no name."""
+    """Names such as ##TextRecognition must not be shown, and the tag of the whole picture has no name."""
     assert [tag["name"] for tag in read("knowledge")["tags"]] == ["lighthouse"]
     assert read("older_text")["tags"] == []
 
 
 def test_text_in_both_forms(read: Read) -> None:
-    """The newer form gives regions, lines and words, the older one whole texts, each a region of one line."""
+    """The newer form has regions, lines and words; of the older one, each whole text becomes a region of one line."""
     newer, older = read("knowledge")["text"], read("older_text")["text"]
     assert newer["full"] == "New York 48874\nHarbour"
     assert [word["text"] for word in newer["regions"][0]["lines"][0]["words"]] == ["New", "York", "48874"]
@@ -68,7 +68,7 @@ def test_text_in_both_forms(read: Read) -> None:
 
 
 def test_addresses_in_the_text(read: Read) -> None:
-    """Uri actions are mail, phone and web addresses with the box they were found in."""
+    """Uri actions become mail, phone and web addresses, each with its box."""
     uris = read("knowledge")["uris"]
     assert [(uri["kind"], uri["uri"]) for uri in uris] == [
         ("phone", "tel:888%20555%201212"),
@@ -79,7 +79,7 @@ def test_addresses_in_the_text(read: Read) -> None:
 
 
 def test_boxes_are_mapped_back_through_a_crop(read: Read) -> None:
-    """A box of Visual Search refers to the crop that was asked with, and becomes one of the whole picture."""
+    """A box of Visual Search is relative to the crop of the request, and in the record to the whole picture."""
     crop = Crop(left=0.5, top=0.2, right=1.0, bottom=0.6)
     document = tagged(name="fox", boundingBox={"queryRectangle": corners(-0.0038, 0.5, 1.002, 1)})
     box = read(document, crop)["tags"][0]["box"]
@@ -88,7 +88,7 @@ def test_boxes_are_mapped_back_through_a_crop(read: Read) -> None:
 
 
 def test_regions_of_details_are_not_mapped(read: Read) -> None:
-    """A region of /images/details refers to the whole picture, whatever was cropped (reference 001)."""
+    """A region of /images/details is relative to the whole picture, even with a crop (reference 001)."""
     crop = Crop(left=0.5, top=0, right=1, bottom=1)
     entity = read("recognized_entities", crop)["entities"][0]
     assert entity["box"][0] == {"x": 0.5066667, "y": 0.1955556}
@@ -100,15 +100,15 @@ def test_regions_of_details_are_not_mapped(read: Read) -> None:
 
 
 @pytest.mark.parametrize("broken", [{}, {"topLeft": 1}, corners(0, 0, 1, 1) | {"topLeft": {"x": "0", "y": 0}}])
-def test_a_box_that_is_none_is_kept_as_it_is(broken: Any, read: Read) -> None:
-    """What can't be read as a box stays in `other` with its place."""
+def test_an_invalid_box_is_kept_unchanged(broken: Any, read: Read) -> None:
+    """What can't be read as a box is kept in `other` with its path."""
     insights = read(tagged(name="fox", boundingBox={"queryRectangle": broken}))
     assert "box" not in insights["tags"][0]
     assert insights["other"] == [{"where": "tags[0].boundingBox.queryRectangle", "value": broken}]
 
 
 def test_attributions_stay_bound(read: Read) -> None:
-    """An entity's licences name the property they govern; others name the part of the answer they stand in."""
+    """An entity's licences name the property that they govern; other licences name a part of the response."""
     insights = read("knowledge")
     licence, link = insights["entities"][0]["attributions"]
     assert (licence["rule"], licence["target"], licence["license"]) == ("LicenseAttribution", "description", "CC-BY-SA")
@@ -120,7 +120,7 @@ def test_attributions_stay_bound(read: Read) -> None:
 
 
 def test_results_of_a_region_stay_with_its_tag(read: Read) -> None:
-    """Look-alikes and offers of one thing in the picture are not mixed with those of the whole picture."""
+    """Similar images and offers of one thing in the picture are not mixed with those of the whole picture."""
     insights = read("knowledge")
     results = [action["results"] for action in insights["tags"][0]["actions"] if "results" in action]
     assert [len(result["images"]) for result in results] == [1, 0, 0, 0]
@@ -130,21 +130,21 @@ def test_results_of_a_region_stay_with_its_tag(read: Read) -> None:
 
 
 def test_unknown_actions_pass_through(read: Read) -> None:
-    """An action of a type that no document names keeps all it has in `extra`."""
+    """An action of an undocumented type keeps all its keys in `extra`."""
     actions = read("knowledge")["actions"]
     assert [action["type"] for action in actions] == ["TopicResults", "PostalAddress", "Travel"]
     assert actions[1]["extra"] == {"address": {"street": "Pier Road", "number": 1}}
     assert actions[2]["extra"] == {"data": {"value": [{"city": "Harbourtown"}]}}
 
 
-def test_an_action_without_data_says_nothing(read: Read) -> None:
-    """A default action may come without its data: no results, and nothing left over."""
+def test_an_action_without_data_has_no_results(read: Read) -> None:
+    """An action may come without its data: it has no results, and nothing is left over."""
     insights = read(tagged({"_type": "ImageModuleAction", "actionType": "PagesIncluding"}))
     assert (insights["pages"], insights["actions"], insights["other"]) == ([], [], [])
 
 
 def test_null_means_absent(read: Read) -> None:
-    """A null says nothing and is not kept."""
+    """A null is read as an absent value, and not kept."""
     insights = read(tagged({"actionType": "ImageById", "image": {"name": None, "width": 3}}))
     assert insights["image"] == {"width": 3, "origin": "web"}
     assert insights["other"] == []
@@ -161,7 +161,7 @@ def test_null_means_absent(read: Read) -> None:
     ],
 )
 def test_dates(written: str, read_as: str, read: Read) -> None:
-    """The three shapes of datePublished become one; whatever else it is stays as it is."""
+    """The three formats of datePublished become one; any other text is unchanged."""
     insights = read(tagged({"actionType": "ImageById", "image": {"datePublished": written}}))
     assert insights["image"]["published"] == read_as
 
@@ -184,62 +184,63 @@ def test_dates(written: str, read_as: str, read: Read) -> None:
         ("thumbnail", "https://a.example/"),
     ],
 )
-def test_a_value_of_another_type_is_kept_as_it_is(key: str, value: Any, read: Read) -> None:
-    """What can't be read stays in `other` with its place; the rest of the object is read all the same."""
+def test_a_value_of_another_type_is_kept_unchanged(key: str, value: Any, read: Read) -> None:
+    """A value that can't be read is kept in `other` with its path; the rest of the object is read."""
     insights = read(tagged({"actionType": "ImageById", "image": {"name": "fox", key: value}}))
     assert insights["image"] == {"name": "fox", "origin": "web"}
     assert insights["other"] == [{"where": f"tags[0].actions[0].image.{key}", "value": value}]
 
 
 def test_origins(read: Read) -> None:
-    """Each item says where it comes from: the web, or the user's own catalogue; text comes from the pixels."""
+    """Each item has an origin: the web, or the user's own catalogue; the origin of text is the pixels."""
     web, catalogue = read("knowledge"), read("knowledge", provider="local")
     assert {item["origin"] for item in (*web["pages"], *web["offers"], *web["tags"])} == {"web"}
     assert {item["origin"] for item in (*catalogue["pages"], *catalogue["offers"], *catalogue["tags"])} == {"catalogue"}
     assert web["text"]["origin"] == catalogue["uris"][0]["origin"] == "pixels"
 
 
-def test_market_of_the_answer(read: Read) -> None:
-    """The market that the service used stands in the record, which may not be the one asked for."""
+def test_market_of_the_response(read: Read) -> None:
+    """The record has the market that the service used, which may differ from the request's."""
     assert read("insights", bingapis_market="en-GB")["market"] == "en-GB"
     assert "market" not in read("insights")
 
 
 def test_accent_color_is_the_pictures_own(read: Read) -> None:
-    """The colour of the picture stands at the top of the record too."""
+    """The accent colour of the picture is a field of the record too."""
     assert read("knowledge")["accent_color"] == read("knowledge")["image"]["accent_color"] == "#796352"
 
 
 def test_colors_of_the_embedded_service(read: Read) -> None:
-    """The picture's main colours come with their shares; what is no colour is kept as it is."""
+    """The picture's main colours come with their shares; an invalid colour is kept unchanged."""
     colors = [{"hex": "F3EFE9", "share": 0.591}, {"hex": "none"}]
     insights = read({"_type": "ImageKnowledge", "tags": [], "dominantColors": colors})
     assert insights["dominant_colors"] == [{"hex": "#f3efe9", "share": 0.591}]
     assert insights["other"] == [{"where": "dominantColors[1].hex", "value": "none"}]
 
 
-def test_a_picture_that_the_catalogue_does_not_have_is_no_image(read: Read) -> None:
-    """What the embedded service says of such a picture is its colour; size and format only repeat what was sent."""
-    found = {"name": "", "width": 300, "height": 200, "accentColor": "8C3A2B"}
-    document = tagged({"actionType": "ImageById", "image": found})
+def test_a_picture_outside_the_catalogue_is_not_an_image(read: Read) -> None:
+    """The embedded service knows only the colour of such a picture; size and format repeat what was sent."""
+    sent = {"name": "", "width": 300, "height": 200, "accentColor": "8C3A2B"}
+    document = tagged({"actionType": "ImageById", "image": sent})
     insights = read(document, provider="local")
     assert ("image" in insights, insights["accent_color"]) == (False, "#8c3a2b")
     assert read(document)["image"]["width"] == 300
-    known = tagged({"actionType": "ImageById", "image": {**found, "imageId": "sku-1"}})
+    known = tagged({"actionType": "ImageById", "image": {**sent, "imageId": "sku-1"}})
     assert read(known, provider="local")["image"]["image_id"] == "sku-1"
 
 
-def test_says_what_it_could_not_know(read: Read) -> None:
-    """What the service can't know, or the question left out, is named and not passed off as nothing found."""
-    told = {"unavailable": [{"kind": "related_searches", "reason": "none were made here"}], "imageTags": {"value": []}}
-    assert read(told, target="/images/details?modules=All")["unavailable"] == told["unavailable"]
-    asked = "/images/details?modules=Tags,RelatedSearches"
-    assert [item["kind"] for item in read("insights", target=asked)["unavailable"]] == ["related_searches"]
-    assert read("insights", target=f"{asked}&q=fox")["unavailable"] == []
+def test_names_what_is_unavailable(read: Read) -> None:
+    """Insights that the service can't have, or that need a parameter which is missing, are listed as unavailable."""
+    unavailable = [{"kind": "related_searches", "reason": "none were made here"}]
+    document = {"unavailable": unavailable, "imageTags": {"value": []}}
+    assert read(document, target="/images/details?modules=All")["unavailable"] == unavailable
+    target = "/images/details?modules=Tags,RelatedSearches"
+    assert [item["kind"] for item in read("insights", target=target)["unavailable"]] == ["related_searches"]
+    assert read("insights", target=f"{target}&q=fox")["unavailable"] == []
 
 
 def test_shapes_stay_bounded(read: Read) -> None:
-    """Answers with ever new keys are read like any other, and their forms are not remembered without end."""
+    """Responses with ever new keys are read like any other, and the number of remembered key sets is limited."""
     images = [{f"key{number}": number, "name": str(number)} for number in range(600)]
     insights = read(tagged({"actionType": "PagesIncluding", "data": {"value": images}}))
     assert [page["name"] for page in insights["pages"]] == [str(number) for number in range(600)]
@@ -247,15 +248,15 @@ def test_shapes_stay_bounded(read: Read) -> None:
 
 
 def test_an_aggregate_offer_for_each_currency(read: Read) -> None:
-    """Where offers have several currencies, the record holds the sum of each, and no lowest price over all."""
+    """If offers have several currencies, the record has a summary of each, and no lowest price of all."""
     sums = [
         {"_type": "AggregateOffer", "priceCurrency": "USD", "lowPrice": 10, "offerCount": 2},
         {"_type": "AggregateOffer", "priceCurrency": "EUR", "lowPrice": 11, "offerCount": 1},
     ]
     metadata = {"aggregateOffer": {"offerCount": 3, "offers": sums}}
-    found = read(tagged({"actionType": "ImageById", "image": {"insightsMetadata": metadata}}))
-    assert found["other"] == []
-    assert found["image"]["offer"] == {
+    insights = read(tagged({"actionType": "ImageById", "image": {"insightsMetadata": metadata}}))
+    assert insights["other"] == []
+    assert insights["image"]["offer"] == {
         "count": 3,
         "offers": [
             {"currency": "USD", "low_price": 10, "count": 2, "origin": "web"},

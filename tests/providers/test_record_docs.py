@@ -1,4 +1,4 @@
-"""The documentation of the record names every field that there is, and none that there isn't."""
+"""The documentation of the record names every field of the schema, and no others."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def documented(text: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def described() -> dict[str, set[str]]:
-    """Return the fields of every object of the record, as its JSON Schema has them."""
+def schema_fields() -> dict[str, set[str]]:
+    """Return the fields of every object in the JSON Schema of the record."""
     schema = json_schema()
-    found = {name: set(part["properties"]) for name, part in schema["$defs"].items()}
-    return {"Record": set(schema["properties"]), **found}
+    parts = {name: set(part["properties"]) for name, part in schema["$defs"].items()}
+    return {"Record": set(schema["properties"]), **parts}
 
 
 def test_every_field_is_documented(project: Path) -> None:
-    """Each object has a section, and in it each of its fields, with where it comes from."""
+    """Each object has a section that names each of its fields."""
     sections = documented((project / "docs" / "record.md").read_text())
     sections["Record"] += sections["Insights"]
     sections["AggregateOffer"] += sections["Offer"]
     missing = [
         f"{name}.{field}"
-        for name, fields in described().items()
+        for name, fields in schema_fields().items()
         for field in fields
         if f"`{field}`" not in sections.get(name, "")
     ]
@@ -40,8 +40,8 @@ def test_every_field_is_documented(project: Path) -> None:
 
 
 def test_nothing_else_is_documented(project: Path) -> None:
-    """A section stands for an object that there is; the first cells of its table are fields that there are."""
-    fields = described()
+    """Each section is about an object of the schema, and the first cells of its table are fields of that object."""
+    fields = schema_fields()
     fields["Insights"] = fields["Record"]
     for name, text in documented((project / "docs" / "record.md").read_text()).items():
         cells = re.findall(r"^\| (`[^|]*?) \|", text, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Requests as the documents have them, checked with Python's own parsers."""
+"""Requests are as documented, checked with Python's own parsers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from pipeline.errors import RequestError
-from pipeline.providers.bing.multipart import Part, decode, encode
+from pipeline.providers.bing.form_data import FormPart, decode, encode
 from pipeline.providers.bing.provider import Bing
 from pipeline.records import Crop, LocalFile, Prepared, Request, Row
 
@@ -51,7 +51,7 @@ def test_upload(make: Callable[..., Bing], row: Callable[..., Row], prepared: Ca
 def test_upload_with_crop_and_site(
     make: Callable[..., Bing], row: Callable[..., Row], prepared: Callable[..., Prepared]
 ) -> None:
-    """What is asked about an uploaded picture stands in a part of its own, before the picture."""
+    """The parameters of an uploaded picture are a part of their own, before the picture."""
     (request,) = make(entity_data=True).requests(row(crop=CROP, site="www.contoso.com"), prepared())
     assert list(parts_of(request)) == ["knowledgeRequest", "image"]
     assert knowledge_of(request) == {
@@ -65,7 +65,7 @@ def test_upload_with_crop_and_site(
 
 
 def test_url_and_token(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """A picture is named by its URL or its token, never both, and both arrive as they are."""
+    """A picture is named by its URL or its token, never by both, and neither is changed."""
     url = "https://contoso.com/a b/\u00e9.jpg?x=1&y=2"
     (by_url,), (by_token,) = make(url_form="url").requests(row(url), None), make().requests(row(), None)
     assert knowledge_of(by_url) == {"imageInfo": {"url": url}}
@@ -74,7 +74,7 @@ def test_url_and_token(make: Callable[..., Bing], row: Callable[..., Row]) -> No
 
 
 def test_invoked_skills(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """A skill is asked for with the page it begins and its size (reference 000, paging)."""
+    """A skill is sent with the offset and the size of its page (reference 000, paging)."""
     (request,) = make(skills="similarproducts", offset=237, count=20).requests(row(), None)
     assert knowledge_of(request)["knowledgeRequest"] == {
         "invokedSkills": ["SimilarProducts"],
@@ -111,7 +111,7 @@ def test_details_of_bytes(
 
 
 @pytest.mark.parametrize(
-    ("modules", "asked"),
+    ("modules", "expected"),
     [
         (("Tags", "RecognizedEntities", "BRQ"), ["Tags,BRQ", "RecognizedEntities"]),
         (("RecognizedEntities",), ["RecognizedEntities"]),
@@ -120,15 +120,16 @@ def test_details_of_bytes(
     ],
 )
 def test_recognized_entities_stand_alone(
-    modules: tuple[str, ...], asked: list[str], make: Callable[..., Bing], row: Callable[..., Row]
+    modules: tuple[str, ...], expected: list[str], make: Callable[..., Bing], row: Callable[..., Row]
 ) -> None:
-    """RecognizedEntities is a call of its own: with other modules the service would leave it out (reference 001)."""
+    """RecognizedEntities has a call of its own: with other modules the service leaves it out (reference 001)."""
     requests = make(ask="details", modules=modules).requests(row(), None)
-    assert [parse_qs(request.target.partition("?")[2])["modules"] for request in requests] == [[one] for one in asked]
+    sent = [parse_qs(request.target.partition("?")[2])["modules"] for request in requests]
+    assert sent == [[call_modules] for call_modules in expected]
 
 
 def test_headers(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """Every documented header that can change an answer is part of the request; the key never is."""
+    """Every documented header that can change a response is part of the request; the key never is."""
     bing = make(cc="CH", accept_language=("de-CH", "fr;q=0.8"), no_cache=True, client_ip="192.0.2.7")
     (request,) = bing.requests(row(), None)
     headers = dict(request.headers)
@@ -146,7 +147,7 @@ def test_headers(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
 
 
 def test_row_overrides_market_and_site(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """A row's own market and site take the place of the config's."""
+    """A row's own market and site replace the config's."""
     (request,) = make(market="en-US", site="a.example").requests(row(market="FR-fr", site="b.example"), None)
     assert request.target.endswith("?mkt=fr-FR")
     assert knowledge_of(request)["knowledgeRequest"]["filters"] == {"site": "b.example"}
@@ -181,7 +182,7 @@ def test_refuses_rows(
 
 
 def test_url_length_counts_the_endpoint(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """The whole URL may have 2,048 characters."""
+    """The limit of 2,048 characters includes the endpoint."""
     endpoint = "https://a.example/" + "p" * 1000
     fits = make(ask="details", endpoint=endpoint)
     fits.requests(row(token="t" * 900), None)
@@ -190,7 +191,7 @@ def test_url_length_counts_the_endpoint(make: Callable[..., Bing], row: Callable
 
 
 def test_unprepared_file(make: Callable[..., Bing], row: Callable[..., Row], tmp_path: Any) -> None:
-    """A file on disk can't be asked about by its path."""
+    """A file that was not prepared can't be sent."""
     file = Row(id="1", image=LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg"), ordinal=0, line=1)
     with pytest.raises(RequestError, match=r"a\.jpg"):
         make().requests(file, None)
@@ -198,11 +199,11 @@ def test_unprepared_file(make: Callable[..., Bing], row: Callable[..., Row], tmp
 
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=3), st.integers(0, 3))
 def test_forms_come_back(datas: list[bytes], echoes: int) -> None:
-    """Whatever the content, even earlier boundaries, the form reads back the same and is the same each time."""
+    """A form with any content, even with earlier boundaries, reads back the same and is the same each time."""
     for _ in range(echoes):
-        boundary = encode([Part(name="a", data=datas[0])])[0].partition("boundary=")[2]
+        boundary = encode([FormPart(name="a", data=datas[0])])[0].partition("boundary=")[2]
         datas = [datas[0] + b"\r\n--" + boundary.encode() + b"--\r\n", *datas[1:]]
-    parts = [Part(name=f"p{index}", data=data, media_type="image/png") for index, data in enumerate(datas)]
+    parts = [FormPart(name=f"p{index}", data=data, media_type="image/png") for index, data in enumerate(datas)]
     content_type, body = encode(parts)
     assert encode(parts) == (content_type, body)
     assert list(decode(content_type, body).values()) == parts

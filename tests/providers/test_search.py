@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipeline.errors import RequestError
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import SearchPage
+from pipeline.providers.bing.search_endpoints import SearchPage
 from pipeline.records import Answer, Problem
 
 FILTERS = {
@@ -35,7 +35,7 @@ FILTERS = {
 }
 
 
-def asked(request_target: str) -> dict[str, str]:
+def parameters_of(request_target: str) -> dict[str, str]:
     return dict(parse_qsl(request_target.partition("?")[2]))
 
 
@@ -43,7 +43,7 @@ def test_search_request(make: Callable[..., Bing]) -> None:
     """A search is a GET with the query, its page, and the settings' market; the page is no larger than allowed."""
     request = make(market="en-US", safe_search="off").search(ImageSearch(q="red fox & co", count=200), 42, 100)
     assert request.target.startswith("/images/search?q=red+fox+%26+co&")
-    assert asked(request.target) == {
+    assert parameters_of(request.target) == {
         "q": "red fox & co",
         "count": "100",
         "offset": "42",
@@ -51,12 +51,12 @@ def test_search_request(make: Callable[..., Bing]) -> None:
         "safeSearch": "Off",
     }
     first = make().search(ImageSearch(q="fox", count=200), 0)
-    assert asked(first.target)["count"] == "150"
+    assert parameters_of(first.target)["count"] == "150"
     assert "Ocp-Apim-Subscription-Key" not in dict(first.headers)
 
 
 def test_every_filter_is_tried() -> None:
-    """A filter that is added to the table must be added here too."""
+    """A filter that is added to the settings must be added here too."""
     assert set(ImageSearch.model_fields) == {*FILTERS, "q", "count", "offset"}
 
 
@@ -65,7 +65,7 @@ def test_filters(name: str, make: Callable[..., Bing]) -> None:
     """Each filter is sent under its documented name."""
     parameter, value = FILTERS[name]
     search = ImageSearch.model_validate({"q": "fox", name: value})
-    assert asked(make().search(search, 0).target)[parameter] == str(value)
+    assert parameters_of(make().search(search, 0).target)[parameter] == str(value)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_filters(name: str, make: Callable[..., Bing]) -> None:
     ids=str,
 )
 def test_refuses_filters(table: dict[str, Any]) -> None:
-    """What the documents forbid is refused before anything is sent."""
+    """A search that breaks a documented rule is refused before anything is sent."""
     with pytest.raises(ValidationError):
         ImageSearch.model_validate(table)
 
 
-def test_case_says_nothing() -> None:
-    """Values are sent in their documented spelling."""
+def test_case_is_ignored() -> None:
+    """Values are accepted in any case, and sent in their documented spelling."""
     assert ImageSearch(q="fox", size="large", color="coloronly").query() == (
         ("q", "fox"),
         ("color", "ColorOnly"),
@@ -101,15 +101,15 @@ def test_case_says_nothing() -> None:
 
 
 def test_shopping_needs_its_market(make: Callable[..., Bing]) -> None:
-    """Pictures that can be bought are known in one market only."""
+    """The image type Shopping exists in one market only."""
     search = ImageSearch(q="fox", image_type="Shopping")
     assert make(market="en-US").search(search, 0).target
     with pytest.raises(RequestError, match="en-US"):
         make(market="de-DE").search(search, 0)
 
 
-def test_found_images(make: Callable[..., Bing], answer: Callable[..., Answer], own: Callable[[str], Any]) -> None:
-    """Each image has what a row needs, and the page says where the next one begins."""
+def test_search_page(make: Callable[..., Bing], answer: Callable[..., Answer], own: Callable[[str], Any]) -> None:
+    """Each image has what a row needs, and the page has the offset of the next one."""
     bing = make()
     page = bing.read_found(bing.search(ImageSearch(q="fox"), 0), answer(own("search")))
     assert isinstance(page, SearchPage)
@@ -127,7 +127,7 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
     assert request.target == "/images/trending?mkt=en-US"
     page = bing.read_found(request, answer(own("trending")))
     assert isinstance(page, SearchPage)
-    assert [(found.id, found.category) for found in page.images] == [
+    assert [(hit.id, hit.category) for hit in page.images] == [
         ("T1", "Popular animals"),
         ("T2", "Popular places"),
     ]
@@ -156,8 +156,8 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
     ids=["empty", "no page", "bad market", "too fast"],
 )
 def test_problems(status: int, body: Any, kind: str, make: Callable[..., Bing], answer: Callable[..., Answer]) -> None:
-    """An answer that is no page is a problem like any other."""
+    """A response that is not a page is a problem."""
     bing = make()
-    found = bing.read_found(bing.trending(), answer(body, status))
-    assert isinstance(found, Problem)
-    assert found.kind == kind
+    problem = bing.read_found(bing.trending(), answer(body, status))
+    assert isinstance(problem, Problem)
+    assert problem.kind == kind

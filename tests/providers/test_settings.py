@@ -1,4 +1,4 @@
-"""The [provider] table: every documented rule is checked, and every key changes what is asked."""
+"""The [provider] table: every documented rule is checked, and every key changes the request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def problems(tmp_path: Path, table: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "problem"),
     [
         ('market = "en-UK"', "provider.market: is no market; did you mean"),
         ('cc = "UK"\naccept_language = ["en"]', "provider.cc: is no country code"),
@@ -59,9 +59,9 @@ def problems(tmp_path: Path, table: str) -> str:
         ('user_agent = "a\\nb"', "provider.user_agent: must be one line"),
     ],
 )
-def test_refuses(tmp_path: Path, table: str, said: str) -> None:
+def test_refuses(tmp_path: Path, table: str, problem: str) -> None:
     """A setting that breaks a rule of the documents is named with its key, and nothing is sent."""
-    assert said in problems(tmp_path, f'name = "bing"\n{table}')
+    assert problem in problems(tmp_path, f'name = "bing"\n{table}')
 
 
 @pytest.mark.parametrize("key", ["endpoint", "key_env", "key_file"])
@@ -72,7 +72,7 @@ def test_local_needs_no_place_and_no_key(tmp_path: Path, key: str) -> None:
 
 
 def test_spelling_is_the_documented_one() -> None:
-    """Case says nothing in markets, countries and modules; what is sent has the documented case."""
+    """Markets, countries and modules are accepted in any case, and sent in the documented one."""
     settings = BingSettings(name="bing", ask="details", market="EN-us", modules=("brq", "collection"))
     assert (settings.market, settings.modules) == ("en-US", ("BRQ", "Collections"))
 
@@ -103,7 +103,13 @@ CHANGES: dict[str, dict[str, Any]] = {
     "modules": {"ask": "details", "modules": ("Tags",)},
     "query": {"ask": "details", "query": "fox"},
 }
-ELSEWHERE = {"name", "endpoint", "key_env", "key_file", "max_similar"}  # who is asked, and how far (test_paging.py)
+ELSEWHERE = {
+    "name",
+    "endpoint",
+    "key_env",
+    "key_file",
+    "max_similar",
+}  # the service, and paging (test_paging.py)
 
 
 def test_every_key_is_tried() -> None:

@@ -1,4 +1,4 @@
-"""Reading never fails, whatever comes: a law, tried on answers that were cut, bent and renamed."""
+"""Reading never raises: a law, tried on responses with nodes removed, replaced and renamed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from pipeline.providers import PROVIDERS
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search import SearchPage
+from pipeline.providers.bing.search_endpoints import SearchPage
 from pipeline.records import Answer, Crop, Problem, Reading, Request
 from pipeline.schema import Insights
 
@@ -34,26 +34,25 @@ REQUEST = Request(
 
 def provider() -> Bing:
     kind = PROVIDERS["bing"]
-    found = kind.make(kind.settings(name="bing"))
-    assert isinstance(found, Bing)
-    return found
+    bing = kind.make(kind.settings(name="bing"))
+    assert isinstance(bing, Bing)
+    return bing
 
 
 BING = provider()
 
 
-def places(node: Any) -> list[tuple[Any, Any]]:
-    """Return every place of an answer, as its holder and its key."""
+def nodes(node: Any) -> list[tuple[Any, Any]]:
+    """Return every node of a response, as its parent and its key."""
     if not isinstance(node, (dict, list)):
         return []
     keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-    return [place for key in keys for place in ((node, key), *places(node[key]))]
+    return [pair for key in keys for pair in ((node, key), *nodes(node[key]))]
 
 
 def read(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Reading | Problem:
     answer = Answer(status=status, headers=headers or {}, body=body, asked_at=0.0)
-    found = BING.read_found(REQUEST, answer)
-    assert isinstance(found, (SearchPage, Problem))
+    assert isinstance(BING.read_found(REQUEST, answer), (SearchPage, Problem))
     outcome = BING.read(REQUEST, answer)
     if isinstance(outcome, Reading):
         SCHEMA.validate_python(outcome.insights, strict=True)
@@ -65,22 +64,22 @@ def read(body: bytes, status: int = 200, headers: dict[str, str] | None = None) 
 
 
 def bend(document: Any, data: st.DataObject) -> Any:
-    """Drop, null, retype, rename or double some nodes."""
+    """Drop, null, retype or rename some nodes."""
     bent = copy.deepcopy(document)
     for _ in range(data.draw(st.integers(1, 3))):
-        found = places(bent)
-        if not found:
+        remaining = nodes(bent)
+        if not remaining:
             break
-        holder, key = data.draw(st.sampled_from(found))
+        parent, key = data.draw(st.sampled_from(remaining))
         match data.draw(st.sampled_from(["drop", "null", "retype", "rename"])):
             case "drop":
-                del holder[key]
+                del parent[key]
             case "null":
-                holder[key] = None
-            case "rename" if isinstance(holder, dict):
-                holder[data.draw(st.text(max_size=8) | st.sampled_from(["_type", "image", "data"]))] = holder.pop(key)
+                parent[key] = None
+            case "rename" if isinstance(parent, dict):
+                parent[data.draw(st.text(max_size=8) | st.sampled_from(["_type", "image", "data"]))] = parent.pop(key)
             case _:
-                holder[key] = data.draw(JSON)
+                parent[key] = data.draw(JSON)
     return bent
 
 
@@ -88,21 +87,21 @@ def bend(document: Any, data: st.DataObject) -> Any:
 @settings(max_examples=50)
 @given(data=st.data())
 def test_bent_answers(name: str, data: st.DataObject) -> None:
-    """An answer with nodes dropped, nulled, retyped or renamed gives insights that fit the schema, or a problem."""
+    """A response with nodes dropped, nulled, retyped or renamed gives insights that fit the schema, or a problem."""
     read(orjson.dumps(bend(DOCUMENTS[name], data)))
 
 
 @settings(max_examples=50)
 @given(data=st.data())
 def test_bent_recordings(data: st.DataObject, shared_recordings: Path) -> None:
-    """The same holds for what the real service answered."""
+    """The same is true for recorded responses of the real service."""
     path = data.draw(st.sampled_from(sorted(shared_recordings.glob("*.json"))))
     document = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     read(orjson.dumps(bend(trimmed(document), data)))
 
 
 def trimmed(node: Any) -> Any:
-    """Return an answer with at most two items in each list, so that a bent node is often one that matters."""
+    """Return a response with at most two items in each list, so that a changed node is often one that matters."""
     if isinstance(node, dict):
         return {key: trimmed(value) for key, value in node.items()}
     return [trimmed(item) for item in node[:2]] if isinstance(node, list) else node
@@ -130,7 +129,7 @@ def test_any_bytes(body: bytes, status: int, headers: dict[str, str]) -> None:
     "body", [b"[" * 5000, b'{"tags":' * 900 + b"1" + b"}" * 900, b'{"tags": [1e999]}', b"\xff\xfe{}"]
 )
 def test_hostile_bodies(body: bytes) -> None:
-    """Depth without end, numbers too large and other encodings are no insights, and no crash."""
+    """Deep nesting, numbers that are too large and other encodings don't raise."""
     read(body)
 
 

@@ -145,10 +145,10 @@ def test_a_share_of_failures_is_judged_from_twenty_rows_on() -> None:
     """One of ten is borne until there are twenty."""
     tally, stop = Tally(), Stop()
     for _ in range(19):
-        tally.failing(failure())
+        tally.count_failure(failure())
         judge_failures(stop, tally, Share(share=0.05))
     assert not stop.asked.is_set()
-    tally.failing(failure("corrupt"))
+    tally.count_failure(failure("corrupt"))
     judge_failures(stop, tally, Share(share=0.05))
     assert isinstance(stop.cause, TooManyFailures)
     assert "20 of 20 rows failed" in str(stop.cause)
@@ -157,7 +157,7 @@ def test_a_share_of_failures_is_judged_from_twenty_rows_on() -> None:
 def test_a_count_of_failures_is_judged_at_once() -> None:
     """None is borne where none is allowed."""
     tally, stop = Tally(), Stop()
-    tally.failing(failure())
+    tally.count_failure(failure())
     judge_failures(stop, tally, Share(count=0))
     assert isinstance(stop.cause, TooManyFailures)
 
@@ -165,7 +165,7 @@ def test_a_count_of_failures_is_judged_at_once() -> None:
 def test_rows_that_failed_before_count_at_the_end_alone() -> None:
     """They end no run that goes on, but a catalogue of which too much has failed never exits with 1."""
     tally, stop = Tally(), Stop()
-    tally.changes(40, 10, Counter(truncated=30))
+    tally.count_batch(40, 10, Counter(truncated=30))
     judge_failures(stop, tally, Share(share=0.05))
     assert not stop.asked.is_set()
     judge_whole(stop, tally, Share(share=0.05))
@@ -176,10 +176,10 @@ def test_faults_in_a_row_end_a_run_and_verdicts_do_not() -> None:
     """Pictures the service refuses are no sign that it is down."""
     tally, stop = Tally(), Stop()
     for _ in range(3 * FAULTS_IN_A_ROW):
-        tally.failing(failure())
+        tally.count_failure(failure())
         judge_failures(stop, tally, Share(share=1.0))
     assert not stop.asked.is_set()
     for _ in range(FAULTS_IN_A_ROW):
-        tally.failing(failure(retryable=True))
+        tally.count_failure(failure(retryable=True))
         judge_failures(stop, tally, Share(share=1.0))
     assert isinstance(stop.cause, TooManyFailures)

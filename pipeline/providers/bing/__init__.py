@@ -1,1 +1,1 @@
-"""The Bing Visual Search v7 protocol: its requests, its answers, its errors."""
+"""The Bing Visual Search v7 protocol: its requests, its responses, its errors."""

@@ -1,6 +1,6 @@
-"""Actions, the unit of a Visual Search answer: modules with results, and links to go on with (references 002, 003).
+"""Actions, the parts of a Visual Search response: modules with results, and links to follow (references 002, 003).
 
-Dispatch is on `actionType`; `_type` is often absent.
+The readers choose by `actionType`, since `_type` is often absent.
 """
 
 from __future__ import annotations
@@ -9,27 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.providers.bing.objects import image, offer, query, recipe, trivia
-from pipeline.providers.bing.shapes import EMPTY, At, Context, Json, Read, Shape
+from pipeline.providers.bing.common_objects import image, offer, query, recipe, trivia
+from pipeline.providers.bing.shapes import EMPTY, Context, Json, JsonPath, Read, Shape
 
 
-def _module(key: str, read: Read, plain: Mapping[str, tuple[str, type]] = EMPTY) -> Shape:
-    """Return the shape of `data`; currentOffset only repeats what was asked for."""
+def _module_shape(key: str, read: Read, plain: Mapping[str, tuple[str, type]] = EMPTY) -> Shape:
+    """Return the shape of a module's `data`; currentOffset only repeats the offset of the request."""
     return Shape(plain, lists={key: ("items", read)}, dropped=("currentOffset",))
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """Where results go: to `insight` from the picture's own tag, to the action's `result` from any other tag."""
+    """An action with results, and the fields that they go to.
+
+    Results for the whole picture go to the field `insight` of the insights, results for one tag to the field `result`
+    of the tag's action.
+    """
 
     shape: Shape
     insight: str
     result: str
 
 
-_IMAGES = _module("value", image)
-_PAGED = _module("value", image, {"nextOffset": ("next_offset", int), "totalEstimatedMatches": ("total", int)})
-_QUERIES = _module("value", query)
+_IMAGES = _module_shape("value", image)
+_PAGED = _module_shape("value", image, {"nextOffset": ("next_offset", int), "totalEstimatedMatches": ("total", int)})
+_QUERIES = _module_shape("value", query)
 MODULES = {
     "PagesIncluding": Module(_IMAGES, "pages", "images"),
     "MoreSizes": Module(_IMAGES, "sizes", "images"),
@@ -37,11 +41,11 @@ MODULES = {
     "SimilarImages": Module(_PAGED, "similar_images", "images"),
     "ProductVisualSearch": Module(_PAGED, "similar_products", "images"),
     "SimilarProducts": Module(_PAGED, "similar_products", "images"),
-    "ShoppingSources": Module(_module("offers", offer), "offers", "offers"),
+    "ShoppingSources": Module(_module_shape("offers", offer), "offers", "offers"),
     "RelatedSearches": Module(_QUERIES, "related_searches", "queries"),
     "DocumentLevelSuggestions": Module(_QUERIES, "suggestions", "queries"),
-    "Recipes": Module(_module("value", recipe), "recipes", "recipes"),
-    "Trivia": Module(_module("value", trivia), "trivia", "trivia"),
+    "Recipes": Module(_module_shape("value", recipe), "recipes", "recipes"),
+    "Trivia": Module(_module_shape("value", trivia), "trivia", "trivia"),
 }
 
 _ACTION = Shape(
@@ -57,45 +61,48 @@ _ACTION = Shape(
 )
 
 
-def read_action(source: Json, context: Context, at: At) -> Json:
-    """Read what an action links to; whatever the record has no name for stays verbatim in `extra`."""
-    own = Context(context.origin, context.crop)
-    found = _ACTION.read(source, own, None)
+def read_action(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read the links of an action; its other keys are copied to `extra`."""
+    own_context = Context(context.origin, context.crop)
+    action = _ACTION.read(source, own_context, None)
     extra: Json = {}
-    for left in own.other:
-        key = left["where"]
+    for leftover in own_context.other:
+        key = leftover["where"]
         if key in source:
-            extra[key] = left["value"]
+            extra[key] = leftover["value"]
         else:
-            context.keep((at, key), left["value"])
-    context.rules.extend((at, rules) for _, rules in own.rules)
+            context.keep((path, key), leftover["value"])
+    context.contractual_rules.extend((path, rules) for _, rules in own_context.contractual_rules)
     if extra:
-        found["extra"] = extra
-    return found
+        action["extra"] = extra
+    return action
 
 
-def read_results(module: Module, data: Json, context: Context, at: At) -> Json:
-    """Read an action's own results, such as the look-alikes of one region of the picture."""
-    found = module.shape.read(data, context, at)
-    items = found.pop("items", [])
-    return {"images": [], "offers": [], "queries": [], "recipes": [], "trivia": [], **found, module.result: items}
+def read_results(module: Module, data: Json, context: Context, path: JsonPath) -> Json:
+    """Read the results of one tag's action, such as the images that are similar to one region of the picture."""
+    results = module.shape.read(data, context, path)
+    items = results.pop("items", [])
+    return {"images": [], "offers": [], "queries": [], "recipes": [], "trivia": [], **results, module.result: items}
 
 
-def add_items(insights: Json, name: str, found: Any) -> None:
-    """Add what was read to its insight: a list, {items, and how to page on}, or a single value."""
-    target = insights.get(name)
-    if target is None:
-        insights[name] = found
-    elif type(found) is list:
-        target.extend(found)
-    elif type(target) is list:
-        target.extend(found.get("items", ()))
+def add_items(insights: Json, name: str, value: Any) -> None:
+    """Add a value to the insight `name`; it is a list, a list with paging (`items`, `next_offset`), or a single value.
+
+    Lists are appended to what the insight holds already.
+    """
+    insight = insights.get(name)
+    if insight is None:
+        insights[name] = value
+    elif type(value) is list:
+        insight.extend(value)
+    elif type(insight) is list:
+        insight.extend(value.get("items", ()))
     else:
-        target["items"].extend(found.pop("items", ()))
-        target.update(found)
+        insight["items"].extend(value.pop("items", ()))
+        insight.update(value)
 
 
 def action_type(source: Json) -> str:
-    """Return the action's type, or an empty text where it has none that can be read."""
+    """Return the action's type, or an empty string if it has none."""
     name = source.get("actionType")
     return name if type(name) is str else ""

@@ -1,11 +1,11 @@
-"""Boxes of the answer as four corners in fractions of the original picture."""
+"""Bounding boxes of a response, as four corners in fractions of the original picture."""
 
 from __future__ import annotations
 
 from math import isfinite
 from typing import Any
 
-from pipeline.providers.bing.shapes import At, Context, Json
+from pipeline.providers.bing.shapes import Context, Json, JsonPath
 from pipeline.records import Crop
 from pipeline.schema import Box, Point
 
@@ -13,8 +13,8 @@ _CORNERS = ("topLeft", "topRight", "bottomRight", "bottomLeft")
 _EDGES = ("left", "top", "right", "bottom")
 
 
-def quadrilateral(value: Any, context: Context, at: At) -> Box | None:
-    """Read four named corners (reference 003), mapped back through the crop that was asked with."""
+def quadrilateral(value: Any, context: Context, path: JsonPath) -> Box | None:
+    """Read four named corners (reference 003), which are fractions of the crop where the request had one."""
     if type(value) is not dict or value.keys() - {"_type"} != set(_CORNERS):
         return None
     box = []
@@ -26,10 +26,10 @@ def quadrilateral(value: Any, context: Context, at: At) -> Box | None:
     return box
 
 
-def rectangle(value: Any, context: Context, at: At) -> Box | None:
+def rectangle(value: Any, context: Context, path: JsonPath) -> Box | None:
     """Read a NormalizedRectangle of /images/details.
 
-    Its edges refer to the original picture even where a crop was asked for: reference 001 shows the same region with
+    Its edges refer to the original picture even if the request had a crop: reference 001 shows the same region with
     and without one.
     """
     if type(value) is not dict or value.keys() - {"_type"} != set(_EDGES) or not _are_numbers(value, _EDGES):
@@ -43,7 +43,7 @@ def _are_numbers(source: Json, names: tuple[str, ...]) -> bool:
 
 
 def _point(x: float, y: float, crop: Crop | None) -> Point:
-    """Clamp to the picture: real answers go slightly outside, such as -0.0038."""
+    """Clamp a corner to 0..1, since real responses go slightly outside (-0.0038), and undo the crop."""
     x, y = min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
     if crop is not None:
         x = crop.left + x * (crop.right - crop.left)

@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.providers.bing.boxes import rectangle
-from pipeline.providers.bing.objects import image
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, read_list
+from pipeline.providers.bing.common_objects import image
+from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape, read_list
 from pipeline.schema import Box
 
 _LICENSE = Shape({"name": ("license", str), "url": ("url", str)})
-
-
 _RULE = Shape(
     {
         "_type": ("rule", str),
@@ -26,14 +24,14 @@ _RULE = Shape(
 )
 
 
-def attribution(source: Json, context: Context, at: At) -> Json:
-    """Read one contractual rule: a licence or a link that must be shown with what it governs."""
-    found = {"rule": "", **_RULE.read(source, context, at)}
-    found["rule"] = found["rule"].removeprefix("ContractualRules/")
-    license_: Json = found.pop("license", {})
-    if "url" in license_ and "url" in found:
-        context.keep((at, "url"), found["url"])
-    return found | license_
+def attribution(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read one contractual rule: a licence or a link that must be shown with the content that it governs."""
+    rule = {"rule": "", **_RULE.read(source, context, path)}
+    rule["rule"] = rule["rule"].removeprefix("ContractualRules/")
+    license_: Json = rule.pop("license", {})
+    if "url" in license_ and "url" in rule:
+        context.keep((path, "url"), rule["url"])
+    return rule | license_
 
 
 _ENTITY = Shape(
@@ -55,61 +53,62 @@ _ENTITY = Shape(
 )
 
 
-def entity(source: Json, context: Context, at: At) -> Json:
-    """Read one entity; its attributions stay bound to it, each naming the property it governs."""
-    found = {"types": [], "attributions": [], **_ENTITY.read(source, context, at), "origin": context.origin}
-    if "type" in found:
-        found["types"].append(found.pop("type"))
-    return found
+def entity(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read one entity; its attributions stay with it, and each names the property that it governs."""
+    fields = {"types": [], "attributions": [], **_ENTITY.read(source, context, path), "origin": context.origin}
+    if "type" in fields:
+        fields["types"].append(fields.pop("type"))
+    return fields
 
 
-def from_action(action: Json, box: Box | None, context: Context, at: At) -> Json:
-    """Read the entity of an Entity action: `data` where entity data was asked for, else the little it names."""
-    found: Json = {"types": [], "attributions": [], "origin": context.origin}
+def entity_of_action(action: Json, box: Box | None, context: Context, path: JsonPath) -> Json:
+    """Read the entity of an Entity action: from `data` if the request asked for entity data, else only its name."""
+    fields: Json = {"types": [], "attributions": [], "origin": context.origin}
     main = action.get("mainEntity")
     if type(main) is dict:
-        found |= entity(main, Context(context.origin), None)  # what is left over stays in the action's extra
+        fields |= entity(main, Context(context.origin), None)  # read_action() keeps what is left over, in `extra`
     if type(action.get("data")) is dict:
-        found |= entity(action["data"], context, (at, "data"))
+        fields |= entity(action["data"], context, (path, "data"))
     if type(action.get("displayName")) is str:
-        found.setdefault("name", action["displayName"])
+        fields.setdefault("name", action["displayName"])
     if box is not None:
-        found["box"] = box
-    return found
+        fields["box"] = box
+    return fields
 
 
-def recognized(source: Json, context: Context, at: At) -> list[Json]:
-    """Read recognizedEntityGroups: an entity for each match of each region of each group, best match first."""
-    found: list[Json] = []
-    groups = _objects(source, "value", context, at)
-    for group, group_at in groups:
-        name = group.get("name")
-        for region, region_at in _objects(group, "recognizedEntityRegions", context, group_at, "name"):
-            box = rectangle(region.get("region"), context, region_at)
-            matches = list(_objects(region, "matchingEntities", context, region_at, "region"))
-            found += [_match(match, box, name, context, match_at) for match, match_at in matches]
+def recognized_entities(source: Json, context: Context, path: JsonPath) -> list[Json]:
+    """Read recognizedEntityGroups: one entity for each match of each region of each group, the best match first."""
+    entities: list[Json] = []
+    for group, group_path in _objects(source, "value", context, path):
+        group_name = group.get("name")
+        for region, region_path in _objects(group, "recognizedEntityRegions", context, group_path, "name"):
+            box = rectangle(region.get("region"), context, region_path)
+            matches = list(_objects(region, "matchingEntities", context, region_path, "region"))
+            entities += [_matched_entity(match, box, group_name, context, match_path) for match, match_path in matches]
             if box is None or not matches:
-                context.keep((region_at, "region"), region.get("region"))
-    return found
+                context.keep((region_path, "region"), region.get("region"))
+    return entities
 
 
-def _objects(source: Json, key: str, context: Context, at: At, *read_elsewhere: str) -> Iterable[tuple[Json, At]]:
-    """Return the objects in the list `key` with their places; what else `source` holds is kept."""
+def _objects(
+    source: Json, key: str, context: Context, path: JsonPath, *read_elsewhere: str
+) -> Iterable[tuple[Json, JsonPath]]:
+    """Return the objects in the list `key` with their paths; the other keys of `source` are kept in `other`."""
     for name, value in source.items():
         if name != key and name not in ("_type", *read_elsewhere):
-            context.keep((at, name), value)
-    return read_list(source.get(key), lambda item, _context, place: (item, place), context, (at, key)) or []
+            context.keep((path, name), value)
+    return read_list(source.get(key), lambda item, _context, item_path: (item, item_path), context, (path, key)) or []
 
 
-def _match(match: Json, box: Box | None, group: Any, context: Context, at: At) -> Json:
-    found = _MATCH.read(match, context, at)
-    named = found.pop("entity", {"types": [], "attributions": [], "origin": context.origin})
-    named.update(found)
+def _matched_entity(match: Json, box: Box | None, group_name: Any, context: Context, path: JsonPath) -> Json:
+    fields = _MATCH.read(match, context, path)
+    matched: Json = fields.pop("entity", {"types": [], "attributions": [], "origin": context.origin})
+    matched.update(fields)
     if box is not None:
-        named["box"] = box
-    if type(group) is str:
-        named["group"] = group
-    return dict(named)
+        matched["box"] = box
+    if type(group_name) is str:
+        matched["group"] = group_name
+    return matched
 
 
 _MATCH = Shape({"matchConfidence": ("confidence", float)}, objects={"entity": ("entity", entity)})

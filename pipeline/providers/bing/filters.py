@@ -1,4 +1,4 @@
-"""The table of an image search: its query and every filter of reference 004, each checked before anything is sent."""
+"""Settings of an image search: its query and every filter of reference 004, validated before anything is sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline.config import SearchSettings
-from pipeline.providers.bing.markets import one_of
+from pipeline.providers.bing.documented_values import one_of
 
 _COLORS = (
     "ColorOnly", "Monochrome", "Black", "Blue", "Brown", "Gray", "Green", "Orange", "Pink", "Purple", "Red", "Teal",
@@ -16,14 +16,14 @@ _COLORS = (
 )  # fmt: skip
 _TYPES = ("AnimatedGif", "AnimatedGifHttps", "Clipart", "Line", "Photo", "Shopping", "Transparent")
 _LICENSES = ("Any", "Public", "Share", "ShareCommercially", "Modify", "ModifyCommercially", "All")
-_spans = one_of(("Day", "Week", "Month", "Year"), "freshness")
+_time_span = one_of(("Day", "Week", "Month", "Year"), "freshness")
 
 
 def _freshness(value: str) -> str:
-    """Check a span of time, or a range of days such as 2017-06-15..2018-06-15."""
+    """Check a time span such as Week, or a range of days such as 2017-06-15..2018-06-15."""
     first, dots, last = value.partition("..")
     if not dots:
-        return _spans(value)
+        return _time_span(value)
     try:
         in_order = date.fromisoformat(first) <= date.fromisoformat(last)
     except ValueError:
@@ -62,7 +62,7 @@ _PARAMETERS = {
 
 
 class ImageSearch(SearchSettings):
-    """An image search with its filters; those that are empty or 0 are not sent."""
+    """An image search with its filters; empty filters and zeros are not sent."""
 
     id: str = ""
     aspect: Annotated[str, _names(("Square", "Wide", "Tall", "All"), "aspect")] = ""
@@ -98,6 +98,6 @@ class ImageSearch(SearchSettings):
         return value
 
     def query(self) -> tuple[tuple[str, str], ...]:
-        """Return the query parameters, but for paging."""
-        found = ((parameter, getattr(self, name)) for name, parameter in _PARAMETERS.items())
-        return tuple((parameter, str(value)) for parameter, value in found if value)
+        """Return the query parameters without those for paging."""
+        values = ((parameter, getattr(self, name)) for name, parameter in _PARAMETERS.items())
+        return tuple((parameter, str(value)) for parameter, value in values if value)

@@ -1,4 +1,4 @@
-"""Which picture a request is about: bytes that were prepared, a URL the service loads itself, or a token it knows."""
+"""The picture of a request: prepared bytes, a URL that the service loads itself, or an insights token."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pipeline.errors import RequestError
-from pipeline.providers.bing.errors import MAX_URL_CHARS
+from pipeline.providers.bing.error_bodies import MAX_URL_CHARS
 from pipeline.records import Form, InsightsToken, Prepared, RemoteUrl, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One picture in the one form it is sent in; `text` is the URL or the token."""
+    """One picture in the form in which it is sent: bytes have `data` and `media_type`, a URL or a token has `text`."""
 
     form: Form
     text: str = ""
@@ -21,7 +21,7 @@ class Picture:
 
 
 def picture_of(row: Row, prepared: Prepared | None) -> Picture:
-    """Return the row's picture; raises RequestError where it can't be sent in any form."""
+    """Return the row's picture; raises RequestError if it can't be sent."""
     if prepared is not None:
         return Picture("bytes", data=prepared.data, media_type=prepared.media_type)
     if isinstance(row.image, RemoteUrl):
@@ -33,17 +33,17 @@ def picture_of(row: Row, prepared: Prepared | None) -> Picture:
 
 def _checked_url(url: str) -> str:
     if len(url) > MAX_URL_CHARS:
-        raise RequestError("url-too-long", f"the picture's URL has {len(url)} characters, but may have {MAX_URL_CHARS}")
+        raise RequestError("url-too-long", f"the picture's URL has {len(url)} characters; the limit is {MAX_URL_CHARS}")
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = None
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise RequestError("bad-url", f"{url!r} is no http or https URL")
+        raise RequestError("bad-url", f"{url!r} is not an http or https URL")
     return url
 
 
 def _checked_token(token: str) -> str:
     if not token or not token.isprintable() or " " in token:
-        raise RequestError("bad-token", "the insights token is empty, or holds spaces or control characters")
+        raise RequestError("bad-token", "the insights token is empty, or contains spaces or control characters")
     return token

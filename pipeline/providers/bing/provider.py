@@ -11,15 +11,18 @@ from pydantic import SecretStr
 
 from pipeline.config import SearchSettings
 from pipeline.errors import RequestError
-from pipeline.providers.bing.details import PATH as DETAILS
-from pipeline.providers.bing.details import details, module_sets
+from pipeline.providers.bing.common_parameters import Pairs, check_crop, headers
+from pipeline.providers.bing.details_requests import PATH as DETAILS
+from pipeline.providers.bing.details_requests import details_requests as details
+from pipeline.providers.bing.details_requests import module_sets
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
-from pipeline.providers.bing.question import Pairs, check_crop, headers
 from pipeline.providers.bing.read import read_answer
-from pipeline.providers.bing.search import SOURCES, SearchPage, read_found, search_request, trending_request
+from pipeline.providers.bing.search_endpoints import SOURCES, SearchPage, search_request, trending_request
+from pipeline.providers.bing.search_endpoints import read_search_page as read_found
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
-from pipeline.providers.bing.visual import PAGE_SIZE, next_page, visual_search
+from pipeline.providers.bing.visual_requests import PAGE_SIZE, next_page
+from pipeline.providers.bing.visual_requests import visual_search_request as visual_search
 from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.records import (
     Advice,

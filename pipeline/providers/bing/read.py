@@ -1,4 +1,4 @@
-"""Turn an answer into insights or a Problem; total: any status, any headers, any bytes."""
+"""Turn a response into insights or a Problem; never raises, whatever its status, headers and bytes are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.providers.bing.errors import answer_problem, is_error, trace
-from pipeline.providers.bing.insights import KNOWN_KEYS, read_insights
+from pipeline.providers.bing.error_bodies import classify_error, is_error, trace_details
+from pipeline.providers.bing.insights_reader import KNOWN_KEYS, read_insights
+from pipeline.providers.bing.quality_hints import hint_problem
 from pipeline.providers.bing.shapes import Context
-from pipeline.providers.bing.successes import hint_problem
 from pipeline.records import Answer, Crop, Problem, ProblemKind
 from pipeline.schema import Insights, Origin
 
@@ -22,11 +22,14 @@ _OTHER_TYPES = ("Images", "TrendingImages", "ErrorResponse")
 def read_answer(
     answer: Answer, *, origin: Origin, crop: Crop | None, is_from_row: Callable[[str], bool], url_chars: int
 ) -> Insights | Problem:
-    """Return the insights of a success, or what kind of problem the answer is."""
+    """Return the insights of a success, or the problem that the response reports.
+
+    `is_from_row` returns True for a parameter whose value the row gave, `url_chars` is the length of the request's URL.
+    """
     document = parse(answer.body)
     is_success = _is_success(document)
     if not 200 <= answer.status < 300 or (not is_success and is_error(document)):
-        return answer_problem(answer, document, is_from_row=is_from_row, url_chars=url_chars)
+        return classify_error(answer, document, is_from_row=is_from_row, url_chars=url_chars)
     if not is_success:
         return unreadable(answer, document)
     insights = read_insights(document, Context(origin, crop))
@@ -40,15 +43,15 @@ def read_answer(
 
 
 def _is_success(document: Any) -> bool:
-    """Tell whether a body is an answer about a picture; the type hint may be missing, and the content too."""
+    """Return True for a response about a picture, which may lack the type hint or all of its content."""
     if type(document) is not dict:
         return False
-    hint = document.get("_type")
-    return hint in _SUCCESS_TYPES or (hint not in _OTHER_TYPES and not KNOWN_KEYS.isdisjoint(document))
+    type_hint = document.get("_type")
+    return type_hint in _SUCCESS_TYPES or (type_hint not in _OTHER_TYPES and not KNOWN_KEYS.isdisjoint(document))
 
 
 def parse(body: bytes) -> Any:
-    """Return the body's JSON, which may begin with a byte order mark, or `None` where it is none."""
+    """Return the JSON of a body, which may begin with a byte order mark, or None if it is not JSON."""
     try:
         return orjson.loads(body.removeprefix(_BOM))
     except orjson.JSONDecodeError:
@@ -56,16 +59,15 @@ def parse(body: bytes) -> Any:
 
 
 def unreadable(answer: Answer, document: Any) -> Problem:
-    """Classify a success that says nothing: an empty body is how the service slows down a suspected abuser."""
+    """Classify a response whose status is 200 but whose body is not a result.
+
+    An empty body is how the service slows down a client that it suspects of abuse.
+    """
     kind: ProblemKind = "transient"
     if not answer.body.removeprefix(_BOM).strip():
-        kind, code, message = (
-            "throttled",
-            "empty-body",
-            "the service answered with an empty body, as if to slow us down",
-        )
+        kind, code, message = "throttled", "empty-body", "the service sent an empty body, as it does to slow us down"
     elif document is None:
-        code, message = "not-json", "the answer is no JSON, or only the beginning of it"
+        code, message = "not-json", "the response is not JSON, or it is cut off"
     else:
-        code, message = "unexpected-answer", "the answer is JSON, but no answer to what was asked"
-    return Problem(kind=kind, code=code, message=message, http_status=answer.status, details=trace(answer))
+        code, message = "unexpected-answer", "the response is JSON, but not a response to this request"
+    return Problem(kind=kind, code=code, message=message, http_status=answer.status, details=trace_details(answer))

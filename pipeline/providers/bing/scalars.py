@@ -1,11 +1,11 @@
-"""Single values of the protocol in the record's form; each function returns None for what it can't read."""
+"""Single values of the protocol as the record writes them; each function returns None for a value it can't read."""
 
 from __future__ import annotations
 
 from typing import Any
 
 _HEX = frozenset("0123456789abcdefABCDEF")
-_MAX_DIGITS = 18  # fits into 64 bits, the widest number JSON writers agree on
+_MAX_DIGITS = 18  # fits into 64 bits, the widest integer that every JSON writer supports
 _NO_FRACTION = frozenset({"", "Z", ".0000000", ".0000000Z", ".000Z"})
 
 
@@ -19,9 +19,9 @@ def size_in_bytes(value: Any) -> int | None:
 
 
 def moment(value: Any) -> str | None:
-    """Read a date in any of its three shapes as 2018-04-02T22:50:00Z; midnight alone is a plain date's filler.
+    """Read a datePublished, in any of its three formats, as 2018-04-02T22:50:00Z.
 
-    Reference 004 says datePublished is in UTC. Any other text is kept as it is.
+    Reference 004 says that it is in UTC. Any other text is returned unchanged.
     """
     if type(value) is not str:
         return None
@@ -29,7 +29,7 @@ def moment(value: Any) -> str | None:
 
 
 def day(value: Any) -> str | None:
-    """Read lastUpdated, documented as YYYY-MM-DD, also where a midnight follows it (reference 003)."""
+    """Read a lastUpdated, documented as YYYY-MM-DD; midnight, where it is appended (reference 003), is cut off."""
     if type(value) is not str:
         return None
     return value[:10] if value[10:19] == "T00:00:00" and value[19:] in _NO_FRACTION else value

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline.config import EmbeddedSettings, ProviderSettings, Section
-from pipeline.providers.bing import markets
+from pipeline.providers.bing import documented_values as markets
 from pipeline.providers.bing.filters import ImageSearch
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")

@@ -1,7 +1,7 @@
-"""Read JSON objects by table: what is in the table lands under its record's name, all else is kept in `other`.
+"""Read JSON objects by table: each listed key becomes a field of the record, and every other key is kept in `other`.
 
-Objects of one kind come in few forms, so the work of sorting an object's keys is done once for each form (a Plan),
-and an object of a known form costs a pass over its values: reading an answer must stay cheaper than parsing it.
+Objects of one kind come with few different sets of keys. The work of sorting the keys is done once for each set, in a
+ReadPlan; reading an object then takes one pass over its values. Reading a response stays cheaper than parsing it.
 """
 
 from __future__ import annotations
@@ -14,44 +14,49 @@ from typing import Any, TypeVar
 from pipeline.records import Crop
 from pipeline.schema import Origin, Other
 
-# Where a value stands in the answer: the place of what holds it, and its own key or index; None is the answer itself.
-At = tuple[Any, str | int] | None
+# The path of a value in the response, from the inside out: the path of its parent, and its own key or index. None is
+# the whole response. A linked pair costs nothing to extend; path_text() turns the few that are needed into text.
+JsonPath = tuple[Any, str | int] | None
 Json = dict[str, Any]
 T = TypeVar("T")
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 _MAX_DEPTH = 100
 _TOO_DEEP = "(left out: nested too deeply)"
-_MAX_PLANS = 256  # forms of one shape that are remembered; recorded answers have up to four
+_MAX_PLANS = 256  # key sets remembered for one shape; recorded responses have up to four
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is the same for a whole answer: whence its facts come, the crop its boxes refer to, what is left over."""
+    """What applies to a whole response, and what is left over from it.
+
+    `origin` says where its facts come from, `crop` is the region that its boxes refer to. `other` and
+    `contractual_rules` collect what the readers have no field for.
+    """
 
     origin: Origin
     crop: Crop | None = None
     other: list[Other] = field(default_factory=list)
-    rules: list[tuple[At, Any]] = field(default_factory=list)
+    contractual_rules: list[tuple[JsonPath, Any]] = field(default_factory=list)
 
-    def keep(self, at: At, value: Any) -> None:
-        """Keep what has no place in the record; null says nothing, so it is dropped.
+    def keep(self, path: JsonPath, value: Any) -> None:
+        """Keep a value that has no field in the record; null means absent and is dropped.
 
-        Contractual rules may stand in any object: they are kept with the place of what they govern.
+        Contractual rules may occur in any object. They are kept with the path of the object that they govern.
         """
-        if at is not None and at[1] == "contractualRules" and type(value) is list:
-            self.rules.append((at[0], value))
+        if path is not None and path[1] == "contractualRules" and type(value) is list:
+            self.contractual_rules.append((path[0], value))
         elif value is not None:
-            self.other.append({"where": path_text(at), "value": value if _is_shallow(value) else _TOO_DEEP})
+            self.other.append({"where": path_text(path), "value": value if _is_shallow(value) else _TOO_DEEP})
 
 
-# Reads one object. A Convert reads any value: None means that it can't be read, and keeps it in `other`.
-Read = Callable[[Json, "Context", At], Any]
-Convert = Callable[[Any, "Context", At], Any]
+# Reads one object. A Convert reads any value; it returns None for a value that goes to `other` unread.
+Read = Callable[[Json, "Context", JsonPath], Any]
+Convert = Callable[[Any, "Context", JsonPath], Any]
 
 
 def _is_shallow(value: Any) -> bool:
-    """Tell whether a value can be written again: JSON is read to a depth of 1024, but written to 254 only (orjson)."""
+    """Return True if a value can be written again: orjson reads JSON to a depth of 1024, but writes only to 254."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [
@@ -65,20 +70,20 @@ def _is_shallow(value: Any) -> bool:
     return False
 
 
-def path_text(at: At) -> str:
-    """Write a place as text, such as tags[0].actions[2].data."""
+def path_text(path: JsonPath) -> str:
+    """Write a path as text, such as tags[0].actions[2].data."""
     parts: list[str] = []
-    while at is not None:
-        at, key = at
+    while path is not None:
+        path, key = path
         parts.append(f"[{key}]" if isinstance(key, int) else f".{key}")
     return "".join(reversed(parts)).removeprefix(".")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How objects with one set of keys are read: each part in a tuple of key, name in the record, and type or reader.
+class ReadPlan:
+    """How objects with one set of keys are read: tuples of key, field of the record, and its type or reader.
 
-    `unknown` keys are kept in `other`; `is_plain` where there is nothing but plain values.
+    The `unknown` keys are kept in `other`. `is_plain` is True if all keys have plain values.
     """
 
     plain: tuple[tuple[str, str, type], ...]
@@ -91,12 +96,12 @@ class Plan:
 
 
 class Shape:
-    """One kind of JSON object, as tables from a key of the answer to its name in the record and how it is read.
+    """One kind of JSON object: tables from a key of the response to its field in the record and its reader.
 
-    `plain` values are taken verbatim if they have the type, `scalars` need nothing but themselves, `objects` and
-    `lists` of objects have a reader for each object, `converted` may be anything. `dropped` keys are left out on
-    purpose, and so are ping suffixes and type hints. All other keys are kept in `other`, and so is every value that
-    can't be read.
+    `plain` values of the given type are copied. `scalars` have a function of the value alone. `objects`, and `lists`
+    of objects, have a reader for one object. `converted` values may be of any kind. `dropped` keys are left out on
+    purpose, like the keys for type hints and click tracking (PingSuffix). All other keys are kept in `other`, and so
+    is every value that can't be read.
     """
 
     def __init__(
@@ -115,28 +120,28 @@ class Shape:
         self._lists = lists
         self._converted = converted
         self._known = {*plain, *scalars, *objects, *lists, *converted, *dropped, "_type", "@type"}
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._plans: dict[tuple[str, ...], ReadPlan] = {}
 
-    def read(self, source: Json, context: Context, at: At) -> Json:
-        """Return the record's form of one object; what can't be read is kept in `other`."""
+    def read(self, source: Json, context: Context, path: JsonPath) -> Json:
+        """Return one object as fields of the record; what can't be read is kept in `other`."""
         keys = tuple(source)
-        plan = self._plans.get(keys) or self._learn(keys)
-        found = {name: value for key, name, kind in plan.plain if type(value := source[key]) is kind}
-        if len(found) != len(plan.plain):
-            found = _look_at_each(plan, source, context, at)
+        plan = self._plans.get(keys) or self._new_plan(keys)
+        fields = {name: value for key, name, kind in plan.plain if type(value := source[key]) is kind}
+        if len(fields) != len(plan.plain):
+            fields = _coerced_fields(plan, source, context, path)
         if not plan.is_plain:
-            _read_rest(plan, source, found, context, at)
-        return found
+            _add_other_fields(plan, source, fields, context, path)
+        return fields
 
-    def _learn(self, keys: tuple[str, ...]) -> Plan:
+    def _new_plan(self, keys: tuple[str, ...]) -> ReadPlan:
         unknown = tuple(key for key in keys if key not in self._known and not key.endswith("PingSuffix"))
         tables = (self._scalars, self._objects, self._lists, self._converted)
-        plan = Plan(
-            plain=_chosen(keys, self._plain),
-            scalars=_chosen(keys, self._scalars),
-            objects=_chosen(keys, self._objects),
-            lists=_chosen(keys, self._lists),
-            converted=_chosen(keys, self._converted),
+        plan = ReadPlan(
+            plain=_entries(keys, self._plain),
+            scalars=_entries(keys, self._scalars),
+            objects=_entries(keys, self._objects),
+            lists=_entries(keys, self._lists),
+            converted=_entries(keys, self._converted),
             unknown=unknown,
             is_plain=not unknown and all(table.keys().isdisjoint(keys) for table in tables),
         )
@@ -146,50 +151,52 @@ class Shape:
         return plan
 
 
-def _read_rest(plan: Plan, source: Json, found: Json, context: Context, at: At) -> None:
-    for key, name, read in plan.scalars:
-        value = read(source[key])
-        if value is None:
-            context.keep((at, key), source[key])
-        else:
-            found[name] = value
-    for key, name, read_one in plan.objects:
-        value = source[key]
-        if type(value) is dict:
-            found[name] = read_one(value, context, (at, key))
-        else:
-            context.keep((at, key), value)
-    for key, name, read_one in plan.lists:
-        items = read_list(source[key], read_one, context, (at, key))
-        if items is not None:
-            found[name] = items
-    for key, name, convert in plan.converted:
-        value = convert(source[key], context, (at, key))
-        if value is None:
-            context.keep((at, key), source[key])
-        else:
-            found[name] = value
-    for key in plan.unknown:
-        context.keep((at, key), source[key])
-
-
-def _chosen(keys: tuple[str, ...], table: Mapping[str, tuple[str, T]]) -> tuple[tuple[str, str, T], ...]:
+def _entries(keys: tuple[str, ...], table: Mapping[str, tuple[str, T]]) -> tuple[tuple[str, str, T], ...]:
     return tuple((key, *table[key]) for key in keys if key in table)
 
 
-def _look_at_each(plan: Plan, source: Json, context: Context, at: At) -> Json:
-    found = {}
-    for key, name, kind in plan.plain:
-        taken = _as(kind, source[key])
-        if taken is None:
-            context.keep((at, key), source[key])
+def _add_other_fields(plan: ReadPlan, source: Json, fields: Json, context: Context, path: JsonPath) -> None:
+    """Add everything but the plain values to `fields`."""
+    for key, name, read in plan.scalars:
+        value = read(source[key])
+        if value is None:
+            context.keep((path, key), source[key])
         else:
-            found[name] = taken
-    return found
+            fields[name] = value
+    for key, name, read_one in plan.objects:
+        value = source[key]
+        if type(value) is dict:
+            fields[name] = read_one(value, context, (path, key))
+        else:
+            context.keep((path, key), value)
+    for key, name, read_one in plan.lists:
+        items = read_list(source[key], read_one, context, (path, key))
+        if items is not None:
+            fields[name] = items
+    for key, name, convert in plan.converted:
+        value = convert(source[key], context, (path, key))
+        if value is None:
+            context.keep((path, key), source[key])
+        else:
+            fields[name] = value
+    for key in plan.unknown:
+        context.keep((path, key), source[key])
 
 
-def _as(kind: type, value: Any) -> Any:
-    """Take a value as `kind`; numbers come as int or float, whichever the service likes."""
+def _coerced_fields(plan: ReadPlan, source: Json, context: Context, path: JsonPath) -> Json:
+    """Return the plain values of an object in which at least one has another type than its table says."""
+    fields = {}
+    for key, name, kind in plan.plain:
+        value = _coerce(source[key], kind)
+        if value is None:
+            context.keep((path, key), source[key])
+        else:
+            fields[name] = value
+    return fields
+
+
+def _coerce(value: Any, kind: type) -> Any:
+    """Return the value as `kind`, or None if it is of another type; whole numbers may come as int or float."""
     if type(value) is kind:
         return value
     if kind is float and type(value) is int:
@@ -199,15 +206,15 @@ def _as(kind: type, value: Any) -> Any:
     return None
 
 
-def read_list(value: Any, read: Read, context: Context, at: At) -> list[Any] | None:
-    """Read a list of objects; whatever is no list, or no object in it, is kept in `other`."""
+def read_list(value: Any, read: Read, context: Context, path: JsonPath) -> list[Any] | None:
+    """Read a list of objects, or return None for anything else; what can't be read is kept in `other`."""
     if type(value) is not list:
-        context.keep(at, value)
+        context.keep(path, value)
         return None
-    found = []
+    items = []
     for index, item in enumerate(value):
         if type(item) is dict:
-            found.append(read(item, context, (at, index)))
+            items.append(read(item, context, (path, index)))
         else:
-            context.keep((at, index), item)
-    return found
+            context.keep((path, index), item)
+    return items

@@ -1,16 +1,16 @@
-"""Read a success: ImageKnowledge and ImageInsights, the answers of both endpoints (references 001-004)."""
+"""Read a successful response: ImageKnowledge or ImageInsights, of either endpoint (references 001-004)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import cast
 
-from pipeline.providers.bing import entities
 from pipeline.providers.bing.actions import MODULES, add_items
-from pipeline.providers.bing.knowledge import read_tags
-from pipeline.providers.bing.objects import gallery, image, queries_or_one, query
+from pipeline.providers.bing.common_objects import gallery, image, queries_or_one, query
+from pipeline.providers.bing.entities import attribution, recognized_entities
 from pipeline.providers.bing.scalars import color
-from pipeline.providers.bing.shapes import At, Context, Json, Read, Shape, path_text, read_list
+from pipeline.providers.bing.shapes import Context, Json, JsonPath, Read, Shape, path_text, read_list
+from pipeline.providers.bing.tag_reader import read_tags
 from pipeline.schema import Insights, no_insights
 
 _TAG = Shape({"name": ("name", str)})
@@ -19,21 +19,21 @@ _CAPTION = Shape(
     converted={"relatedSearches": ("related_searches", queries_or_one)},
 )
 _HINT = Shape({"category": ("category", str)})
-# Beyond the documents: what the embedded service adds, in the record's own words.
+# Not in the documents: what the embedded service adds, in the record's own terms.
 _COLOR = Shape({"share": ("share", float)}, scalars={"hex": ("hex", color)})
 _UNAVAILABLE = Shape({"kind": ("kind", str), "reason": ("reason", str)})
 
 
-def _tag(source: Json, context: Context, at: At) -> Json:
-    return {"name": "", "sources": [], "actions": [], **_TAG.read(source, context, at), "origin": context.origin}
+def _tag(source: Json, context: Context, path: JsonPath) -> Json:
+    return {"name": "", "sources": [], "actions": [], **_TAG.read(source, context, path), "origin": context.origin}
 
 
-def _unavailable(source: Json, context: Context, at: At) -> Json:
-    return {"kind": "", "reason": "", **_UNAVAILABLE.read(source, context, at)}
+def _unavailable(source: Json, context: Context, path: JsonPath) -> Json:
+    return {"kind": "", "reason": "", **_UNAVAILABLE.read(source, context, path)}
 
 
-def _caption(source: Json, context: Context, at: At) -> Json:
-    return {"related_searches": [], **_CAPTION.read(source, context, at), "origin": context.origin}
+def _caption(source: Json, context: Context, path: JsonPath) -> Json:
+    return {"related_searches": [], **_CAPTION.read(source, context, path), "origin": context.origin}
 
 
 def _values(read: Read) -> Read:
@@ -55,30 +55,30 @@ _MODULES = {
     "bestRepresentativeQuery": ("best_query", query),
     "imageCaption": ("caption", _caption),
     "image": ("image", image),
-    "recognizedEntityGroups": ("entities", entities.recognized),
+    "recognizedEntityGroups": ("entities", recognized_entities),
 }
 _LISTS = {
     "imageQualityHints": ("hints", _HINT.read),
-    "contractualRules": ("attributions", entities.attribution),
+    "contractualRules": ("attributions", attribution),
     "dominantColors": ("dominant_colors", _COLOR.read),
     "unavailable": ("unavailable", _unavailable),
 }
-_ANSWER = Shape(
+_RESPONSE = Shape(
     {"imageInsightsToken": ("insights_token", str)},
     objects=_MODULES,
     lists=_LISTS,
     dropped=("tags", "instrumentation"),
 )
-# An answer that has none of these is none of this API's, whatever its type hint says.
+# A response without any of these keys is not a response of this API, whatever its type hint says.
 KNOWN_KEYS = frozenset({*_MODULES, *_LISTS, "tags", "imageInsightsToken"})
 
 
 def read_insights(document: Json, context: Context) -> Insights:
-    """Return what a parsed answer says, whichever endpoint it comes from; nothing but the listed omissions is lost."""
+    """Return the insights of a parsed response from either endpoint; what has no field is kept in `other`."""
     insights = cast("Json", no_insights())
-    for name, value in _ANSWER.read(document, context, None).items():
+    for name, value in _RESPONSE.read(document, context, None).items():
         add_items(insights, name, value)
-    _settle_image(document, insights)
+    _move_token(document, insights)
     tags = document.get("tags")
     if type(tags) is list:
         read_tags(tags, insights, context, (None, "tags"))
@@ -87,25 +87,25 @@ def read_insights(document: Json, context: Context) -> Insights:
     if "accent_color" in insights.get("image", {}):
         insights["accent_color"] = insights["image"]["accent_color"]
     if context.origin == "catalogue" and "image_id" not in insights.get("image", {}):
-        insights.pop("image", None)  # no row has the picture: what is left repeats what was sent
-    insights["dominant_colors"] = [found for found in insights["dominant_colors"] if "hex" in found]
+        insights.pop("image", None)  # the picture is not in the catalogue: the image only repeats what was sent
+    insights["dominant_colors"] = [item for item in insights["dominant_colors"] if "hex" in item]
     insights["hints"] = [hint["category"] for hint in insights["hints"] if "category" in hint]
     insights["attributions"] += _attributions(context)
     insights["other"] = context.other
     return cast("Insights", insights)
 
 
-def _settle_image(document: Json, insights: Json) -> None:
-    """Take the token out of ImageKnowledge's image, which holds nothing else (reference 003)."""
-    found = insights.get("image", {})
-    if "imageInsightsToken" not in document and "insights_token" in found:
-        insights["insights_token"] = found.pop("insights_token")
-        if found.keys() == {"origin"}:
+def _move_token(document: Json, insights: Json) -> None:
+    """Move the token out of ImageKnowledge's image, which often has no other key (reference 003)."""
+    picture = insights.get("image", {})
+    if "imageInsightsToken" not in document and "insights_token" in picture:
+        insights["insights_token"] = picture.pop("insights_token")
+        if picture.keys() == {"origin"}:
             del insights["image"]
 
 
 def _attributions(context: Context) -> Iterator[Json]:
-    """Bind the rules found anywhere but in an entity to the part of the answer that they stand in."""
-    for at, rules in context.rules.copy():
-        for attribution in read_list(rules, entities.attribution, context, (at, "contractualRules")) or ():
-            yield {**attribution, "about": path_text(at)}
+    """Read the contractual rules from outside of entities; `about` is the path of the object that each governs."""
+    for path, rules in context.contractual_rules.copy():
+        for rule in read_list(rules, attribution, context, (path, "contractualRules")) or ():
+            yield {**rule, "about": path_text(path)}

@@ -1,4 +1,4 @@
-"""Local files: plain ones are read, all others are named and never waited for."""
+"""Local files: regular ones are read, all others fail with a code and never block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.prepare.source import read_file
+from pipeline.prepare.local_file import read_file
 
 
 def code_of(path: Path, max_bytes: int = 100) -> str:
@@ -19,8 +19,8 @@ def code_of(path: Path, max_bytes: int = 100) -> str:
 
 
 @pytest.mark.parametrize("length", [1, 100])
-def test_plain_file_is_read_up_to_the_cap(tmp_path: Path, length: int) -> None:
-    """A file of one byte up to exactly the cap is read whole."""
+def test_regular_file_is_read_up_to_the_limit(tmp_path: Path, length: int) -> None:
+    """A file of one byte up to exactly the limit is read."""
     (tmp_path / "a.jpg").write_bytes(b"x" * length)
     assert read_file(tmp_path / "a.jpg", 100) == b"x" * length
 
@@ -33,7 +33,7 @@ def test_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 def test_empty_missing_and_folder_have_their_codes(tmp_path: Path) -> None:
-    """What is not there, has no byte, or is a folder fails with a code of its own."""
+    """An empty file, a missing file and a folder fail with codes of their own."""
     (tmp_path / "empty").touch()
     assert code_of(tmp_path / "empty") == "empty"
     assert code_of(tmp_path / "missing") == "not-found"
@@ -43,7 +43,7 @@ def test_empty_missing_and_folder_have_their_codes(tmp_path: Path) -> None:
 
 
 def test_pipe_socket_and_device_are_refused_without_waiting(tmp_path: Path) -> None:
-    """Nobody writes into the pipe, so a reader that waited would wait for ever."""
+    """Nothing writes into the pipe, so reading it would block for ever."""
     os.mkfifo(tmp_path / "pipe")
     assert code_of(tmp_path / "pipe") == "not-a-file"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -54,7 +54,7 @@ def test_pipe_socket_and_device_are_refused_without_waiting(tmp_path: Path) -> N
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_without_permission_is_unreadable(tmp_path: Path) -> None:
-    """A file the user may not read fails as unreadable, with the way out."""
+    """A file without read permission fails as unreadable."""
     (tmp_path / "a.jpg").write_bytes(b"x")
     (tmp_path / "a.jpg").chmod(0)
     assert code_of(tmp_path / "a.jpg") == "unreadable"

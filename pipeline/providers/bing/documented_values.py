@@ -1,4 +1,4 @@
-"""Markets and countries of reference 004, and the names of a few other closed sets, in their documented spelling."""
+"""Markets, countries and other closed sets of values, in their documented spelling (reference 004)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SKILLS = ("SimilarImages", "SimilarProducts")
 
 
 def one_of(names: Iterable[str], what: str) -> Callable[[str], str]:
-    """Return a check that gives a name back in its documented spelling, or raises ValueError; case says nothing."""
+    """Return a function that gives a name, in any case, its documented spelling; it raises ValueError for others."""
     known = {name.lower(): name for name in names}
 
     def check(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What a picture has to become: the provider's limits and the user's wishes, as one small value."""
+"""The rules by which a picture is prepared: the provider's limits joined with the [prepare] table."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from pipeline.records import STANDARD_FORMATS
 
-if TYPE_CHECKING:  # a worker process needs the rules alone, not the config's and the providers' machinery
+if TYPE_CHECKING:  # worker processes need the rules, but not the imports of config
     from pipeline.config import PrepareConfig
     from pipeline.records import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitRules:
-    """The limits a picture must meet and how it may be changed; sizes in bytes and px, qualities on libjpeg's scale.
+    """The limits of a picture, and how it may be changed to meet them; qualities are on libjpeg's scale.
 
-    `max_file_bytes` caps the original file, `max_decode_bytes` the memory that its decoding may take
-    (the Preparer holds all that are decoded at once to the same sum). A picture in one of the `formats` (Pillow's
-    names) may pass as it is; JPEG, which is what pictures are encoded in, is always among them.
+    `max_file_bytes` limits the original file, `max_decode_bytes` the memory for decoding it. The Preparer holds all
+    pictures that are decoded at the same time to the same `max_decode_bytes`. A picture in one
+    of the `formats` (Pillow's names) can pass unchanged; JPEG, the format of encoded pictures, is always among them.
     """
 
     max_bytes: int
@@ -35,7 +35,7 @@ class FitRules:
 
 
 def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
-    """Join [prepare] with the provider's limits: 0 means the provider's own, else the smaller of the two wins."""
+    """Join [prepare] with the provider's limits: 0 stands for the provider's limit, else the smaller one counts."""
     return FitRules(
         max_bytes=min(config.max_bytes or limits.max_bytes, limits.max_bytes),
         max_side_px=min(config.max_side_px or limits.max_side_px, limits.max_side_px),

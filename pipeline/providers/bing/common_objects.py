@@ -1,11 +1,11 @@
-"""The objects that all endpoints share: Image, Query, Offer, Recipe, Person, ImageGallery (reference 004)."""
+"""Objects that occur in the responses of all endpoints: Image, Query, Offer, Recipe, ... (reference 004)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pipeline.providers.bing.scalars import color, day, moment, size_in_bytes
-from pipeline.providers.bing.shapes import At, Context, Json, Shape, read_list
+from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape, read_list
 
 RATING = Shape(
     {
@@ -19,16 +19,16 @@ RATING = Shape(
 _URL_ONLY = Shape({key: (key, str) for key in ("url", "thumbnailUrl", "contentUrl")})
 
 
-def image_url(value: Any, context: Context, at: At) -> str | None:
-    """Read an Image or Thumbnail that is there for its URL alone, under whichever name it comes."""
+def image_url(value: Any, context: Context, path: JsonPath) -> str | None:
+    """Read an Image or Thumbnail that has only a URL, under one of three keys."""
     if type(value) is not dict:
         return None
-    found = list(_URL_ONLY.read(value, context, at).items())
-    if not found:
+    urls = list(_URL_ONLY.read(value, context, path).items())
+    if not urls:
         return None
-    for key, url in found[1:]:
-        context.keep((at, key), url)
-    return str(found[0][1])
+    for key, url in urls[1:]:
+        context.keep((path, key), url)
+    return str(urls[0][1])
 
 
 _QUERY = Shape(
@@ -42,16 +42,16 @@ _QUERY = Shape(
 )
 
 
-def query(source: Json, context: Context, at: At) -> Json:
-    """Read a Query: a term to go on searching with."""
-    found = _QUERY.read(source, context, at)
-    found["origin"] = context.origin
-    return found
+def query(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read a Query, a suggested search term."""
+    fields = _QUERY.read(source, context, path)
+    fields["origin"] = context.origin
+    return fields
 
 
-def queries_or_one(value: Any, context: Context, at: At) -> list[Any] | None:
-    """Read relatedSearches of a caption: a Query in the table of reference 004, a list in the published contract."""
-    return read_list([value] if type(value) is dict else value, query, context, at)
+def queries_or_one(value: Any, context: Context, path: JsonPath) -> list[Any] | None:
+    """Read the relatedSearches of a caption: one Query by reference 004, a list by the published contract."""
+    return read_list([value] if type(value) is dict else value, query, context, path)
 
 
 _SELLER = Shape({"name": ("name", str)}, converted={"image": ("image_url", image_url)})
@@ -70,11 +70,11 @@ _OFFER_SCALARS = {"lastUpdated": ("updated", day)}
 _OFFER = Shape(_OFFER_PLAIN, scalars=_OFFER_SCALARS, objects=_OFFER_OBJECTS)
 
 
-def offer(source: Json, context: Context, at: At) -> Json:
-    """Read an Offer of one merchant."""
-    found = _OFFER.read(source, context, at)
-    found["origin"] = context.origin
-    return found
+def offer(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read an Offer, the price of one seller."""
+    fields = _OFFER.read(source, context, path)
+    fields["origin"] = context.origin
+    return fields
 
 
 _AGGREGATE_OFFER = Shape(
@@ -82,9 +82,9 @@ _AGGREGATE_OFFER = Shape(
 )
 
 
-def aggregate_offer(source: Json, context: Context, at: At) -> Json:
-    """Read an AggregateOffer: a summary, a list of offers, or both."""
-    return {"offers": [], **_AGGREGATE_OFFER.read(source, context, at), "origin": context.origin}
+def aggregate_offer(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read an AggregateOffer: a summary of offers, a list of them, or both."""
+    return {"offers": [], **_AGGREGATE_OFFER.read(source, context, path), "origin": context.origin}
 
 
 _THUMBNAIL = Shape({"width": ("width", int), "height": ("height", int), "url": ("url", str)})
@@ -131,18 +131,18 @@ _IMAGE = Shape(
 )
 
 
-def image(source: Json, context: Context, at: At) -> Json:
-    """Read an Image: a page that shows it, a look-alike, or the picture itself."""
-    found = _IMAGE.read(source, context, at)
-    found["origin"] = context.origin
-    if "thumbnail_url" in found:
-        found.setdefault("thumbnail", {})["url"] = found.pop("thumbnail_url")
-    counts = found.get("counts")
+def image(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read an Image: the picture itself, a page that shows it, or a similar image."""
+    fields = _IMAGE.read(source, context, path)
+    fields["origin"] = context.origin
+    if "thumbnail_url" in fields:
+        fields.setdefault("thumbnail", {})["url"] = fields.pop("thumbnail_url")
+    counts = fields.get("counts")
     if counts is not None:
         for name in ("offer", "best_query"):
             if name in counts:
-                found[name] = counts.pop(name)
-    return found
+                fields[name] = counts.pop(name)
+    return fields
 
 
 PERSON = Shape(
@@ -182,16 +182,16 @@ _GALLERY = Shape(
 _TRIVIA = Shape({"name": ("name", str), "text": ("text", str), "hostPageUrl": ("host_page_url", str)})
 
 
-def recipe(source: Json, context: Context, at: At) -> Json:
+def recipe(source: Json, context: Context, path: JsonPath) -> Json:
     """Read a Recipe."""
-    return {**_RECIPE.read(source, context, at), "origin": context.origin}
+    return {**_RECIPE.read(source, context, path), "origin": context.origin}
 
 
-def gallery(source: Json, context: Context, at: At) -> Json:
-    """Read an ImageGallery: a page with related pictures."""
-    return {**_GALLERY.read(source, context, at), "origin": context.origin}
+def gallery(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read an ImageGallery, a page of related images."""
+    return {**_GALLERY.read(source, context, path), "origin": context.origin}
 
 
-def trivia(source: Json, context: Context, at: At) -> Json:
-    """Read one fact of a Trivia action."""
-    return {**_TRIVIA.read(source, context, at), "origin": context.origin}
+def trivia(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read one item of a Trivia action."""
+    return {**_TRIVIA.read(source, context, path), "origin": context.origin}

@@ -1,0 +1,34 @@
+"""Image quality hints: a response with status 200 that says why the picture was not analysed."""
+
+from __future__ import annotations
+
+from pipeline.providers.bing.error_bodies import kebab_case, trace_details
+from pipeline.records import Answer, Problem, ProblemKind
+from pipeline.schema import Insights
+
+# This hint is about the service; every other hint is about the picture.
+_TRANSIENT_HINTS = frozenset({"ServiceUnavailable"})
+_NOT_RESULTS = frozenset({"insights_token", "market", "hints", "unavailable", "other", "attributions"})
+
+
+def hint_problem(insights: Insights, answer: Answer) -> Problem | None:
+    """Return the problem that the hints name, or None if there are no hints or the response has results."""
+    hints = insights["hints"]
+    if not hints or _has_results(insights):
+        return None
+    transient_hints = _TRANSIENT_HINTS.intersection(hints)
+    kind: ProblemKind = "transient" if transient_hints else "row"
+    hint = min(transient_hints) if transient_hints else hints[0]
+    return Problem(
+        kind=kind,
+        code=kebab_case(hint) or "image-quality",
+        message=f"the service did not analyse the picture: {', '.join(hints)}",
+        http_status=answer.status,
+        details={"hints": ", ".join(hints), **trace_details(answer)},
+    )
+
+
+def _has_results(insights: Insights) -> bool:
+    """Return True if the insights say anything about the picture."""
+    results = (value for name, value in insights.items() if name not in _NOT_RESULTS)
+    return any(value not in ([], {"items": []}) for value in results)
