@@ -104,7 +104,7 @@ def counter() -> Iterator[int]:
 
 def read_whole(provider: Bing, request: Request, answer: Answer) -> Any:
     if "value" in orjson.loads(answer.body) or "categories" in orjson.loads(answer.body):
-        page = provider.read_found(request, answer)
+        page = provider.read_search(request, answer)
         assert isinstance(page, SearchPage)
         return asdict(page)
     outcome = provider.read(request, answer)

@@ -111,7 +111,7 @@ def test_shopping_needs_its_market(make: Callable[..., Bing]) -> None:
 def test_search_page(make: Callable[..., Bing], answer: Callable[..., Answer], own: Callable[[str], Any]) -> None:
     """Each image has what a row needs, and the page has the offset of the next one."""
     bing = make()
-    page = bing.read_found(bing.search(ImageSearch(q="fox"), 0), answer(own("search")))
+    page = bing.read_search(bing.search(ImageSearch(q="fox"), 0), answer(own("search")))
     assert isinstance(page, SearchPage)
     first = page.images[0]
     assert (first.id, first.token, first.name) == ("ID1", "ccid_1*mid_1!/+\\._", "Picture 1")
@@ -125,7 +125,7 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
     bing = make(market="en-US")
     request = bing.trending()
     assert request.target == "/images/trending?mkt=en-US"
-    page = bing.read_found(request, answer(own("trending")))
+    page = bing.read_search(request, answer(own("trending")))
     assert isinstance(page, SearchPage)
     assert [(hit.id, hit.category) for hit in page.images] == [
         ("T1", "Popular animals"),
@@ -158,6 +158,6 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
 def test_problems(status: int, body: Any, kind: str, make: Callable[..., Bing], answer: Callable[..., Answer]) -> None:
     """A response that is not a page is a problem."""
     bing = make()
-    problem = bing.read_found(bing.trending(), answer(body, status))
+    problem = bing.read_search(bing.trending(), answer(body, status))
     assert isinstance(problem, Problem)
     assert problem.kind == kind

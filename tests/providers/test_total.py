@@ -52,7 +52,7 @@ def nodes(node: Any) -> list[tuple[Any, Any]]:
 
 def read(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Reading | Problem:
     answer = Answer(status=status, headers=headers or {}, body=body, asked_at=0.0)
-    assert isinstance(BING.read_found(REQUEST, answer), (SearchPage, Problem))
+    assert isinstance(BING.read_search(REQUEST, answer), (SearchPage, Problem))
     outcome = BING.read(REQUEST, answer)
     if isinstance(outcome, Reading):
         SCHEMA.validate_python(outcome.insights, strict=True)

@@ -13,16 +13,19 @@ from pipeline.config import SearchSettings
 from pipeline.errors import RequestError
 from pipeline.providers.bing.common_parameters import Pairs, check_crop, headers
 from pipeline.providers.bing.details_requests import PATH as DETAILS
-from pipeline.providers.bing.details_requests import details_requests as details
-from pipeline.providers.bing.details_requests import module_sets
+from pipeline.providers.bing.details_requests import details_requests, module_sets
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.read import read_answer
-from pipeline.providers.bing.search_endpoints import SOURCES, SearchPage, search_request, trending_request
-from pipeline.providers.bing.search_endpoints import read_search_page as read_found
+from pipeline.providers.bing.search_endpoints import (
+    SOURCES,
+    SearchPage,
+    read_search_page,
+    search_request,
+    trending_request,
+)
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
-from pipeline.providers.bing.visual_requests import PAGE_SIZE, next_page
-from pipeline.providers.bing.visual_requests import visual_search_request as visual_search
+from pipeline.providers.bing.visual_requests import PAGE_SIZE, next_page, visual_search_request
 from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.records import (
     Advice,
@@ -116,13 +119,13 @@ class Bing:
             check_crop(row.crop)
         picture = picture_of(row, prepared)
         if self.settings.ask == "details":
-            return details(row, picture, self.settings, self.headers, self.endpoint)
-        return (visual_search(row, picture, self.settings, self.headers, self.endpoint),)
+            return details_requests(row, picture, self.settings, self.headers, self.endpoint)
+        return (visual_search_request(row, picture, self.settings, self.headers, self.endpoint),)
 
     def read(self, request: Request, answer: Answer) -> Outcome:
         """Understand one answer; never raises, whatever the bytes are."""
         if request.target.startswith(SOURCES):
-            return self.read_found(request, answer)
+            return self.read_search(request, answer)
         insights = read_answer(
             answer,
             origin=self.origin,
@@ -146,9 +149,9 @@ class Bing:
         """Build the call for the images that are trending."""
         return trending_request(self.settings, self.endpoint)
 
-    def read_found(self, request: Request, answer: Answer) -> SearchPage | Problem:
+    def read_search(self, request: Request, answer: Answer) -> SearchPage | Problem:
         """Understand an answer to `search` or `trending`; never raises, whatever the bytes are."""
-        return read_found(answer, origin=self.origin, url_chars=len(self.endpoint) + len(request.target))
+        return read_search_page(answer, origin=self.origin, url_chars=len(self.endpoint) + len(request.target))
 
     def _check_shopping(self, search: ImageSearch) -> None:
         if search.image_type == "Shopping" and self.settings.market != "en-US":

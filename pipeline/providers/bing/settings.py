@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline.config import EmbeddedSettings, ProviderSettings, Section
-from pipeline.providers.bing import documented_values as markets
+from pipeline.providers.bing import documented_values
 from pipeline.providers.bing.filters import ImageSearch
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")
@@ -27,7 +27,7 @@ def check_site(value: str) -> str:
 
 
 def _module(value: str) -> str:
-    return markets.module(_MODULE_ALIASES.get(value.strip().lower(), value))
+    return documented_values.module(_MODULE_ALIASES.get(value.strip().lower(), value))
 
 
 def _header_text(value: str) -> str:
@@ -77,11 +77,11 @@ class QuerySettings(ProviderSettings):
     search_model = ImageSearch
 
     ask: Literal["visualsearch", "details"] = "visualsearch"
-    market: Annotated[str, AfterValidator(markets.market)] = ""
-    cc: Annotated[str, AfterValidator(markets.country)] = ""
+    market: Annotated[str, AfterValidator(documented_values.market)] = ""
+    cc: Annotated[str, AfterValidator(documented_values.country)] = ""
     accept_language: tuple[str, ...] = ()
     set_lang: str = ""
-    safe_search: Annotated[str, AfterValidator(markets.safe_search)] = ""
+    safe_search: Annotated[str, AfterValidator(documented_values.safe_search)] = ""
     accept: Literal["application/json", "application/ld+json"] = "application/json"
     no_cache: bool = False
     user_agent: Annotated[str, AfterValidator(_header_text)] = "image-insights-pipeline"
@@ -89,7 +89,7 @@ class QuerySettings(ProviderSettings):
     location: Location | None = None
     site: Annotated[str, AfterValidator(check_site)] = ""
     entity_data: bool = False
-    skills: Annotated[str, AfterValidator(markets.skill)] = ""
+    skills: Annotated[str, AfterValidator(documented_values.skill)] = ""
     offset: int = Field(default=0, ge=0)
     count: int = Field(default=0, ge=0, le=150)
     max_similar: int = Field(default=0, ge=0)
