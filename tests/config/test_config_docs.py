@@ -6,13 +6,13 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Columns, Config, ModelSettings, ProviderSettings
+from pipeline.config import Columns, Config, ManifestConfig, ModelSettings, ProviderSettings
 from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
@@ -41,8 +41,14 @@ def _sections(config: type[BaseModel]) -> dict[str, type[BaseModel]]:
     }
 
 
+def _all_sections() -> dict[str, type[BaseModel]]:
+    """Return the tables of both configs; a job's [manifest] and [provider] without what a provider adds."""
+    job: dict[str, type[BaseModel]] = {**_sections(Config), "manifest": ManifestConfig, "provider": ProviderSettings}
+    return {**job, **_sections(ServiceConfig)}
+
+
 def _tables() -> dict[str, dict[str, FieldInfo]]:
-    sections = {**_sections(Config), **_sections(ServiceConfig)}
+    sections = _all_sections()
     tables = {name: model.model_fields for name, model in sections.items()}
     tables["catalogue.columns"] = CatalogueColumns.model_fields
     tables["keys"] = KeySettings.model_fields
@@ -97,6 +103,8 @@ def _kind(field: FieldInfo) -> str:
 
 def _parts(annotation: Any) -> Iterator[Any]:
     """Yield a type, what it is made from, and the types it is a union of; the choices of a Literal are no types."""
+    if isinstance(annotation, TypeVar):  # a table that the provider brings
+        annotation = annotation.__bound__
     yield annotation
     yield get_origin(annotation)
     if get_origin(annotation) is not Literal:
@@ -132,9 +140,8 @@ def test_type_and_default_are_what_the_document_says(
 
 
 def _models() -> list[type[BaseModel]]:
-    sections = {**_sections(Config), **_sections(ServiceConfig)}.values()
     return [
-        *sections,
+        *_all_sections().values(),
         CatalogueColumns,
         KeySettings,
         ModelSettings,
