@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -27,6 +28,9 @@ from pipeline.records import Answer, Problem, ProblemKind, Request
 
 MAX_BODY: Final = 32 * 1024 * 1024  # decoded bytes
 CONNECT_TIMEOUT: Final = 10.0
+MAX_HEADER_BYTES: Final = 256 * 1024  # of one header; an answer that was paid for is not lost to a long one
+MAX_HEADERS: Final = 2000
+_GZIP: Final = b"\x1f\x8b"
 # The first that fits decides: a time-out is an OSError too, a certificate error a connection error.
 _FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, "misconfigured", "tls-certificate", "its certificate is not valid"),
@@ -137,6 +141,9 @@ class Transport:
             timeout=self._timeout,
             trace_configs=list(traces),
             trust_env=False,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            max_headers=MAX_HEADERS,
         )
 
     def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
@@ -194,7 +201,20 @@ async def _read_capped(response: aiohttp.ClientResponse) -> bytes | None:
             response.close()
             return None
         parts.append(part)
-    return b"".join(parts)
+    body = b"".join(parts)
+    return _gunzipped(body) if body.startswith(_GZIP) else body
+
+
+def _gunzipped(body: bytes) -> bytes | None:
+    """Decompress a body whose header names gzip by another name (x-gzip), or not at all; None where it is too large.
+
+    A body that is no gzip after all, or cut off, is returned as it is.
+    """
+    try:
+        plain = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_BODY + 1)
+    except zlib.error:
+        return body
+    return plain if len(plain) <= MAX_BODY else None
 
 
 def _redirect_text(target: str) -> str:

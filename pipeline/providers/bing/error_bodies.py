@@ -41,16 +41,21 @@ _CODES: dict[str, ProblemKind] = {
 }
 _STATUSES: dict[int, ProblemKind] = {
     401: "refused",
+    402: "quota",
     403: "refused",
     404: "misconfigured",  # a wrong path; the only other documented reason is a URL that is too long
     405: "misconfigured",
     406: "misconfigured",
     407: "misconfigured",
     408: "transient",
+    409: "transient",
     410: "misconfigured",
     421: "misconfigured",
+    423: "transient",
+    424: "transient",
     425: "transient",
     429: "throttled",
+    499: "transient",
     501: "misconfigured",
     505: "misconfigured",
 }
@@ -79,7 +84,14 @@ _CONFIG_PARAMETERS = frozenset(
         "x-search-location",
     }
 )
-_QUOTA_MESSAGE = re.compile(r"call volume|quota will be replenished|per month|monthly", re.IGNORECASE)
+_QUOTA_MESSAGE = re.compile(
+    r"call volume|quota will be replenished|per month|monthly|insufficient[_ ]quota|exceeded your current quota"
+    r"|run out of (?:searches|credits|calls|requests)|out of credits",
+    re.IGNORECASE,
+)
+_THROTTLE_MESSAGE = re.compile(
+    r"throttl|too many requests|rate[ _-]?limit|slow down|try again in \d|requests per (?:second|minute)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +163,10 @@ def _classify(error: ErrorBody, status: int, is_from_row: Callable[[str], bool])
         or _STATUS_CLASSES.get(status // 100, "transient")
     )
     code = kebab_case(error.sub_code) or kebab_case(error.code) or f"http-{status}"
-    if kind in {"throttled", "refused"} and _is_quota(error, status):
+    if kind == "quota" or (kind in {"throttled", "refused"} and _is_quota(error, status)):
         return "quota", "quota-used-up"
+    if kind == "row" and not error.parameter and _THROTTLE_MESSAGE.search(f"{error.code} {error.full_message}"):
+        return "throttled", code
     parameter = error.parameter.rpartition(".")[2].lower()
     if kind == "row" and parameter in _CONFIG_PARAMETERS and not is_from_row(parameter):
         return "misconfigured", code
@@ -166,7 +180,7 @@ def _is_quota(error: ErrorBody, status: int) -> bool:
     """
     if error.code == "RateLimitExceeded" and status == HTTPStatus.FORBIDDEN:
         return True
-    return _QUOTA_MESSAGE.search(error.full_message) is not None
+    return _QUOTA_MESSAGE.search(f"{error.code} {error.sub_code} {error.full_message}") is not None
 
 
 def read_error_body(document: Any, body: bytes) -> ErrorBody:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from pipeline.providers.bing.error_bodies import classify_error, is_error, trace_details
 from pipeline.providers.bing.insights_reader import KNOWN_KEYS, read_insights
 from pipeline.providers.bing.quality_hints import hint_problem
 from pipeline.providers.bing.shapes import Context
+from pipeline.providers.json_body import parse_json
 from pipeline.records import Answer, Crop, Problem, ProblemKind
 from pipeline.schema import Insights, Origin
 
@@ -26,7 +25,7 @@ def read_answer(
 
     `is_from_row` returns True for a parameter whose value the row gave, `url_chars` is the length of the request's URL.
     """
-    document = parse(answer.body)
+    document = parse_json(answer.body)
     is_success = _is_success(document)
     if not 200 <= answer.status < 300 or (not is_success and is_error(document)):
         return classify_error(answer, document, is_from_row=is_from_row, url_chars=url_chars)
@@ -48,14 +47,6 @@ def _is_success(document: Any) -> bool:
         return False
     type_hint = document.get("_type")
     return type_hint in _SUCCESS_TYPES or (type_hint not in _OTHER_TYPES and not KNOWN_KEYS.isdisjoint(document))
-
-
-def parse(body: bytes) -> Any:
-    """Return the JSON of a body, which may begin with a byte order mark, or None if it is not JSON."""
-    try:
-        return orjson.loads(body.removeprefix(_BOM))
-    except orjson.JSONDecodeError:
-        return None
 
 
 def unreadable(answer: Answer, document: Any) -> Problem:

@@ -9,9 +9,10 @@ from pipeline.providers.bing.common_objects import image, query
 from pipeline.providers.bing.common_parameters import headers, shared_query, target
 from pipeline.providers.bing.error_bodies import classify_error, is_error
 from pipeline.providers.bing.filters import ImageSearch
-from pipeline.providers.bing.read import parse, unreadable
+from pipeline.providers.bing.read import unreadable
 from pipeline.providers.bing.settings import QuerySettings
 from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape
+from pipeline.providers.json_body import parse_json
 from pipeline.records import Answer, Page, Problem, Request, SearchHit
 from pipeline.schema import ImageRef, Origin, Other, Query
 
@@ -61,7 +62,7 @@ def read_search_page(answer: Answer, *, origin: Origin, url_chars: int) -> Searc
 
     A problem of kind `row` becomes `misconfigured`, since all parameters of a search come from the config.
     """
-    document = parse(answer.body)
+    document = parse_json(answer.body)
     is_page = type(document) is dict and not {"value", "categories"}.isdisjoint(document)
     if not 200 <= answer.status < 300 or (not is_page and is_error(document)):
         problem = classify_error(answer, document, is_from_row=lambda _parameter: False, url_chars=url_chars)

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 _MAX_DEPTH = 100
+_WIDEST = 2.0**63  # a whole number beyond it fits into no integer of 64 bits
 _TOO_DEEP = "(left out: nested too deeply)"
 _MAX_PLANS = 256  # key sets remembered for one shape; recorded responses have up to four
 
@@ -201,7 +202,7 @@ def _coerce(value: Any, kind: type) -> Any:
         return value
     if kind is float and type(value) is int:
         return value
-    if kind is int and type(value) is float and value.is_integer():
+    if kind is int and type(value) is float and value.is_integer() and abs(value) < _WIDEST:
         return int(value)
     return None
 
