@@ -31,7 +31,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
 RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
-SERVICE_ORDER = ("text.values", "refusals", "findings", "engine", "text", "search", "access", "http", "serve")
+SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "text", "search", "access", "http", "server")
 # Reading files is the same on both sides of the wire; what is said over it is not.
 SHARED = ("errors", "tabular")
 # What may know the other side of the wire: the module that serves it.
@@ -195,7 +195,7 @@ def test_every_module_says_what_it_is_for() -> None:
         ("pipeline.service.http.app", "pipeline.records"),
         ("pipeline.runner.stages", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),
-        ("pipeline.service.engine.build", "pipeline.service.http.wire"),
+        ("pipeline.service.engine.build", "pipeline.service.http.picture_source"),
         ("pipeline.service.findings", "pipeline.service.text.store"),
     ],
 )

@@ -10,10 +10,10 @@ from pydantic import SecretStr
 from pipeline.config import ModelSettings, ServiceConfig, load_service_config, read_keys
 from pipeline.config.service import AllowanceSettings, CatalogueSettings, KeySettings
 from pipeline.errors import ConfigError
-from pipeline.service.access.limits import Allowance, ApiKey
+from pipeline.service.access.authenticator import Allowance, ApiKey
 from pipeline.service.findings import CatalogueConfig, ModelConfig
 from pipeline.service.http.app import AppConfig
-from pipeline.service.serve import ServeConfig, serve
+from pipeline.service.server import ServeConfig, serve
 
 __all__ = ["read_config", "serve", "serve_config"]
 

@@ -1,6 +1,6 @@
-"""What the engine knows about one picture: plain frozen values, no wire format.
+"""What the engine finds out about a picture, as plain frozen values without a wire format, and the Engine protocol.
 
-`engine.engine.open_engine` makes an Engine; everything that speaks HTTP and JSON builds on this module alone.
+`engine.engine.open_engine` returns an Engine; the code for HTTP and JSON depends on this module only.
 Colours are six upper-case hex digits without "#". Boxes are fractions (left, top, right, bottom) of the upright query.
 """
 
@@ -13,14 +13,14 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from pipeline.errors import ServiceError
-from pipeline.service.text.values import Text, Uri
+from pipeline.service.text.recognised_text import RecognisedText, TextUri
 
 Crop = tuple[float, float, float, float]
 Format = Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"]
 
 
 class BadPicture(ServiceError):
-    """The bytes of a request are no picture; `code` is unknown-format, damaged or too-many-pixels."""
+    """Bytes can't be decoded as a picture; `code` is unknown-format, damaged or too-many-pixels."""
 
     def __init__(self, code: Literal["unknown-format", "damaged", "too-many-pixels"], message: str) -> None:
         self.code = code
@@ -29,10 +29,10 @@ class BadPicture(ServiceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueConfig:
-    """A catalogue to be indexed; `columns` maps a field (see catalogue.FIELDS) to the column that holds it.
+    """A catalogue to index; `columns` maps a field (see catalogue.FIELDS) to the name of its column.
 
-    `root` is what relative image paths start from and may not leave: the catalogue's own folder by default. `whole`: a
-    file that is cut off is refused, instead of being read up to the cut.
+    Relative image paths start from `root`, by default the catalogue's folder, and may not leave it. `whole`: a file
+    that is cut off is refused; without it, the file is read up to the cut.
     """
 
     path: Path
@@ -44,10 +44,11 @@ class CatalogueConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The user's own ONNX model: one RGB or BGR picture in, one vector out, whose cosine says how alike pictures are.
+    """The user's own ONNX model, which turns a picture into a vector; the cosine of two vectors is their similarity.
 
-    Pixels of 0..1 come as (value - mean) / std, channel by channel in the order of `channels`, `size_px` high and wide.
-    `output` names the output, where the first is no vector; pictures are look-alikes from the cosine `alike_from` on.
+    The input is `size_px` high and wide; each channel, in the order of `channels`, is (value - mean) / std for values
+    of 0..1. `output` names the output, if the first one is no vector. Pictures with a cosine of at least `alike_from`
+    are similar.
     """
 
     path: Path
@@ -62,8 +63,8 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rating:
-    """Only what the catalogue's columns say: `value` out of `best`, by `count` people."""
+class ItemRating:
+    """The rating in the catalogue's columns: `value` out of `best`, by `count` people."""
 
     value: float
     best: float = 5.0
@@ -72,7 +73,7 @@ class Rating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeFacts:
-    """The recipe columns of a row; times are ISO 8601 durations or free text, as the catalogue has them."""
+    """The recipe columns of a row; times are ISO 8601 durations or free text, as in the catalogue."""
 
     creator: str | None = None
     cook_time: str | None = None
@@ -82,12 +83,12 @@ class RecipeFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One row of the catalogue, and what its picture is.
+    """One row of the catalogue and the facts of its picture.
 
-    `number` counts the index's rows from 0. `image` is the image column, verbatim; `content_url` is where the picture
-    lies on the web, if anywhere; `site` is the host of `page_url`. The picture's facts (width to token) are None where
-    the row has no pixels here: an image behind a URL, a file that can't be read. `token` names the picture for
-    Engine.look_up and Engine.picture.
+    `number` counts the index's rows from 0. `image` is the image column, verbatim; `content_url` is the picture's URL,
+    if it has one; `site` is the host of `page_url`. The facts of the picture (width to token) are None if the service
+    has no pixels: for an image behind a URL, or a file that can't be read. `token` names the picture for
+    Engine.inspect_token and Engine.picture_file.
     """
 
     number: int
@@ -103,7 +104,7 @@ class Item:
     price: float | None = None
     currency: str | None = None
     availability: str | None = None
-    rating: Rating | None = None
+    rating: ItemRating | None = None
     updated: str | None = None
     tags: tuple[str, ...] = ()
     category: str | None = None
@@ -121,7 +122,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """A row whose picture is like the query's; `score` 0..1, `mirrored`: it matches the query's mirror image."""
+    """A row whose picture matches the query; `score` 0..1; `mirrored`: it matches the query's mirror image."""
 
     item: Item
     score: float
@@ -129,8 +130,8 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagGuess:
-    """A tag or category that rows of like pictures agree on; `supporters` counts them."""
+class InferredTag:
+    """A tag or category that the rows of matching pictures share; `supporters` counts these rows."""
 
     name: str
     confidence: float
@@ -140,7 +141,7 @@ class TagGuess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferGroup:
-    """Offers for the pictured thing in one currency, the lowest price first; currencies are never mixed."""
+    """The offers for a picture in one currency, the lowest price first."""
 
     currency: str | None
     low_price: float
@@ -148,8 +149,8 @@ class OfferGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caption:
-    """Words that a page of the catalogue uses for this very picture."""
+class SourcedCaption:
+    """A text that a page of the catalogue has for this picture."""
 
     text: str
     source_url: str | None
@@ -157,14 +158,14 @@ class Caption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What can honestly be known of one picture.
+    """What the service knows about one picture.
 
-    `same` holds rows that show the same picture (the strict tier: pages, sizes, offers, ImageById), the best first.
-    `alike` holds pictures that look alike without being the same, ranked, at most engine.MOST_ALIKE, for paging; the
-    site filter has been applied to `alike` and `products` only (reference 002). `products` are the priced ones of
-    `alike`. `offers` are the priced rows of `same`. `token` names the query picture where the catalogue has it, else
-    None. `text` is None where none has been read: the engine reads none, reader.add_text adds it with its `uris`.
-    `unavailable` names (kind, reason) for each insight of the record that can't be known here.
+    `same` has the rows that show the same picture (for pages, sizes, offers, ImageById), the best match first.
+    `similar` has the rows with similar pictures, ranked, at most similarity_search.MAX_SIMILAR, for paging. `products`
+    are those of `similar` that have a price. The site filter applies to `similar` and `products` only (reference 002).
+    `offers` are the rows of `same` that have a price. `token` names the query picture if the catalogue has it. `text`
+    is None until reader.add_text adds it with its `uris`: the engine reads no text. `unavailable` has (kind, reason)
+    for each insight of the record that this service can't give.
     """
 
     width: int
@@ -174,45 +175,45 @@ class Findings:
     accent_color: str
     dominant_colors: tuple[tuple[str, float], ...]
     same: tuple[Match, ...]
-    alike: tuple[Match, ...]
+    similar: tuple[Match, ...]
     products: tuple[Match, ...]
     offers: tuple[OfferGroup, ...]
-    tags: tuple[TagGuess, ...]
+    tags: tuple[InferredTag, ...]
     best_query: str | None
-    caption: Caption | None
+    caption: SourcedCaption | None
     suggestions: tuple[str, ...]
     token: str | None
     unavailable: tuple[tuple[str, str], ...]
-    text: Text | None = None
-    uris: tuple[Uri, ...] = ()
+    text: RecognisedText | None = None
+    uris: tuple[TextUri, ...] = ()
 
 
 class Engine(Protocol):
-    """The index at work: synchronous, CPU-bound (call it in a worker thread), safe to share between threads."""
+    """Queries over an index: synchronous and CPU-bound, to be run in a worker thread; safe to share between threads."""
 
     @property
     def count(self) -> int:
-        """How many rows the index holds, those without pixels among them."""
+        """The number of rows in the index, including those without pixels."""
 
     @property
     def skipped(self) -> int:
-        """How many rows of the catalogue have no picture that can be read, or a taken id."""
+        """The number of rows of the catalogue that have no readable picture, or the id of an earlier row."""
 
     @property
     def version(self) -> str:
-        """A digest of the catalogue as indexed: equal versions give equal findings."""
+        """A digest of the indexed catalogue: equal versions give equal findings."""
 
-    def look(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
-        """Find what is known of a picture; raises BadPicture where the bytes are none."""
+    def inspect(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
+        """Return the findings about a picture; raises BadPicture if the bytes can't be decoded."""
 
-    def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
-        """Find what is known of one of the catalogue's own pictures; None where no picture has this token."""
+    def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
+        """Return the findings about a picture of the catalogue; None if no picture has this token."""
 
     def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
-        """Yield every row in the catalogue's order, for searches by words; or the rows of `numbers`, in their order."""
+        """Yield every row in the catalogue's order, or the rows of `numbers` in their order."""
 
-    def find_url(self, url: str) -> Item | None:
-        """Find a row by its content URL, image column or page URL, in this order."""
+    def find_by_url(self, url: str) -> Item | None:
+        """Return the row with this content URL, image column or page URL, tried in this order."""
 
-    def picture(self, token: str) -> Path | None:
-        """Return the file of a picture of the catalogue; None where no picture has this token."""
+    def picture_file(self, token: str) -> Path | None:
+        """Return the file of a picture of the catalogue; None if no picture has this token."""

@@ -1,4 +1,4 @@
-"""How the service says no: one exception, the ErrorResponse bodies and statuses of reference 004 (Error codes)."""
+"""The errors that the service sends: one exception, and the ErrorResponse bodies of reference 004 (Error codes)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Code = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """One refused request: its HTTP status and the members of the Error object; None means absent on the wire."""
+    """The response to a refused request: the HTTP status and the members of the Error object; None: not sent."""
 
     status: int
     code: Code
@@ -41,7 +41,7 @@ class Refusal:
 
 
 class Refused(ServiceError):
-    """A request that is answered with an ErrorResponse."""
+    """A request is refused, with an ErrorResponse."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -49,7 +49,7 @@ class Refused(ServiceError):
 
 
 def missing(parameter: str, details: str | None = None) -> Refused:
-    """400: a required parameter, header or form part isn't there."""
+    """400: a required parameter, header or form part is missing."""
     return Refused(
         Refusal(
             status=400,
@@ -63,7 +63,7 @@ def missing(parameter: str, details: str | None = None) -> Refused:
 
 
 def invalid(parameter: str, value: object, details: str) -> Refused:
-    """400: a value breaks its rule; `details` is the rule, `value` is shown cut to 200 characters."""
+    """400: a value breaks its rule; `details` is the rule, and `value` is cut to 200 characters."""
     return Refused(
         Refusal(
             status=400,
@@ -95,7 +95,7 @@ def not_found(path: str) -> Refused:
 
 
 def method_not_allowed(method: str, allowed: str) -> Refused:
-    """405: the endpoint is there, but not for this method."""
+    """405: the endpoint does not have this method."""
     return Refused(
         Refusal(
             status=405,
@@ -109,15 +109,15 @@ def method_not_allowed(method: str, allowed: str) -> Refused:
     )
 
 
-def https_only() -> Refused:
-    """410: the service was told to take HTTPS only, and this came as plain HTTP."""
+def https_required() -> Refused:
+    """410: the service accepts HTTPS only, and the request came as plain HTTP."""
     return Refused(
         Refusal(status=410, code="InvalidRequest", sub_code="HttpNotAllowed", message="HTTP is not allowed; use HTTPS.")
     )
 
 
 def misdirected(host: str) -> Refused:
-    """421: the request names a host that this service, which takes no keys, doesn't answer for."""
+    """421: the Host header names a host that a service without keys does not answer to."""
     return Refused(
         Refusal(
             status=421,
@@ -131,16 +131,16 @@ def misdirected(host: str) -> Refused:
     )
 
 
-def foreign_page(origin: str) -> Refused:
-    """403: a web page of another host has sent the request, and no key."""
+def foreign_origin(origin: str) -> Refused:
+    """403: a web page of another host has sent the request to a service without keys."""
     return Refused(
         Refusal(
             status=403,
             code="InsufficientAuthorization",
-            message="Pages of other hosts may not ask this service.",
+            message="Pages of other hosts may not use this service.",
             parameter="Origin",
             value=origin[:200],
-            more_details="Without keys it answers its own page, and pages of this machine.",
+            more_details="Without keys it answers only its own page and pages of this machine.",
         )
     )
 
@@ -159,7 +159,7 @@ def unauthorized(details: str, *, redundant: bool = False) -> Refused:
 
 
 def forbidden(state: Literal["disabled", "expired"]) -> Refused:
-    """403: the key is known, but has been disabled or has expired."""
+    """403: the key is known, but it is disabled or has expired."""
     return Refused(
         Refusal(
             status=403,
@@ -170,8 +170,8 @@ def forbidden(state: Literal["disabled", "expired"]) -> Refused:
     )
 
 
-def too_fast(retry_after: int, details: str) -> Refused:
-    """429: more than the queries per second of the key, or more pictures in work than the service can hold."""
+def too_many_requests(retry_after: int, details: str) -> Refused:
+    """429: the key's queries per second are used up, or the service has too much work in progress."""
     return Refused(
         Refusal(
             status=429,
@@ -183,8 +183,8 @@ def too_fast(retry_after: int, details: str) -> Refused:
     )
 
 
-def not_yet(retry_after: int, details: str) -> Refused:
-    """503: trouble got in the way of this request that may have passed at the next one."""
+def temporary_failure(retry_after: int, details: str) -> Refused:
+    """503: the request failed for a reason that may pass."""
     return Refused(
         Refusal(
             status=503,
@@ -198,7 +198,7 @@ def not_yet(retry_after: int, details: str) -> Refused:
 
 
 def quota_used_up(retry_after: int) -> Refused:
-    """403: the month's queries of the key are used up; `retry_after` seconds lie between now and the next month."""
+    """403: the key's queries of this month are used up; the next month starts in `retry_after` seconds."""
     return Refused(
         Refusal(
             status=403,
@@ -210,8 +210,8 @@ def quota_used_up(retry_after: int) -> Refused:
     )
 
 
-def unexpected() -> Refused:
-    """500: a bug of ours; the trace id finds its log line."""
+def unexpected_error() -> Refused:
+    """500: a bug in the service; its log line has the trace id of the response."""
     return Refused(
         Refusal(status=500, code="ServerError", sub_code="UnexpectedError", message="Unexpected server error.")
     )

@@ -31,6 +31,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageEnhance, ImageFont, ImageOps 
 
 from data import brush, products  # noqa: E402 - likewise
 from pipeline.service.engine.analysis import ALGORITHM, PictureFacts, write_facts  # noqa: E402 - likewise
+from pipeline.service.engine.derived_insights import infer_query, infer_tags, labels  # noqa: E402 - likewise
 from pipeline.service.engine.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, describe  # noqa: E402 - likewise
 from pipeline.service.engine.engine import CatalogueEngine, open_engine  # noqa: E402 - likewise
 from pipeline.service.engine.index import (  # noqa: E402 - likewise
@@ -40,9 +41,8 @@ from pipeline.service.engine.index import (  # noqa: E402 - likewise
     KEYS,
     SCHEMA,
     THUMBS,
-    Index,
+    CatalogueIndex,
 )
-from pipeline.service.engine.knowledge import guess_query, guess_tags, labels  # noqa: E402 - likewise
 from pipeline.service.findings import CatalogueConfig, Match  # noqa: E402 - likewise
 
 PHOTOS = ROOT.parent / "shared" / "photos" / "good"
@@ -152,7 +152,7 @@ def near_duplicates(results: Results, name: str, engine: CatalogueEngine, pictur
         chance = random.Random(5)
         for key, picture in pictures.items():
             query = encode(change(picture, chance), 40 if transform == "JPEG q40" else 90)
-            ids = {match.item.id for match in engine.look(query).same}
+            ids = {match.item.id for match in engine.inspect(query).same}
             for score in (totals[transform], totals["all"]):
                 score.queries += 1
                 score.found += key in ids
@@ -231,10 +231,10 @@ def likeness(results: Results, engine: CatalogueEngine, pictures: dict[str, Imag
 
 def leave_out(engine: CatalogueEngine, key: str, picture: Image.Image) -> tuple[str | None, list[Match]]:
     """Return the query's category, and its neighbours as if the catalogue did not have the picture itself."""
-    found = engine.look(encode(picture, 90))
+    found = engine.inspect(encode(picture, 90))
     item = next(item for item in engine.items() if item.id == key)
     titles = {item.title}
-    return item.category, [match for match in found.alike if match.item.title not in titles]
+    return item.category, [match for match in found.similar if match.item.title not in titles]
 
 
 def abstention(results: Results, engine: CatalogueEngine, pictures: dict[str, Image.Image]) -> None:
@@ -243,10 +243,10 @@ def abstention(results: Results, engine: CatalogueEngine, pictures: dict[str, Im
     for key, picture in pictures.items():
         _, others = leave_out(engine, key, picture)
         own = set(labels(next(item for item in engine.items() if item.id == key)))
-        count(said, guess_query((), others), [tag.name for tag in guess_tags((), others, (0, 0, 1, 1))], own)
+        count(said, infer_query((), others), [tag.name for tag in infer_tags((), others, (0, 0, 1, 1))], own)
     strangers = [picture for name, picture in photos().items() if "#" not in name]
     for picture in strangers:
-        found = engine.look(encode(picture, 90))
+        found = engine.inspect(encode(picture, 90))
         count(said, found.best_query, [tag.name for tag in found.tags], set())
     for name, (right, wrong, out) in said.items():
         total = right + wrong + out
@@ -276,14 +276,14 @@ def speed(results: Results, engine: CatalogueEngine, pictures: dict[str, Image.I
     """Time looks at pictures as the pipeline sends them (at most 1,500 px, JPEG q95): one thread, then two."""
     queries = [encode(picture, 95) for picture in pictures.values()]
     for query in queries[:5]:
-        engine.look(query)
+        engine.inspect(query)
     began, cpu = time.perf_counter(), time.process_time()
     for query in queries:
-        engine.look(query)
+        engine.inspect(query)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
     began = time.perf_counter()
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(engine.look, queries * 2))
+        list(pool.map(engine.inspect, queries * 2))
     both = time.perf_counter() - began
     results.show(
         "look",
@@ -294,7 +294,7 @@ def speed(results: Results, engine: CatalogueEngine, pictures: dict[str, Image.I
     )
 
 
-def synthetic_index(folder: Path, count: int) -> Index:
+def synthetic_index(folder: Path, count: int) -> CatalogueIndex:
     """Write an index of random features and plain rows."""
     folder.mkdir()
     rng = np.random.default_rng(1)
@@ -318,7 +318,7 @@ def synthetic_index(folder: Path, count: int) -> Index:
     )
     db.commit()
     db.close()
-    return Index(folder)
+    return CatalogueIndex(folder)
 
 
 def rows(count: int) -> Iterator[tuple[object, ...]]:
@@ -348,9 +348,9 @@ def large_index(results: Results, folder: Path, picture: Image.Image, count: int
     synthetic_index(folder, count)
     read, write = os.pipe()
     if (child := os.fork()) == 0:
-        engine = CatalogueEngine(Index(folder))
+        engine = CatalogueEngine(CatalogueIndex(folder))
         query, features = encode(picture, 90), describe(picture)
-        engine.look(query)
+        engine.inspect(query)
         spent = []
         for _ in range(20):
             began = time.process_time()
@@ -361,7 +361,7 @@ def large_index(results: Results, folder: Path, picture: Image.Image, count: int
         looks = []
         for _ in range(20):
             began = time.process_time()
-            engine.look(query)
+            engine.inspect(query)
             looks.append(time.process_time() - began)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         os.write(

@@ -30,7 +30,7 @@ from PIL import Image, ImageDraw
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.embedding import Embedder, open_model
 from pipeline.service.engine.engine import CatalogueEngine
-from pipeline.service.engine.index import DATABASE, EMBEDDINGS, Index, connect
+from pipeline.service.engine.index import DATABASE, EMBEDDINGS, CatalogueIndex, connect
 from pipeline.service.findings import CatalogueConfig, ModelConfig
 
 LARGE, DIMENSIONS, LOOKS = 100_000, 512, 20
@@ -105,7 +105,7 @@ def projection(path: Path) -> Path:
 
 def embed(folder: Path, embedder: Embedder) -> None:
     """Give a synthetic index random embeddings of a model."""
-    rng, count = np.random.default_rng(4), len(Index(folder).hashes)
+    rng, count = np.random.default_rng(4), len(CatalogueIndex(folder).hashes)
     with (folder / EMBEDDINGS).open("wb") as stream:
         header = {"descr": "<f4", "fortran_order": False, "shape": (count, embedder.dimensions)}
         np.lib.format.write_array_header_1_0(stream, header)
@@ -129,11 +129,11 @@ def search(results: Results, folder: Path) -> None:
             embed(folder / "large", open_model(model))
 
         def look(model: ModelConfig | None = model) -> Figures:
-            engine = CatalogueEngine(Index(folder / "large"), open_model(model) if model else None)
-            engine.look(stream.getvalue())
+            engine = CatalogueEngine(CatalogueIndex(folder / "large"), open_model(model) if model else None)
+            engine.inspect(stream.getvalue())
             began = time.process_time()
             for _ in range(LOOKS):
-                engine.look(stream.getvalue())
+                engine.inspect(stream.getvalue())
             return {"look_ms": 1000 * (time.process_time() - began) / LOOKS}
 
         results.show(f"{LARGE} pictures, {name}", **apart(look))

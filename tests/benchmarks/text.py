@@ -24,7 +24,7 @@ from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig, build_app
-from pipeline.service.text.recognise import recognise
+from pipeline.service.text.ocr import recognise_text
 from tests.sheets import CARDS, CHANGES, LABELS, SIGNS, edits, png
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +68,7 @@ def error_rates() -> dict[str, float]:
     for kind, sheets in SHEETS.items():
         for sheet in sheets:
             for change, work in CHANGES.items():
-                found = recognise(png(work(sheet.draw())), WHOLE)
+                found = recognise_text(png(work(sheet.draw())), WHOLE)
                 cell = wrong[change, kind]
                 cell[0] += edits(found.full if found else "", sheet.text)
                 cell[1] += len(sheet.text)

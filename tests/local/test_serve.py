@@ -28,8 +28,8 @@ from pipeline.config.service import CatalogueColumns
 from pipeline.errors import ConfigError
 from pipeline.runner.job import run
 from pipeline.service.engine.catalogue import FIELDS
-from pipeline.service.http.envelope import MAX_BODY_BYTES
-from pipeline.service.serve import QUOTA_BOOK
+from pipeline.service.http.dispatch import MAX_BODY_BYTES
+from pipeline.service.server import QUOTA_FILE
 from tests.running import draw, lines_of, load, write_config, write_manifest
 
 KEYS = {"SHOP_KEY": "shop-secret-0123456789", "OTHER_KEY": "other-secret-0123456789", "OLD_KEY": "old-secret-012345"}
@@ -106,7 +106,7 @@ def start(tmp_path: Path, catalogue: Path) -> Iterator[Start]:
 
 def used(folder: Path, key: str) -> int:
     """Return what the book of quotas has counted for a key, or for all callers where none are known."""
-    with closing(sqlite3.connect(folder / "out" / "index" / QUOTA_BOOK)) as db:
+    with closing(sqlite3.connect(folder / "out" / "index" / QUOTA_FILE)) as db:
         account = hashlib.sha256(key.encode()).digest() if key else b""
         return sum(count for (count,) in db.execute("SELECT queries FROM used WHERE account = ?", (account,)))
 
@@ -175,7 +175,7 @@ def check_access_log(text: str) -> None:
         "127.0.0.1 GET /nowhere%0AFORGED%20LINE 404 *",
     ]
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", text.splitlines()[-1])
-    assert "127.0.0.1: it is no HTTP" in text
+    assert "127.0.0.1: the request can't be parsed as HTTP" in text
     assert "told-nobody" not in text
 
 

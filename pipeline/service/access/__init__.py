@@ -1,1 +1,1 @@
-"""Who may ask the embedded service, and how much."""
+"""Access to the embedded service: API keys, rate limits, monthly quotas, load, and the hosts it answers to."""

@@ -1,1 +1,1 @@
-"""The index of a catalogue, and what its pictures tell of another picture: no HTTP, no wire format."""
+"""The index of a catalogue and the findings it gives about a picture: no HTTP, no wire format."""

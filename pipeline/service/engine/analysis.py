@@ -1,4 +1,4 @@
-"""All that the index keeps of one picture's pixels: computed once for each content, whatever rows show it."""
+"""The facts and features of a picture that the index stores: computed once for each content, for all its rows."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from stat import S_ISREG
 import numpy as np
 import orjson
 
-from pipeline.service.engine.color import palette
+from pipeline.service.engine.color import extract_palette
 from pipeline.service.engine.descriptors import DIMENSIONS, THUMB_PX, Features, describe
 from pipeline.service.engine.pictures import MAX_FILE_BYTES, open_picture
 from pipeline.service.findings import BadPicture
 
-# Changes whenever the numbers below mean something else: an index made before is then made anew.
+# Must change whenever the numbers below change their meaning: older indexes are then rebuilt.
 ALGORITHM = "5"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFacts:
-    """What a picture is: px of the upright original, bytes of the file, colours as "RRGGBB"."""
+    """Facts about a picture: px of the upright original, bytes of the file, colours as "RRGGBB"."""
 
     width: int
     height: int
@@ -52,11 +52,11 @@ def read_facts(text: bytes) -> PictureFacts:
 
 
 def read_file(file: Path) -> bytes:
-    """Read a picture's file; raises BadPicture where it is missing, no file, or larger than may be decoded."""
+    """Read a picture's file; raises BadPicture if it is missing, not a regular file, or too large to decode."""
     try:
         status = file.stat()
-        if not S_ISREG(status.st_mode):  # opening a pipe would wait for its other end
-            raise BadPicture("damaged", "it is no plain file")
+        if not S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+            raise BadPicture("damaged", "it is not a regular file")
         if status.st_size > MAX_FILE_BYTES:
             raise BadPicture("too-many-pixels", f"the file is larger than {MAX_FILE_BYTES} bytes")
         return file.read_bytes()
@@ -65,9 +65,9 @@ def read_file(file: Path) -> bytes:
 
 
 def analyse(data: bytes) -> Analysis:
-    """Decode and measure a picture; raises BadPicture."""
+    """Decode a picture and compute its facts and features; raises BadPicture."""
     opened = open_picture(data)
-    colors = palette(opened.pixels)
+    colors = extract_palette(opened.pixels)
     facts = PictureFacts(
         width=opened.width,
         height=opened.height,
@@ -80,7 +80,7 @@ def analyse(data: bytes) -> Analysis:
 
 
 def pack_features(features: Features) -> bytes:
-    """Lay the features' bytes end to end for the staging table."""
+    """Concatenate the features' bytes for the staging table."""
     return features.phash.tobytes() + features.descriptor.tobytes() + features.thumb.tobytes()
 
 

@@ -1,6 +1,6 @@
-"""What a picture looks like, in numbers: a 256-bit pHash, a 276-d appearance descriptor, and a small Lab thumbnail.
+"""The visual features of a picture: a 256-bit pHash, a 276-d appearance descriptor, and a small Lab thumbnail.
 
-All three come from one 192 x 192 px version (stretched, so that a crop's proportions don't matter here).
+All three are computed from one 192 x 192 px version, which is stretched: proportions are ignored here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ THUMB_PX = 48
 SQUARE_PX = 192
 HASH_WORDS = 4
 DIMENSIONS = 276
-# Shape says most about likeness (measured: P@5 of the sample's families .65 -> .89); colour ranks what has one shape.
+# Shape says most about similarity (measured: P@5 of the sample's families .65 -> .89); colour ranks equal shapes.
 _HOG_WEIGHT, _COLOR_WEIGHT, _LAYOUT_WEIGHT = 0.7, 0.1, 0.2
 _CELLS, _ANGLES, _GRID = 4, 8, 6
 _HUES, _SATURATIONS, _GREYS = 8, 4, 8
 
-Words = npt.NDArray[np.uint64]
+HashWords = npt.NDArray[np.uint64]
 
 _PACK_SCALE = np.array([2.55, 1, 1], dtype=np.float32)
 _PACK_SHIFT = np.array([0, 128, 128], dtype=np.float32)
@@ -32,12 +32,12 @@ _MIDDLE = np.array([50, 0, 0], dtype=np.float32)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What is compared.
+    """The features that are compared.
 
     `phash` (4,) uint64; `descriptor` (276,) float32 of length 1; `thumb` (48, 48, 3) uint8, see pack_lab.
     """
 
-    phash: Words
+    phash: HashWords
     descriptor: Floats
     thumb: Bytes
 
@@ -56,27 +56,27 @@ def describe(picture: Image.Image) -> tuple[Features, Features]:
     )
     return (
         _features(frequencies, cells, colors, layout, thumb),
-        _features(frequencies * _ODD, cells[:, ::-1, _TURNED], colors, layout[:, ::-1], thumb[:, ::-1]),
+        _features(frequencies * _ODD, cells[:, ::-1, _REVERSED], colors, layout[:, ::-1], thumb[:, ::-1]),
     )
 
 
 def pack_lab(lab: Floats) -> Bytes:
-    """Store Lab floats as bytes: L x 2.55, a and b + 128."""
+    """Encode Lab floats as bytes: L x 2.55, a and b + 128."""
     packed: Bytes = np.clip(np.round(lab * _PACK_SCALE + _PACK_SHIFT), 0, 255).astype(np.uint8)
     return packed
 
 
 def unpack_lab(packed: Bytes) -> Floats:
-    """Read Lab floats from bytes."""
+    """Decode Lab floats from bytes."""
     lab: Floats = (packed.astype(np.float32) - _PACK_SHIFT) / _PACK_SCALE
     return lab
 
 
 def _features(frequencies: Floats, cells: Floats, colors: Floats, layout: Floats, thumb: Bytes) -> Features:
     parts = (
-        _unit(cells.ravel()) * _HOG_WEIGHT**0.5,
+        _normalise(cells.ravel()) * _HOG_WEIGHT**0.5,
         colors * _COLOR_WEIGHT**0.5,
-        _unit(layout.ravel()) * _LAYOUT_WEIGHT**0.5,
+        _normalise(layout.ravel()) * _LAYOUT_WEIGHT**0.5,
     )
     bits = frequencies > np.median(frequencies)
     return Features(
@@ -86,7 +86,7 @@ def _features(frequencies: Floats, cells: Floats, colors: Floats, layout: Floats
     )
 
 
-def _unit(vector: Floats) -> Floats:
+def _normalise(vector: Floats) -> Floats:
     length = float(np.linalg.norm(vector))
     return vector / length if length > 1e-6 else vector
 
@@ -99,21 +99,22 @@ def _dct_rows() -> Floats:
 _DCT = _dct_rows()
 
 
-# The mirror image of a picture has the same frequencies, the odd ones across negated, and its angles turned round.
+# A mirror image has the same frequencies, with the odd horizontal ones negated, and the angles reversed.
 _ODD = np.where(np.arange(1, 17) % 2, -1, 1).astype(np.float32)
-_TURNED = -np.arange(_ANGLES) % _ANGLES
+_REVERSED = -np.arange(_ANGLES) % _ANGLES
 
 
 def _frequencies(light: Floats) -> Floats:
-    """Return the 16 x 16 lowest frequencies but the constant ones; the hash says which exceed their median."""
+    """Return the 16 x 16 lowest frequencies without the constant ones; the hash has a bit for each above the median."""
     frequencies: Floats = np.linalg.multi_dot([_DCT, light, _DCT.T])[1:, 1:]
     return frequencies
 
 
 def _hog(light: Floats) -> Floats:
-    """Sum gradients into 4 x 4 cells of 8 unsigned directions (4, 4, 8), shared between the two nearest ones.
+    """Return a histogram of oriented gradients: 4 x 4 cells of 8 unsigned directions (4, 4, 8).
 
-    Strong cells are brought near the common level, so that a bold print does not drown the outline.
+    Each gradient is shared between the two nearest directions. Strong cells are damped towards the mean strength, so
+    that a bold print does not hide the outline.
     """
     dy, dx = np.gradient(light)
     strength = np.hypot(dx, dy)
@@ -128,12 +129,12 @@ def _hog(light: Floats) -> Floats:
     cells = hog.reshape(-1, _ANGLES)
     strengths = np.linalg.norm(cells, axis=1, keepdims=True)
     level = 0.5 * float(np.sqrt((strengths**2).mean()))
-    evened: Floats = (cells / np.maximum(strengths + level, 1e-6)).astype(np.float32)
-    return evened.reshape(_CELLS, _CELLS, _ANGLES)
+    damped: Floats = (cells / np.maximum(strengths + level, 1e-6)).astype(np.float32)
+    return damped.reshape(_CELLS, _CELLS, _ANGLES)
 
 
 def _color_histogram(rgb: Bytes) -> Floats:
-    """Count 8 hues x 4 saturations and 8 greys (40 bins), of unit length; the square root keeps white from ruling."""
+    """Count 8 hues x 4 saturations and 8 greys (40 bins), of length 1; the square root limits the effect of white."""
     peak, floor = rgb.max(axis=2).astype(np.int32), rgb.min(axis=2).astype(np.int32)
     spread = peak - floor
     grey = spread < 20
@@ -145,11 +146,11 @@ def _color_histogram(rgb: Bytes) -> Floats:
     colored += np.minimum(spread * _SATURATIONS // np.maximum(peak, 1), _SATURATIONS - 1)
     bins = np.where(grey, _HUES * _SATURATIONS + peak * _GREYS // 256, colored)
     counts = np.bincount(bins.ravel(), minlength=_HUES * _SATURATIONS + _GREYS)
-    return _unit(np.sqrt(counts).astype(np.float32))
+    return _normalise(np.sqrt(counts).astype(np.float32))
 
 
 def _shrink_rows() -> Floats:
-    """Average 64 px into 6 equal parts, sharing the pixels on their borders."""
+    """Return weights that average 64 px into 6 equal parts; pixels on their borders are shared."""
     edges = np.linspace(0, SIDE_PX, _GRID + 1)
     pixel = np.arange(SIDE_PX)
     cover = np.minimum(pixel + 1, edges[1:, None]) - np.maximum(pixel, edges[:-1, None])
@@ -161,6 +162,6 @@ _SHRINK = _shrink_rows()
 
 
 def _layout(lab: Floats) -> Floats:
-    """Average Lab over a 6 x 6 grid (6, 6, 3), light around its middle, so that dark and bright oppose each other."""
+    """Average Lab over a 6 x 6 grid (6, 6, 3); L is centred at 0, so that dark and bright are opposites."""
     grid: Floats = np.einsum("iy,yxc,jx->ijc", _SHRINK, lab, _SHRINK, optimize=True)
     return grid - _MIDDLE

@@ -1,4 +1,4 @@
-"""The engine: one picture in, Findings out. Candidates by hash and descriptor, each verified by an overlay."""
+"""The engine: a picture in, findings out. Candidates come from hashes and descriptors, and an overlay verifies each."""
 
 from __future__ import annotations
 
@@ -7,86 +7,94 @@ from hashlib import sha256
 from pathlib import Path
 
 from pipeline.errors import ServiceError
-from pipeline.service.engine import knowledge
+from pipeline.service.engine import derived_insights
 from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.build import Progress, build_index
-from pipeline.service.engine.color import palette
+from pipeline.service.engine.color import extract_palette
 from pipeline.service.engine.embedding import Embedder, open_model
-from pipeline.service.engine.index import Index, open_current
+from pipeline.service.engine.index import CatalogueIndex, open_current
 from pipeline.service.engine.items import host_of
-from pipeline.service.engine.match import EDGE
-from pipeline.service.engine.pictures import WHOLE, Opened, open_picture
-from pipeline.service.engine.search import MOST_ALIKE, Meaning, Near, Neighbours, search
+from pipeline.service.engine.overlay import EDGE
+from pipeline.service.engine.pictures import WHOLE, OpenedPicture, open_picture
+from pipeline.service.engine.similarity_search import (
+    MAX_SIMILAR,
+    EmbeddingQuery,
+    Neighbour,
+    Neighbours,
+    find_neighbours,
+)
 from pipeline.service.engine.views import views_of
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match, ModelConfig
 
-# Look-alikes after the first five must not come farther behind the best. With search.ALIKE_FROM, measured on the sample
-# against a bound of .62 alone: a median of 5 are shown instead of 39, 77 % of them of the query's family instead of
-# 16 %; the first five are as good, and 88 % of the family members that were shown still are.
-SURE, BEHIND_BEST = 5, 0.12
+# Similar pictures after the first ones must not be farther behind the best than this. Together with
+# similarity_search.MIN_SIMILAR_COSINE, measured on the sample against a bound of .62 alone: a median of 5 are shown
+# instead of 39, 77 % of them of the query's family instead of 16 %; the first five are as good, and 88 % of the family
+# members that were shown still are.
+ALWAYS_SHOWN, MAX_BEHIND_BEST = 5, 0.12
 
 
 class CatalogueEngine:
-    """Answers from one generation of the index; see findings.Engine. `embedder` is the model that it was made with."""
+    """An Engine (findings.py) over one generation of the index; `embedder` is the model of its embeddings."""
 
-    def __init__(self, index: Index, embedder: Embedder | None = None) -> None:
+    def __init__(self, index: CatalogueIndex, embedder: Embedder | None = None) -> None:
         self.index = index
         self._embedder = embedder
 
     @property
     def count(self) -> int:
-        """How many rows the index holds."""
+        """The number of rows in the index."""
         return self.index.count
 
     @property
     def skipped(self) -> int:
-        """How many rows have no picture that can be read, or a taken id."""
+        """The number of rows that have no readable picture, or the id of an earlier row."""
         return self.index.skipped
 
     @property
     def version(self) -> str:
-        """A digest of the catalogue as indexed, and of what is alike where a model says so."""
+        """A digest of the indexed catalogue, and of the bound of the embedding model, if there is one."""
         version = str(self.index.meta["version"])
-        return f"{version}-{self._embedder.alike_from:g}" if self._embedder else version
+        return f"{version}-{self._embedder.min_cosine:g}" if self._embedder else version
 
-    def look(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
-        """Find what is known of a picture; raises BadPicture where the bytes are none."""
+    def inspect(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
+        """Return the findings about a picture; raises BadPicture if the bytes can't be decoded."""
         opened = open_picture(picture, crop=crop or WHOLE)
         own = self.index.slot_of(opened.sha256) if crop is None else None
-        meaning = self._meaning(picture, crop or WHOLE)
-        return self._findings(opened, search(self.index, views_of(opened.pixels), own, meaning), site, own)
+        embedding = self._embed(picture, crop or WHOLE)
+        neighbours = find_neighbours(self.index, views_of(opened.pixels), own, embedding)
+        return self._findings(opened, neighbours, site, own)
 
-    def look_up(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
-        """Find what is known of one of the catalogue's own pictures; None where none has this token any more."""
-        item = self.index.find("token", token)
-        file = self.picture(token)
+    def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
+        """Return the findings about a picture of the catalogue; None if none has this token, or its file changed."""
+        item = self.index.find_item("token", token)
+        file = self.picture_file(token)
         if item is None or file is None:
             return None
         try:
             data = read_file(file)
         except BadPicture:
             return None
-        return self.look(data, crop=crop, site=site) if sha256(data).hexdigest() == item.sha256 else None
+        return self.inspect(data, crop=crop, site=site) if sha256(data).hexdigest() == item.sha256 else None
 
     def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
         """Yield every row in the catalogue's order, or the rows of `numbers` in their order."""
         return self.index.rows(numbers)
 
-    def find_url(self, url: str) -> Item | None:
-        """Find a row by its content URL, image column or page URL, in this order."""
+    def find_by_url(self, url: str) -> Item | None:
+        """Return the row with this content URL, image column or page URL, tried in this order."""
         columns = ("content_url", "image", "page_url")
-        return next((item for column in columns if (item := self.index.find(column, url)) is not None), None)
+        return next((item for column in columns if (item := self.index.find_item(column, url)) is not None), None)
 
-    def picture(self, token: str) -> Path | None:
-        """Return the file of a picture of the catalogue; None where none has this token."""
+    def picture_file(self, token: str) -> Path | None:
+        """Return the file of a picture of the catalogue; None if no picture has this token."""
         return self.index.file_of(token)
 
-    def _findings(self, opened: Opened, neighbours: Neighbours, site: str | None, own: int | None) -> Findings:
-        colors = palette(opened.pixels)
-        copies, likes = self._matches(neighbours.same), self._matches(neighbours.alike)
-        tags = knowledge.guess_tags(copies, likes, _box(neighbours.same))
-        query = knowledge.guess_query(copies, likes)
-        shown = self._shown(likes, neighbours, site)
+    def _findings(self, opened: OpenedPicture, neighbours: Neighbours, site: str | None, own: int | None) -> Findings:
+        colors = extract_palette(opened.pixels)
+        same, near = self._matches(neighbours.same), self._matches(neighbours.similar)
+        tags = derived_insights.infer_tags(same, near, _covered_box(neighbours.same))
+        query = derived_insights.infer_query(same, near)
+        similar = self._select_similar(near, neighbours, site)
         return Findings(
             width=opened.width,
             height=opened.height,
@@ -94,69 +102,71 @@ class CatalogueEngine:
             sha256=opened.sha256,
             accent_color=colors.accent,
             dominant_colors=colors.dominant,
-            same=copies,
-            alike=shown,
-            products=tuple(match for match in shown if match.item.price is not None),
-            offers=knowledge.group_offers(match.item for match in copies),
+            same=same,
+            similar=similar,
+            products=tuple(match for match in similar if match.item.price is not None),
+            offers=derived_insights.group_offers(match.item for match in same),
             tags=tags,
             best_query=query,
-            caption=knowledge.find_caption(copies),
-            suggestions=knowledge.suggest(query, tags, likes),
+            caption=derived_insights.find_caption(same),
+            suggestions=derived_insights.suggest_searches(query, tags, near),
             token=self.index.items(own)[0].token if own is not None else None,
-            unavailable=knowledge.name_unavailable(copies),
+            unavailable=derived_insights.unavailable_insights(same),
         )
 
-    def _shown(self, likes: Sequence[Match], neighbours: Neighbours, site: str | None) -> tuple[Match, ...]:
-        """Return the look-alikes on a site: by appearance the near ones of `likes`, by a model all that it found."""
-        found = likes if neighbours.kin is None else self._matches(neighbours.kin)
-        here = tuple(match for match in found if on_site(match.item, site))
-        return (not_far_behind(here) if neighbours.kin is None else here)[:MOST_ALIKE]
+    def _select_similar(self, near: Sequence[Match], neighbours: Neighbours, site: str | None) -> tuple[Match, ...]:
+        """Return the similar pictures on a site: all matches of the model, or without one the near ones of `near`."""
+        if neighbours.embedding_matches is not None:
+            matches = self._matches(neighbours.embedding_matches)
+            return tuple(match for match in matches if on_site(match.item, site))[:MAX_SIMILAR]
+        return drop_far_behind([match for match in near if on_site(match.item, site)])[:MAX_SIMILAR]
 
-    def _meaning(self, picture: bytes, crop: Crop) -> Meaning | None:
+    def _embed(self, picture: bytes, crop: Crop) -> EmbeddingQuery | None:
         if self._embedder is None:
             return None
-        return Meaning(embedding=self._embedder.embed(picture, crop=crop), alike_from=self._embedder.alike_from)
+        embedding = self._embedder.embed(picture, crop=crop)
+        return EmbeddingQuery(embedding=embedding, min_cosine=self._embedder.min_cosine)
 
-    def _matches(self, near: Sequence[Near]) -> tuple[Match, ...]:
+    def _matches(self, neighbours: Sequence[Neighbour]) -> tuple[Match, ...]:
         return tuple(
-            Match(item=item, score=round(each.score, 4), mirrored=each.view.mirrored)
-            for each in near
-            for item in self.index.items(each.slot)
+            Match(item=item, score=round(near.score, 4), mirrored=near.view.mirrored)
+            for near in neighbours
+            for item in self.index.items(near.slot)
         )
 
 
 def open_engine(
     catalogue: CatalogueConfig, index_dir: Path, *, progress: Progress | None = None, model: ModelConfig | None = None
 ) -> Engine:
-    """Bring the index of a catalogue up to date and open it; with a `model`, look-alikes are what it says.
+    """Bring the index of a catalogue up to date and open it; with a `model`, its embeddings decide what is similar.
 
-    `progress` is called with (rows done, rows in all) from this thread. Raises TableError where the catalogue can't
-    be read, ConfigError where the model can't be used, ServiceError where the index can't be written.
+    `progress` is called with (rows done, rows in total) from this thread. Raises TableError if the catalogue can't
+    be read, ConfigError if the model can't be used, ServiceError if the index can't be written.
     """
     embedder = open_model(model) if model else None
     return CatalogueEngine(build_index(catalogue, index_dir, progress, embedder=embedder), embedder)
 
 
-def open_built(index_dir: Path, model: ModelConfig | None = None) -> Engine:
-    """Open the index as it lies there, without a look at the catalogue; raises ServiceError where there is none."""
+def open_existing(index_dir: Path, model: ModelConfig | None = None) -> Engine:
+    """Open the index as it is, without reading the catalogue; raises ServiceError if there is none."""
     embedder = open_model(model) if model else None
     try:
         index = open_current(index_dir)
     except OSError as exc:
         raise ServiceError(f"{index_dir}: the index can't be opened ({exc.strerror})") from exc
     if index is None or index.model != (embedder.key if embedder else ""):
-        raise ServiceError(f"{index_dir}: there is no index that this service and its model made")
+        raise ServiceError(f"{index_dir}: there is no index of this version of the service and its model")
     return CatalogueEngine(index, embedder)
 
 
-def not_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:
-    """Leave out the tail of ranked look-alikes: those that are far less like the query than the best of them."""
-    near = (match for match in ranked[SURE:] if match.score >= ranked[0].score - BEHIND_BEST)
-    return (*ranked[:SURE], *near)
+def drop_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:
+    """Drop the tail of ranked similar pictures: those whose scores are far lower than the best."""
+    near = (match for match in ranked[ALWAYS_SHOWN:] if match.score >= ranked[0].score - MAX_BEHIND_BEST)
+    return (*ranked[:ALWAYS_SHOWN], *near)
 
 
 def on_site(item: Item, site: str | None) -> bool:
-    """Tell whether a row's page is on a site: its host, or a host below it; "www." makes no difference."""
+    """Return True if a row's page is on a site: its host, or a host below it; "www." makes no difference."""
     if not site:
         return True
     wanted = (host_of(site if "//" in site else f"//{site}") or "").removeprefix("www.")
@@ -164,8 +174,8 @@ def on_site(item: Item, site: str | None) -> bool:
     return bool(wanted) and (host == wanted or host.endswith(f".{wanted}"))
 
 
-def _box(same: Sequence[Near]) -> Crop:
-    """Return the part of the query that the same picture covers."""
+def _covered_box(same: Sequence[Neighbour]) -> Crop:
+    """Return the part of the query that the best of the same pictures covers."""
     if not same:
         return WHOLE
     view, overlay = same[0].view, same[0].overlay

@@ -1,4 +1,4 @@
-"""Turns a row's text into an Item: numbers where they are numbers, nothing invented where they are not."""
+"""Converts a row's text columns into an Item; text that is no valid number, rating or recipe is left out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 from pipeline.service.engine.catalogue import Fields
-from pipeline.service.findings import Item, Rating, RecipeFacts
+from pipeline.service.findings import Item, ItemRating, RecipeFacts
 
 _TEXTS = (
     "title", "description", "page_url", "content_url", "seller", "seller_image_url", "availability", "updated",
@@ -16,8 +16,8 @@ _TEXTS = (
 _RECIPE = ("creator", "cook_time", "prep_time", "total_time")
 
 
-def item_of(number: int, fields: Fields) -> Item:
-    """Read a row's columns; the picture's facts are added by the index."""
+def item_from_fields(number: int, fields: Fields) -> Item:
+    """Convert a row's columns; the index adds the facts of the picture."""
     texts = {name: fields[name] for name in _TEXTS if name in fields}
     return Item(
         number=number,
@@ -34,7 +34,7 @@ def item_of(number: int, fields: Fields) -> Item:
 
 
 def host_of(url: str | None) -> str | None:
-    """Return the lower-case host of a URL, None where it has none."""
+    """Return the lower-case host of a URL; None if it has none."""
     try:
         return urlsplit(url or "").hostname
     except ValueError:
@@ -42,7 +42,7 @@ def host_of(url: str | None) -> str | None:
 
 
 def read_number(text: str | None) -> float | None:
-    """Read a plain decimal of at least 0 ("12.50"); anything else is no number and is left out."""
+    """Read a decimal of at least 0 ("12.50"); None for anything else."""
     try:
         value = float(text or "")
     except ValueError:
@@ -51,16 +51,16 @@ def read_number(text: str | None) -> float | None:
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Split at ; | or comma; each tag once, in order."""
+    """Split at semicolon, bar or comma; return each tag once, in order."""
     return tuple(dict.fromkeys(tag for part in re.split(r"[;|,]", text) if (tag := part.strip())))
 
 
-def _rating(fields: Fields) -> Rating | None:
+def _rating(fields: Fields) -> ItemRating | None:
     value = read_number(fields.get("rating"))
     if value is None:
         return None
     count = read_number(fields.get("reviews"))
-    return Rating(
+    return ItemRating(
         value=value,
         best=read_number(fields.get("rating_best")) or 5.0,
         count=None if count is None else int(count),

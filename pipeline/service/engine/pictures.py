@@ -1,4 +1,4 @@
-"""Opens pictures that nobody vouches for: guards first, then only as many pixels as are needed, upright, on white."""
+"""Opens untrusted pictures: checks their size first, then decodes only as many pixels as needed, upright, on white."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 2**28
 MAX_DECODE_BYTES = 512_000_000
-# What the features need at least: they look at 192 px.
+# The shorter side that the features need at least: they are computed from 192 px.
 WORK_SIDE_PX = 192
 WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
@@ -35,8 +35,8 @@ _TURNS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A picture at work: RGB `pixels` (scaled down, cropped, upright), and the facts of the whole upright original."""
+class OpenedPicture:
+    """RGB `pixels` (scaled down, cropped, upright), and the facts of the whole upright original."""
 
     pixels: Image.Image
     width: int
@@ -46,20 +46,20 @@ class Opened:
     sha256: str
 
 
-def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> Opened:
-    """Decode the part `crop` of a picture, its short side not much over `side_px`; raises BadPicture.
+def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> OpenedPicture:
+    """Decode the part `crop` of a picture, its shorter side not much over `side_px`; raises BadPicture.
 
-    Everything that costs memory is judged from the header, before any pixel is decoded.
+    The memory that it needs is estimated from the header, before any pixel is decoded.
     """
     if len(data) > MAX_FILE_BYTES:
         raise BadPicture("too-many-pixels", f"the picture has {len(data)} bytes; at most {MAX_FILE_BYTES} are taken")
     image = _identify(data)
     width, height, name = image.width, image.height, image.format or ""
-    _guard(image)
+    _check_memory(image)
     pixels, turned = _decode(image, crop, side_px)
     if turned:
         width, height = height, width
-    return Opened(
+    return OpenedPicture(
         pixels=pixels, width=width, height=height, format=name.lower(), bytes=len(data), sha256=sha256(data).hexdigest()
     )
 
@@ -67,7 +67,7 @@ def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX
 def _identify(data: bytes) -> ImageFile.ImageFile:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of pixels that our own guard judges next
+            warnings.simplefilter("ignore")  # Pillow warns of many pixels; _check_memory has a limit of its own
             return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as exc:
         raise BadPicture("too-many-pixels", f"the picture is too large to be decoded: {exc}") from exc
@@ -75,7 +75,7 @@ def _identify(data: bytes) -> ImageFile.ImageFile:
         raise BadPicture("unknown-format", "the bytes are no picture in a known format") from exc
 
 
-def _guard(image: ImageFile.ImageFile) -> None:
+def _check_memory(image: ImageFile.ImageFile) -> None:
     pixels = image.width * image.height
     if not pixels:
         raise BadPicture("damaged", "the picture has no pixels")
@@ -89,9 +89,9 @@ def _guard(image: ImageFile.ImageFile) -> None:
 
 
 def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image.Image, bool]:
-    """Return the RGB pixels of `crop` and whether width and height change places when the picture stands upright."""
-    shrink = min(crop[2] - crop[0], crop[3] - crop[1])
-    side = math.ceil(side_px / max(shrink, 0.01))
+    """Return the RGB pixels of `crop`, and whether width and height are swapped to make the picture upright."""
+    share = min(crop[2] - crop[0], crop[3] - crop[1])
+    side = math.ceil(side_px / max(share, 0.01))
     try:
         image.draft("RGB", (side, side))
         image.load()
@@ -106,13 +106,13 @@ def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Return RGB pixels; what shines through is white, as on a page. 16-bit grey is scaled, not clipped."""
+    """Return RGB pixels; transparent ones become white, as on a page. 16-bit grey is scaled, not clipped."""
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value * (1 / 256)).convert("L")
     if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        white = Image.new("RGBA", clear.size, "white")
-        white.alpha_composite(clear)
+        transparent = image.convert("RGBA")
+        white = Image.new("RGBA", transparent.size, "white")
+        white.alpha_composite(transparent)
         image = white
     return image.convert("RGB")
 

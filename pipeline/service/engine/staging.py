@@ -1,4 +1,4 @@
-"""What builds know already: the last index, and what a build that was killed had got done (staging.db)."""
+"""What earlier builds have computed: the last index, and the work of a build that was killed (staging.db)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.service.engine.analysis import Analysis, pack_features, read_facts, unpack_features, write_facts
 from pipeline.service.engine.color import Floats
 from pipeline.service.engine.descriptors import Features
-from pipeline.service.engine.index import DATABASE, Index, connect
+from pipeline.service.engine.index import DATABASE, CatalogueIndex, connect
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -24,42 +24,42 @@ CREATE TABLE IF NOT EXISTS embeddings (model TEXT, sha256 TEXT, vector BLOB, PRI
 
 
 class Staging:
-    """Answers by file and by content; safe to ask from worker threads, written by one.
+    """Results by file and by content; many threads may read, and one writes.
 
-    `model` is the key of the model whose embeddings are wanted, "" for none: those of another one are not known.
+    `model` is the key of the embedding model, "" without one; the embeddings of other models are ignored.
     """
 
-    def __init__(self, path: Path, previous: Index | None, model: str = "") -> None:
+    def __init__(self, path: Path, previous: CatalogueIndex | None, model: str = "") -> None:
         self._db = _open(path)
         self._previous = previous
         self._model = model
         self._old = None if previous is None else connect(previous.folder / DATABASE, read_only=True)
         self._lock = threading.Lock()
 
-    def known_file(self, stamp: tuple[str, int, int]) -> str | None:
-        """Return the content's sha256 of a file that has this path, size and time since it was last read."""
+    def sha256_of(self, stamp: tuple[str, int, int]) -> str | None:
+        """Return the SHA-256 of a file that had this path, size and time when it was last read."""
         for table, db in (("files", self._db), ("items", self._old)):
             query = f"SELECT sha256 FROM {table} WHERE file = ? AND size = ? AND mtime_ns = ?"  # noqa: S608 - `table` is ours
-            if db is not None and (found := self._one(db, query, stamp)) and found[0] is not None:
-                return str(found[0])
+            if db is not None and (row := self._fetch_one(db, query, stamp)) and row[0] is not None:
+                return str(row[0])
         return None
 
-    def knows(self, digest: str) -> bool:
-        """Tell whether a picture of this content has been analysed."""
-        if self._one(self._db, "SELECT 1 FROM analyses WHERE sha256 = ?", (digest,)):
+    def is_analysed(self, digest: str) -> bool:
+        """Return True if a picture of this content has been analysed."""
+        if self._fetch_one(self._db, "SELECT 1 FROM analyses WHERE sha256 = ?", (digest,)):
             return True
         return (
             self._old is not None
-            and self._one(self._old, "SELECT 1 FROM pictures WHERE sha256 = ?", (digest,)) is not None
+            and self._fetch_one(self._old, "SELECT 1 FROM pictures WHERE sha256 = ?", (digest,)) is not None
         )
 
     def analysis(self, digest: str) -> Analysis:
-        """Return a known picture's analysis; raises KeyError."""
-        if found := self._one(self._db, "SELECT facts, features FROM analyses WHERE sha256 = ?", (digest,)):
-            return Analysis(facts=read_facts(found[0]), features=unpack_features(found[1]))
+        """Return the analysis of a content; raises KeyError if there is none."""
+        if row := self._fetch_one(self._db, "SELECT facts, features FROM analyses WHERE sha256 = ?", (digest,)):
+            return Analysis(facts=read_facts(row[0]), features=unpack_features(row[1]))
         if self._old is None or self._previous is None:
             raise KeyError(digest)
-        slot, facts = self._one(self._old, "SELECT slot, facts FROM pictures WHERE sha256 = ?", (digest,))
+        slot, facts = self._fetch_one(self._old, "SELECT slot, facts FROM pictures WHERE sha256 = ?", (digest,))
         features = Features(
             phash=self._previous.hashes[slot],
             descriptor=self._previous.descriptors[slot],
@@ -68,11 +68,11 @@ class Staging:
         return Analysis(facts=read_facts(facts), features=features)
 
     def is_embedded(self, digest: str) -> bool:
-        """Tell whether a picture of this content has its embedding, or needs none."""
+        """Return True if a picture of this content has its embedding, or if there is no model."""
         return not self._model or self._staged_vector(digest) is not None or self._old_slot(digest) is not None
 
     def embedding(self, digest: str) -> Floats:
-        """Return a picture's embedding by the model; raises KeyError."""
+        """Return the embedding of a content by the model; raises KeyError if there is none."""
         if (staged := self._staged_vector(digest)) is not None:
             return np.frombuffer(staged, dtype=np.float32)
         slot = self._old_slot(digest)
@@ -81,15 +81,15 @@ class Staging:
         vector: Floats = self._previous.embeddings[slot]
         return vector
 
-    def keep_embedding(self, digest: str, vector: Floats) -> None:
-        """Remember the embedding of a content."""
+    def store_embedding(self, digest: str, vector: Floats) -> None:
+        """Store the embedding of a content."""
         with self._lock:
             self._db.execute(
                 "INSERT OR IGNORE INTO embeddings VALUES (?, ?, ?)", (self._model, digest, vector.tobytes())
             )
 
-    def keep(self, stamp: tuple[str, int, int], digest: str, analysis: Analysis | None) -> None:
-        """Remember a file's content, and its analysis where it is new."""
+    def store(self, stamp: tuple[str, int, int], digest: str, analysis: Analysis | None) -> None:
+        """Store the content of a file, and the analysis if it is new."""
         with self._lock:
             self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (*stamp, digest))
             if analysis is not None:
@@ -97,12 +97,12 @@ class Staging:
                 self._db.execute("INSERT OR IGNORE INTO analyses VALUES (?, ?, ?)", row)
 
     def release(self) -> None:
-        """Give back the memory that reading the last index took."""
+        """Release the memory that reading the last index took."""
         if self._previous is not None:
             self._previous.release()
 
     def commit(self) -> None:
-        """Make what was kept survive a kill."""
+        """Commit what was stored, so that it survives a kill."""
         with self._lock:
             self._db.commit()
 
@@ -114,22 +114,22 @@ class Staging:
 
     def _staged_vector(self, digest: str) -> bytes | None:
         query = "SELECT vector FROM embeddings WHERE model = ? AND sha256 = ?"
-        found = self._one(self._db, query, (self._model, digest))
-        return found[0] if found else None
+        row = self._fetch_one(self._db, query, (self._model, digest))
+        return row[0] if row else None
 
     def _old_slot(self, digest: str) -> int | None:
-        """Return where the last index has a content's embedding by the same model."""
+        """Return the slot of a content in the last index, if the same model made its embeddings."""
         if self._previous is None or self._previous.model != self._model:
             return None
         return self._previous.slot_of(digest)
 
-    def _one(self, db: sqlite3.Connection, query: str, values: tuple[object, ...]) -> Any:
+    def _fetch_one(self, db: sqlite3.Connection, query: str, values: tuple[object, ...]) -> Any:
         with self._lock:
             return db.execute(query, values).fetchone()
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """Open the staging database; one that is damaged is begun anew."""
+    """Open the staging database; a damaged one is deleted and created again."""
     for _ in range(2):
         db = connect(path)
         try:
@@ -139,4 +139,4 @@ def _open(path: Path) -> sqlite3.Connection:
             path.unlink(missing_ok=True)
         else:
             return db
-    raise sqlite3.DatabaseError(f"{path} can't be made anew")
+    raise sqlite3.DatabaseError(f"{path} can't be created")

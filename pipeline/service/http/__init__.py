@@ -1,1 +1,1 @@
-"""The wire: requests of the v7 protocol checked, answered from the engine's findings, refused, counted and kept."""
+"""The HTTP side of the service: checks requests of the v7 protocol, builds its responses, and logs both."""

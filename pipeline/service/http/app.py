@@ -1,4 +1,4 @@
-"""The service's HTTP application: the endpoints of the v7 protocol under both prefixes, /healthz, the page at /."""
+"""The service's HTTP application: the endpoints of the v7 protocol under both prefixes, /healthz, the explorer at /."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from pathlib import Path
 from aiohttp import web
 
 from pipeline.service import refusals
-from pipeline.service.access.callers import only_to_own_names
-from pipeline.service.access.limits import Allowance, ApiKey, Doorman, Workload
-from pipeline.service.access.quota import QuotaBook
+from pipeline.service.access.authenticator import Allowance, ApiKey, Authenticator
+from pipeline.service.access.load_limit import LoadLimit
+from pipeline.service.access.monthly_quota import UsageStore
+from pipeline.service.access.origin_check import refuse_foreign_hosts
 from pipeline.service.findings import Engine
-from pipeline.service.http.current import Current
+from pipeline.service.http.current_engine import CurrentEngine
+from pipeline.service.http.dispatch import Dispatcher
 from pipeline.service.http.endpoints import Endpoints
-from pipeline.service.http.envelope import Envelope, json_response, refuse, speak_of_errors, write_access_log
-from pipeline.service.http.explorer import explorer
+from pipeline.service.http.explorer import explorer_handler
 from pipeline.service.http.faults import FaultScript
+from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
+from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.lookup import Lookup
-from pipeline.service.http.objects import Links
+from pipeline.service.http.middleware import send_protocol_errors, write_access_log
+from pipeline.service.http.wire_names import PATH_PREFIXES
 from pipeline.service.search.query_log import QueryLog
-from pipeline.service.text.reader import Reader
+from pipeline.service.text.reader import TextReader
 from pipeline.service.text.store import TextStore
 
-PREFIXES = ("/v7.0", "/bing/v7.0")
-SEEN_KEPT = 100_000
+MAX_ENTRIES_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
-    """How the service behaves; without `keys` everyone may ask, within `allowance`.
+    """How the service behaves; without `keys` everyone is admitted, within `allowance`.
 
-    `workers` pictures are looked at at once (0: one per core); two hold each other up by the GIL, 45 answers/s where
-    one gives 49, without text on two cores. `most_in_work` requests may be in work or waiting before the service says
-    429. `quota_book` keeps what has been used of monthly quotas, `query_log` the searches, `texts` what was read in
-    pictures, if `text` is to be read at all; they live in memory where they are None. `https_only` refuses what
-    reached a proxy in front as plain HTTP. `faults` allows tests to ask for faults, and to read what arrived.
+    `workers` pictures are inspected at the same time (0: one per core); more than one slow each other down because of
+    the GIL: on two cores and without text, two give 45 responses/s and one gives 49. With more than `most_in_work`
+    requests in progress or waiting, the service sends 429. `quotas` is the file of the monthly usage, `query_log` that
+    of the searches, `texts` that of the text that was read, if `text` is on; None keeps them in memory. `https_only`
+    refuses requests that reached a proxy in front of the service as plain HTTP. `faults` lets tests ask for faults and
+    read the journal.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -50,7 +54,7 @@ class AppConfig:
     base_url: str | None = None
     journal: Path | None = None
     query_log: Path | None = None
-    quota_book: Path | None = None
+    quotas: Path | None = None
     text: bool = False
     texts: Path | None = None
     https_only: bool = False
@@ -58,48 +62,48 @@ class AppConfig:
 
 
 JOURNAL = web.AppKey("journal", Journal)
-QUERIES = web.AppKey("queries", QueryLog)
-QUOTAS = web.AppKey("quotas", QuotaBook)
+QUERY_LOG = web.AppKey("query_log", QueryLog)
+USAGE = web.AppKey("usage", UsageStore)
 FAULTS = web.AppKey("faults", FaultScript)
-CURRENT = web.AppKey("current", Current)
-READER = web.AppKey("reader", Reader)
-WORKLOAD = web.AppKey("workload", Workload)
+CURRENT = web.AppKey("current", CurrentEngine)
+TEXT_READER = web.AppKey("text_reader", TextReader)
+LOAD = web.AppKey("load", LoadLimit)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
-    """Return the application; `app[JOURNAL].seen` holds what arrived when faults are allowed.
+    """Return the application; `app[JOURNAL].entries` has the requests received, if faults are allowed.
 
-    `app[CURRENT].use` gives it another engine while it answers.
+    `app[CURRENT].replace_engine` replaces the engine while the application runs.
     """
-    guard = [] if config.keys else [only_to_own_names(config.base_url)]
-    app = web.Application(middlewares=[write_access_log, speak_of_errors, *guard], client_max_size=0)
-    app[JOURNAL] = Journal(config.journal, keep=SEEN_KEPT if config.faults else 0)
-    app[QUERIES] = QueryLog(config.query_log)
-    app[QUOTAS] = QuotaBook(config.quota_book)
+    origin_check = [] if config.keys else [refuse_foreign_hosts(config.base_url)]
+    app = web.Application(middlewares=[write_access_log, send_protocol_errors, *origin_check], client_max_size=0)
+    app[JOURNAL] = Journal(config.journal, keep=MAX_ENTRIES_KEPT if config.faults else 0)
+    app[QUERY_LOG] = QueryLog(config.query_log)
+    app[USAGE] = UsageStore(config.quotas)
     app[FAULTS] = FaultScript()
-    app[WORKLOAD] = Workload(config.most_in_work)
-    app.cleanup_ctx.append(_keep_open)
-    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_reader(app, config))
-    app[CURRENT] = Current(lookup, app[QUERIES], Links(base=config.base_url))
-    _add_endpoints(app, _envelope(app, config))
-    _add_plain(app)
-    app.router.add_get("/", explorer(keyed=bool(config.keys)))
+    app[LOAD] = LoadLimit(config.most_in_work)
+    app.cleanup_ctx.append(_resources)
+    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config))
+    app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
+    _add_endpoints(app, _dispatcher(app, config))
+    _add_open_routes(app)
+    app.router.add_get("/", explorer_handler(needs_key=bool(config.keys)))
     if config.faults:
-        _add_controls(app)
+        _add_test_routes(app)
     return app
 
 
-def _envelope(app: web.Application, config: AppConfig) -> Envelope:
-    return Envelope(
-        doorman=Doorman(config.keys, config.allowance, app[QUOTAS], clock=time.monotonic),
-        workload=app[WORKLOAD],
+def _dispatcher(app: web.Application, config: AppConfig) -> Dispatcher:
+    return Dispatcher(
+        authenticator=Authenticator(config.keys, config.allowance, app[USAGE], clock=time.monotonic),
+        load=app[LOAD],
         journal=app[JOURNAL],
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,
     )
 
 
-def _add_endpoints(app: web.Application, envelope: Envelope) -> None:
+def _add_endpoints(app: web.Application, dispatcher: Dispatcher) -> None:
     table = (
         ("POST", "visualsearch", Endpoints.visual_search),
         ("GET", "details", Endpoints.details),
@@ -107,16 +111,15 @@ def _add_endpoints(app: web.Application, envelope: Envelope) -> None:
         ("GET", "search", Endpoints.search),
         ("GET", "trending", Endpoints.trending),
     )
-    for prefix in PREFIXES:
+    for prefix in PATH_PREFIXES:
         for slash in ("", "/"):
             for method, name, endpoint in table:
-                app.router.add_route(
-                    method, f"{prefix}/images/{name}{slash}", envelope.wrap(app[CURRENT].ask(endpoint))
-                )
+                handler = dispatcher.handler(app[CURRENT].endpoint(endpoint))
+                app.router.add_route(method, f"{prefix}/images/{name}{slash}", handler)
 
 
-def _add_plain(app: web.Application) -> None:
-    """Add what needs no key: the health check, and thumbnails, whose URLs nobody can guess without the picture."""
+def _add_open_routes(app: web.Application) -> None:
+    """Add what needs no key: the health check, and thumbnails, whose URLs can't be guessed without the picture."""
 
     async def health(request: web.Request) -> web.Response:
         engine = app[CURRENT].engine
@@ -125,36 +128,37 @@ def _add_plain(app: web.Application) -> None:
     async def thumbnail(request: web.Request) -> web.Response:
         body = await app[CURRENT].endpoints.thumbnail(request.match_info["token"])
         if body is None:
-            return refuse(refusals.not_found(request.path).refusal)
+            return error_response(refusals.not_found(request.path).refusal)
         return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "max-age=86400"})
 
     app.router.add_get("/healthz", health)
     app.router.add_get("/thumbnails/{token}", thumbnail)
 
 
-def _add_controls(app: web.Application) -> None:
-    """Let tests write the script of faults and read what arrived."""
+def _add_test_routes(app: web.Application) -> None:
+    """Let tests set the script of faults and read the journal."""
 
-    async def script(request: web.Request) -> web.Response:
+    async def set_script(request: web.Request) -> web.Response:
         app[FAULTS].replace(await request.content.read())
-        return json_response({"coming": app[FAULTS].coming})
+        return json_response({"coming": app[FAULTS].remaining})
 
-    async def seen(request: web.Request) -> web.Response:
-        return json_response(list(app[JOURNAL].seen))
+    async def read_journal(request: web.Request) -> web.Response:
+        return json_response(list(app[JOURNAL].entries))
 
-    app.router.add_post("/_faults", script)
-    app.router.add_get("/_seen", seen)
+    app.router.add_post("/_faults", set_script)
+    app.router.add_get("/_seen", read_journal)
 
 
-def _add_reader(app: web.Application, config: AppConfig) -> Reader | None:
+def _add_text_reader(app: web.Application, config: AppConfig) -> TextReader | None:
     if not config.text:
         return None
-    app[READER] = Reader(TextStore(config.texts))
-    return app[READER]
+    app[TEXT_READER] = TextReader(TextStore(config.texts))
+    return app[TEXT_READER]
 
 
-async def _keep_open(app: web.Application) -> AsyncIterator[None]:
-    reading = app[READER].open() if READER in app else nullcontext()
-    with app[JOURNAL], closing(app[QUERIES]), closing(app[QUOTAS]):
-        async with reading:
+async def _resources(app: web.Application) -> AsyncIterator[None]:
+    """Open and close what the application uses, with aiohttp's cleanup context."""
+    text_reader = app[TEXT_READER].open() if TEXT_READER in app else nullcontext()
+    with app[JOURNAL], closing(app[QUERY_LOG]), closing(app[USAGE]):
+        async with text_reader:
             yield

@@ -1,4 +1,4 @@
-"""The protocol's four endpoints over one engine: read what is asked, find it, make the answer."""
+"""The protocol's four endpoints over one engine: read the request, get the findings, build the response."""
 
 from __future__ import annotations
 
@@ -9,115 +9,117 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from pipeline.service.engine.knowledge import MOST_SUGGESTIONS
+from pipeline.service.engine.derived_insights import MAX_SUGGESTIONS
 from pipeline.service.findings import Crop, Findings, Item
-from pipeline.service.http.answers import image_insights, image_knowledge, quality_hint
-from pipeline.service.http.details import read_details
-from pipeline.service.http.envelope import Call
-from pipeline.service.http.imagesearch import Search, read_search
-from pipeline.service.http.listings import images, trending_images
-from pipeline.service.http.lookup import Found, Lookup
-from pipeline.service.http.members import Known
-from pipeline.service.http.objects import Json, Links
-from pipeline.service.http.rules import DETAILS_ONLY, SEARCH_ONLY, exclude
+from pipeline.service.http.call import Call
+from pipeline.service.http.common_parameters import DETAILS_ONLY, SEARCH_ONLY, refuse_parameters
+from pipeline.service.http.details_request import read_details_request
+from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
+from pipeline.service.http.json_objects import Json, ServiceLinks
+from pipeline.service.http.lookup import Lookup, LookupResult
+from pipeline.service.http.picture_source import PictureSource, Upload
+from pipeline.service.http.response_parts import ResponseData
+from pipeline.service.http.search_request import read_search_request
+from pipeline.service.http.search_responses import images_response, trending_response
 from pipeline.service.http.thumbnails import make_thumbnail
-from pipeline.service.http.visualsearch import read_visual_search
-from pipeline.service.http.wire import Source, Upload
+from pipeline.service.http.visual_search_request import read_visual_search_request
+from pipeline.service.search.query import SearchQuery
 from pipeline.service.search.query_log import QueryLog
-from pipeline.service.search.words import Hits, WordIndex
+from pipeline.service.search.word_index import SearchHits, WordIndex
 from pipeline.service.text.reader import add_text
-from pipeline.service.text.workers import Unread
+from pipeline.service.text.workers import ReadFailure
 
-# So many look-alikes count beside the same pictures when searches made by others are looked up.
+# The first similar pictures whose searches count as related, besides those of the same pictures.
 NEAREST = 3
-NO_PLACE = Unread(reason="an answer of /images/details has no place for text; /images/visualsearch tells it")
+NO_TEXT_MEMBER = ReadFailure(reason="a response of /images/details has no text; /images/visualsearch has it")
 T = TypeVar("T")
 
 
 class Endpoints:
-    """What each endpoint does with a call; CPU-bound work and SQLite go to threads."""
+    """What each endpoint does with a call; CPU-bound work and SQLite run in threads."""
 
-    def __init__(self, lookup: Lookup, log: QueryLog, links: Links) -> None:
+    def __init__(self, lookup: Lookup, log: QueryLog, links: ServiceLinks) -> None:
         self._lookup = lookup
         self._words = WordIndex(lookup.engine, lookup.texts)
         self._log = log
         self._links = links
 
     def load(self) -> None:
-        """Make now what the first call would otherwise wait for; takes seconds for a large catalogue."""
+        """Build what the first call would otherwise wait for; takes seconds for a large catalogue."""
         self._words.load()
 
     async def visual_search(self, call: Call) -> Json:
         """POST /images/visualsearch."""
-        exclude(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
-        asked = read_visual_search(call.request.headers.get("Content-Type", ""), call.body)
-        await self._measure(call, asked.source)
-        found = await self._lookup.find(asked.source, asked.crop, asked.site)
-        if not isinstance(found, Found):
-            return quality_hint("ImageKnowledge", found)
-        if asked.skill is None:
-            found = await self._read(found, asked.crop)
-        return image_knowledge(await self._known(found), asked)
+        refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
+        request = read_visual_search_request(call.request.headers.get("Content-Type", ""), call.body)
+        await self._describe_upload(call, request.source)
+        result = await self._lookup.find(request.source, request.crop, request.site)
+        if not isinstance(result, LookupResult):
+            return quality_hint("ImageKnowledge", result)
+        if request.skill is None:
+            result = await self._add_text(result, request.crop)
+        return image_knowledge(await self._response_data(result), request)
 
     async def details(self, call: Call) -> Json:
         """GET and POST /images/details."""
         content_type = call.request.headers.get("Content-Type", "")
-        asked = read_details(call.query, content_type, call.body)
-        await self._measure(call, asked.source)
-        found = await self._lookup.find(asked.source, asked.crop, None)
-        if not isinstance(found, Found):
-            return quality_hint("ImageInsights", found)
-        return image_insights(await self._known(replace(found, findings=add_text(found.findings, NO_PLACE))), asked)
+        request = read_details_request(call.query, content_type, call.body)
+        await self._describe_upload(call, request.source)
+        result = await self._lookup.find(request.source, request.crop, None)
+        if not isinstance(result, LookupResult):
+            return quality_hint("ImageInsights", result)
+        result = replace(result, findings=add_text(result.findings, NO_TEXT_MEMBER))
+        return image_insights(await self._response_data(result), request)
 
     async def search(self, call: Call) -> Json:
         """GET /images/search."""
-        asked = read_search(call.query)
-        hits = await self._in_thread(partial(_search, self._words, self._log, asked))
-        return images(hits, asked, self._links)
+        query = read_search_request(call.query)
+        hits = await self._in_thread(partial(_search, self._words, self._log, query))
+        return images_response(hits, query, self._links)
 
     async def trending(self, call: Call) -> Json:
         """GET /images/trending."""
-        exclude(call.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
+        refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
         searches = await self._in_thread(partial(_trending, self._words, self._log))
-        return trending_images(searches, self._links)
+        return trending_response(searches, self._links)
 
     async def thumbnail(self, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
         work = partial(make_thumbnail, self._lookup.engine, token)
-        return await anyio.to_thread.run_sync(work, limiter=self._lookup.looks)
+        return await anyio.to_thread.run_sync(work, limiter=self._lookup.decoding)
 
-    async def _measure(self, call: Call, source: Source) -> None:
+    async def _describe_upload(self, call: Call, source: PictureSource) -> None:
         if isinstance(source, Upload):
-            call.picture = await self._lookup.measure(source.data)
+            call.picture = await self._lookup.describe_upload(source.data)
 
-    async def _read(self, found: Found, crop: Crop | None) -> Found:
-        """Add what is written in the picture, and the titles that its words lead to."""
-        found = await self._lookup.read(found, crop)
-        return replace(found, findings=await self._in_thread(partial(_suggest, self._words, found.findings)))
+    async def _add_text(self, result: LookupResult, crop: Crop | None) -> LookupResult:
+        """Add the text of the picture, and the titles in it as suggestions."""
+        result = await self._lookup.read_text(result, crop)
+        return replace(result, findings=await self._in_thread(partial(_suggest, self._words, result.findings)))
 
-    async def _known(self, found: Found) -> Known:
-        related = await self._in_thread(partial(_related, self._log, found.findings))
-        size = len(found.data) if found.data is not None else None
-        return Known(findings=found.findings, token=found.token, bytes=size, related=related, links=self._links)
+    async def _response_data(self, result: LookupResult) -> ResponseData:
+        related = await self._in_thread(partial(_related, self._log, result.findings))
+        size = len(result.data) if result.data is not None else None
+        return ResponseData(findings=result.findings, token=result.token, size=size, related=related, links=self._links)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._lookup.quick)
 
 
-def _search(words: WordIndex, log: QueryLog, asked: Search) -> Hits:
-    hits = words.search(asked)
-    if hits.items and not asked.page.offset:
-        log.record(asked.query, [item.id for item in hits.items])
+def _search(words: WordIndex, log: QueryLog, query: SearchQuery) -> SearchHits:
+    hits = words.search(query)
+    if hits.items and not query.page.offset:
+        log.record(query.text, [item.id for item in hits.items])
     return hits
 
 
 def _suggest(words: WordIndex, findings: Findings) -> Findings:
-    """Suggest titles of the catalogue that stand in the picture, after what was agreed on."""
+    """Add the titles of the catalogue that are written in the picture to the suggestions."""
     if findings.text is None or not findings.text.lines:
         return findings
-    found = words.titles_in(findings.text.full)
-    suggestions = [*dict.fromkeys([*findings.suggestions, *(title for title in found if title != findings.best_query)])]
-    return replace(findings, suggestions=tuple(suggestions[:MOST_SUGGESTIONS]))
+    titles = [title for title in words.titles_in(findings.text.full) if title != findings.best_query]
+    suggestions = tuple(dict.fromkeys([*findings.suggestions, *titles]))
+    return replace(findings, suggestions=suggestions[:MAX_SUGGESTIONS])
 
 
 def _trending(words: WordIndex, log: QueryLog) -> list[tuple[str, Item]]:
@@ -125,4 +127,4 @@ def _trending(words: WordIndex, log: QueryLog) -> list[tuple[str, Item]]:
 
 
 def _related(log: QueryLog, findings: Findings) -> tuple[str, ...]:
-    return log.related([match.item.id for match in (*findings.same, *findings.alike[:NEAREST])])
+    return log.related([match.item.id for match in (*findings.same, *findings.similar[:NEAREST])])

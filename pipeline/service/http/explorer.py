@@ -1,4 +1,4 @@
-"""The explorer: the page at / that asks this very service about a picture, and can reach nothing else."""
+"""The explorer: the page at /, which sends requests to this service and can reach nothing else."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from hashlib import sha256
 from importlib.resources import files
 
 from aiohttp import web
-
-from pipeline.service.http.envelope import Handler
+from aiohttp.typedefs import Handler
 
 PAGE = "explorer.html"
 
 
-def explorer(*, keyed: bool) -> Handler:
-    """Return the handler of the page; where the service is `keyed` the page has a field for the key."""
+def explorer_handler(*, needs_key: bool) -> Handler:
+    """Return the handler of the page; with `needs_key` the page has a field for the key."""
     page = (files(__package__) / PAGE).read_text("utf-8")
-    text = page.replace('data-keyed="no"', 'data-keyed="yes"') if keyed else page
+    text = page.replace('data-keyed="no"', 'data-keyed="yes"') if needs_key else page
     headers = {
-        "Content-Security-Policy": policy(page),
+        "Content-Security-Policy": content_security_policy(page),
         "Cache-Control": "no-cache",
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
@@ -31,8 +30,8 @@ def explorer(*, keyed: bool) -> Handler:
     return show
 
 
-def policy(page: str) -> str:
-    """Return the Content-Security-Policy: the page's own style and script by their digests, and this service alone."""
+def content_security_policy(page: str) -> str:
+    """Return a policy that allows the page's own style and script, by their digests, and requests to this service."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -50,5 +49,5 @@ def policy(page: str) -> str:
 
 
 def _digests(page: str, tag: str) -> str:
-    inner = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-    return " ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in inner)
+    contents = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    return " ".join(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in contents)

@@ -1,6 +1,6 @@
-"""Faults on demand, for tests: what a real service does on a bad day, in the order a script says.
+"""Fault injection for tests: the failures of a real service, in the order of a script.
 
-A test posts a JSON list of faults to /_faults, or sends one in the X-Fault header; each call takes the next one.
+A test posts a JSON list of faults to /_faults, or sends one in the X-Fault header. Each call takes the next fault.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BODIES = {
 _TYPES = {"html": "text/html", "empty": "text/plain"}
 
 
-class Fault(BaseModel):
+class InjectedFault(BaseModel):
     """One fault.
 
-    error, nested, flat and gateway are the four JSON shapes of an error body, html, empty and garbage are none.
-    bomb is a small gzip body that unpacks to 256 MiB. truncate cuts the true answer in half, reset resets the
-    connection, hang never answers, answer is the true answer (after `delay` seconds).
+    error, nested, flat and gateway are the four JSON forms of an error body; html, empty and garbage are no JSON. bomb
+    is a small gzip body that unpacks to 256 MiB. truncate sends half of the real response, reset resets the connection,
+    hang never responds, and answer sends the real response (after `delay` seconds).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,41 +52,41 @@ class Fault(BaseModel):
     times: int = Field(default=1, ge=1, le=1_000_000)
 
 
-_SCRIPT = TypeAdapter(list[Fault])
+_SCRIPT = TypeAdapter(list[InjectedFault])
 
 
 class FaultScript:
-    """The faults that are still to come, in their order."""
+    """The faults of the next calls, in order."""
 
     def __init__(self) -> None:
-        self._coming: deque[Fault] = deque()
+        self._faults: deque[InjectedFault] = deque()
 
     @property
-    def coming(self) -> int:
-        """How many calls are still to fail."""
-        return sum(fault.times for fault in self._coming)
+    def remaining(self) -> int:
+        """The number of calls that will still get a fault."""
+        return sum(fault.times for fault in self._faults)
 
     def replace(self, script: bytes) -> None:
-        """Take a new script, a JSON list of faults; raises Refused where it is none."""
+        """Use a new script, a JSON list of faults; raises Refused if it is invalid."""
         try:
-            self._coming = deque(_SCRIPT.validate_json(script))
+            self._faults = deque(_SCRIPT.validate_json(script))
         except ValidationError as exc:
             raise invalid("faults", exc.error_count(), str(exc)) from exc
 
-    def next(self, header: str | None) -> Fault | None:
-        """Return the fault for one call: the header's own, else the script's next, else none."""
+    def next(self, header: str | None) -> InjectedFault | None:
+        """Return the fault for one call: that of its header, or else the script's next one, if any."""
         if header:
             return _read_header(header)
-        if not self._coming:
+        if not self._faults:
             return None
-        fault = self._coming.popleft()
+        fault = self._faults.popleft()
         if fault.times > 1:
-            self._coming.appendleft(fault.model_copy(update={"times": fault.times - 1}))
+            self._faults.appendleft(fault.model_copy(update={"times": fault.times - 1}))
         return fault
 
 
-async def instead(fault: Fault, request: web.Request) -> web.StreamResponse | None:
-    """Wait for the fault's delay, then return the answer that takes the true one's place, if any does."""
+async def replacement_response(fault: InjectedFault, request: web.Request) -> web.StreamResponse | None:
+    """Wait for the fault's delay, then return the response that replaces the real one, if any."""
     await anyio.sleep(fault.delay)
     if fault.kind in {"answer", "truncate"}:
         return None
@@ -105,8 +105,8 @@ async def instead(fault: Fault, request: web.Request) -> web.StreamResponse | No
     return response
 
 
-async def truncate(request: web.Request, whole: web.Response) -> web.StreamResponse:
-    """Promise the whole answer, send half of it, and hang up."""
+async def send_half(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Send the headers of the whole response and half of its body, then close the connection."""
     assert isinstance(whole.body, bytes)
     half = web.StreamResponse(status=whole.status, headers=whole.headers)
     half.content_length = len(whole.body)
@@ -117,19 +117,19 @@ async def truncate(request: web.Request, whole: web.Response) -> web.StreamRespo
     return half
 
 
-def _read_header(header: str) -> Fault:
+def _read_header(header: str) -> InjectedFault:
     text = header if header.startswith("{") else orjson.dumps({"kind": header})
     try:
-        return Fault.model_validate_json(text)
+        return InjectedFault.model_validate_json(text)
     except ValidationError as exc:
         raise invalid(FAULT_HEADER, header, str(exc)) from exc
 
 
-def _body(fault: Fault) -> bytes:
+def _body(fault: InjectedFault) -> bytes:
     if fault.kind in _BODIES:
         return _BODIES[fault.kind]
     error = {"code": fault.code, "message": fault.message}
-    shapes: dict[str, object] = {
+    bodies: dict[str, object] = {
         "error": {
             "_type": "ErrorResponse",
             "errors": [error | ({"subCode": fault.sub_code} if fault.sub_code else {})],
@@ -138,11 +138,11 @@ def _body(fault: Fault) -> bytes:
         "flat": error,
         "gateway": {"statusCode": fault.status, "message": fault.message},
     }
-    return orjson.dumps(shapes[fault.kind])
+    return orjson.dumps(bodies[fault.kind])
 
 
 def _reset(request: web.Request) -> web.Response:
-    """Close the connection with a TCP reset instead of an answer."""
+    """Close the connection with a TCP reset instead of a response."""
     if request.transport is not None:
         connection = request.transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -152,7 +152,7 @@ def _reset(request: web.Request) -> web.Response:
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    packer = zlib.compressobj(level=1, wbits=31)
+    compressor = zlib.compressobj(level=1, wbits=31)
     zeros = bytes(1024 * 1024)
-    parts = [packer.compress(zeros) for _ in range(BOMB_BYTES // len(zeros))]
-    return b"".join([*parts, packer.flush()])
+    chunks = [compressor.compress(zeros) for _ in range(BOMB_BYTES // len(zeros))]
+    return b"".join([*chunks, compressor.flush()])

@@ -1,4 +1,4 @@
-"""What arrived at the service: one value for each request, kept for tests or written as JSON lines; never a key."""
+"""The journal of the requests received: kept in memory for tests, or written as JSON lines; never with a key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import orjson
 from PIL import Image
 
 from pipeline.errors import ServiceError
+from pipeline.service.http.wire_names import HEADERS
 
-_SECRET_HEADERS = frozenset({"ocp-apim-subscription-key", "authorization", "cookie", "proxy-authorization"})
+_SECRET_HEADERS = frozenset({HEADERS.key.lower(), "authorization", "cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureSeen:
-    """An uploaded picture as its header describes it; without a size where the header is none that can be read."""
+class UploadInfo:
+    """An uploaded picture according to its header; format and size are None if the header can't be read."""
 
     bytes: int
     sha256: str
@@ -32,8 +33,8 @@ class PictureSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One request: `at` is the Unix time of its arrival, `query` and `headers` come without keys."""
+class JournalEntry:
+    """One request: `at` is the Unix time of its arrival; `query` and `headers` are without keys."""
 
     at: float
     ms: float
@@ -45,15 +46,15 @@ class Seen:
     headers: Mapping[str, str] = field(default_factory=dict)
     body_bytes: int = 0
     body_sha256: str | None = None
-    picture: PictureSeen | None = None
+    picture: UploadInfo | None = None
     fault: str | None = None
 
 
 class Journal:
-    """Keeps the last `keep` requests, and appends each to `path` as it is answered."""
+    """Keeps the last `keep` entries, and appends each to the file `path` when its request ends."""
 
     def __init__(self, path: Path | None = None, *, keep: int = 0) -> None:
-        self.seen: deque[Seen] = deque(maxlen=keep)
+        self.entries: deque[JournalEntry] = deque(maxlen=keep)
         self._path = path
         self._file: BinaryIO | None = None
 
@@ -71,17 +72,17 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def note(self, seen: Seen) -> None:
-        """Write down one request."""
-        self.seen.append(seen)
+    def record(self, entry: JournalEntry) -> None:
+        """Add one entry."""
+        self.entries.append(entry)
         if self._file is not None:
-            self._file.write(orjson.dumps(seen) + b"\n")
+            self._file.write(orjson.dumps(entry) + b"\n")
 
 
-def measure(data: bytes) -> PictureSeen:
-    """Describe a picture from its header alone; nothing is decoded, so a bomb costs nothing."""
-    size, name = _header(data)
-    return PictureSeen(
+def describe_upload(data: bytes) -> UploadInfo:
+    """Describe a picture from its header only; nothing is decoded, so a decompression bomb does no harm."""
+    size, name = _read_header(data)
+    return UploadInfo(
         bytes=len(data),
         sha256=sha256(data).hexdigest(),
         format=name,
@@ -96,12 +97,12 @@ def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def public_query(query: str) -> str:
-    """Return a query string without parameters that are named like a key."""
+    """Return a query string without parameters that have "key" in their name."""
     pairs = parse_qsl(query, keep_blank_values=True)
     return urlencode([(name, value) for name, value in pairs if "key" not in name.lower()])
 
 
-def _header(data: bytes) -> tuple[tuple[int, int] | None, str | None]:
+def _read_header(data: bytes) -> tuple[tuple[int, int] | None, str | None]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.size, (image.format or "").lower() or None

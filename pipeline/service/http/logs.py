@@ -1,4 +1,4 @@
-"""What the service writes to stderr about requests: one line each where asked for, and no secret of a caller."""
+"""The service's logs on stderr: one line per request if switched on, and never a caller's secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from aiohttp.http_exceptions import HttpProcessingError
 
 access_log = logging.getLogger("pipeline.service.access")
-# What aiohttp's server says, of connections and of requests that are no HTTP.
+# For aiohttp's server, which logs connection errors and requests that it can't parse.
 server_log = logging.getLogger("pipeline.service.server")
 
 
@@ -24,12 +24,12 @@ def print_accesses() -> None:
     access_log.propagate = False
 
 
-def _tell_no_bytes(record: logging.LogRecord) -> bool:
-    """Cut what aiohttp quotes of a request that it can't read: a mistyped header may hold the key."""
+def _remove_request_bytes(record: logging.LogRecord) -> bool:
+    """Remove what aiohttp quotes from a request that it can't parse: a mistyped header may contain the key."""
     if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
-        record.msg = f"{record.msg}: it is no HTTP that can be read"
+        record.msg = f"{record.msg}: the request can't be parsed as HTTP"
         record.exc_info = None
     return True
 
 
-server_log.addFilter(_tell_no_bytes)
+server_log.addFilter(_remove_request_bytes)

@@ -1,4 +1,4 @@
-"""Small copies of the catalogue's pictures, for the thumbnailUrl of an answer."""
+"""Small copies of the catalogue's pictures, for the thumbnailUrl of a response."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import io
 
 from pipeline.service.engine.pictures import MAX_FILE_BYTES, open_picture
 from pipeline.service.findings import BadPicture, Engine
-from pipeline.service.http.objects import THUMBNAIL_SIDE_PX
+from pipeline.service.http.json_objects import THUMBNAIL_SIDE_PX
 
 QUALITY = 85
 
 
 def make_thumbnail(engine: Engine, token: str) -> bytes | None:
-    """Return a JPEG of at most THUMBNAIL_SIDE_PX, or None where the catalogue has no such picture; CPU-bound."""
-    path = engine.picture(token)
+    """Return a JPEG of at most THUMBNAIL_SIDE_PX; None if the catalogue has no such picture. CPU-bound."""
+    path = engine.picture_file(token)
     try:
         if path is None or path.stat().st_size > MAX_FILE_BYTES:
             return None

@@ -1,1 +1,1 @@
-"""Searches of the catalogue by words, and the log of what was searched for."""
+"""Searches by words: the query, the full-text index of the catalogue, and the log of the searches made."""

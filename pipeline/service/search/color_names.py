@@ -1,11 +1,11 @@
-"""The twelve colour names of the image search's color filter (reference 004), and which one a colour goes by."""
+"""Maps a colour to one of the twelve names of the image search's color filter (reference 004)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from colorsys import rgb_to_hls
 
-# A picture is black and white where no colour of it is more saturated than this.
+# Colours that are less saturated than this are shades of grey.
 _GRAY_CHROMA = 0.12
 _HUES = (
     (15, "Red"), (40, "Orange"), (68, "Yellow"), (160, "Green"), (195, "Teal"), (255, "Blue"), (290, "Purple"),
@@ -14,7 +14,7 @@ _HUES = (
 
 
 def name_color(code: str) -> str:
-    """Return the name of a colour given as "RRGGBB"."""
+    """Return the name of the colour "RRGGBB"."""
     red, green, blue = _split(code)
     hue, lightness, _ = rgb_to_hls(red, green, blue)
     chroma = max(red, green, blue) - min(red, green, blue)
@@ -29,7 +29,7 @@ def name_color(code: str) -> str:
 
 
 def is_monochrome(colors: Iterable[str]) -> bool:
-    """Tell whether none of a picture's colours is more than a shade of grey."""
+    """Return True if all colours of a picture are shades of grey."""
     return all(max(rgb) - min(rgb) < _GRAY_CHROMA for rgb in map(_split, colors))
 
 

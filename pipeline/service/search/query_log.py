@@ -1,4 +1,4 @@
-"""The service's own query log: what was searched here and what it found, for related and trending searches."""
+"""The log of the searches made at this service and of their results, for related and trending searches."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pipeline.errors import ServiceError
 
 log = logging.getLogger("pipeline.service")
 KEPT_DAYS = 30
-MOST_RELATED = 10
-MOST_TRENDING = 12
-# So many of a search's first rows count as found by it.
-FOUND_BY = 10
+MAX_RELATED = 10
+MAX_TRENDING = 12
+# The first rows of a search that are logged as its results.
+MAX_RESULTS = 10
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS searches (
     text TEXT NOT NULL, day TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (text, day)) WITHOUT ROWID;
@@ -28,8 +28,8 @@ CREATE INDEX IF NOT EXISTS found_text ON found (text, place);
 
 
 @contextmanager
-def _unless_broken() -> Iterator[None]:
-    """Say what is wrong with the database, and leave it at that."""
+def _log_errors() -> Iterator[None]:
+    """Log what is wrong with the database instead of raising it."""
     try:
         yield
     except sqlite3.Error as exc:
@@ -37,9 +37,9 @@ def _unless_broken() -> Iterator[None]:
 
 
 class QueryLog:
-    """Counts searches by day; safe to share between threads. Without a `path` it lives as long as the service.
+    """Counts searches by day, in memory without a `path`; safe to share between threads.
 
-    A file that can't be written or read any more, on a full disk perhaps, is said in the log, and costs no answer.
+    If the file can't be written or read any more, on a full disk for example, that is logged, and no request fails.
     """
 
     def __init__(
@@ -50,39 +50,39 @@ class QueryLog:
         try:
             self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
             self._db.executescript(_SCHEMA)
-            self._forget()
+            self._delete_old()
         except sqlite3.Error as exc:
             raise ServiceError(f"{path}: the query log can't be opened ({exc})") from exc
 
     def record(self, text: str, ids: Sequence[str]) -> None:
-        """Count one search that found rows; the words are compared without case."""
+        """Count a search and store the ids of its first rows; its words are compared without case."""
         text = " ".join(text.split()).casefold()
-        places = [(each, text, place) for place, each in enumerate(ids[:FOUND_BY])]
-        with self._lock, _unless_broken(), self._db:
+        results = [(each, text, place) for place, each in enumerate(ids[:MAX_RESULTS])]
+        with self._lock, _log_errors(), self._db:
             self._db.execute("BEGIN")
             self._db.execute(
                 "INSERT INTO searches VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET times = times + 1",
                 (text, self._today().isoformat()),
             )
             self._db.execute("DELETE FROM found WHERE text = ?", (text,))
-            self._db.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", places)
+            self._db.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", results)
 
     def related(self, ids: Sequence[str]) -> tuple[str, ...]:
-        """Return the searches that found one of these rows, the most frequent first."""
+        """Return the searches with one of these rows among their results, the most frequent first."""
         marks = ",".join("?" * len(ids))
         query = (
             "SELECT text, sum(times) AS total FROM searches WHERE text IN"  # noqa: S608 - only marks
             f" (SELECT text FROM found WHERE id IN ({marks})) GROUP BY text ORDER BY total DESC, text LIMIT ?"
         )
-        return tuple(text for text, _ in self._read(query, (*ids, MOST_RELATED)))
+        return tuple(text for text, _ in self._read(query, (*ids, MAX_RELATED)))
 
     def trending(self) -> list[tuple[str, str]]:
-        """Return the most frequent searches of the last days, each with the id of the first row it found."""
+        """Return the most frequent searches of the last days, each with the id of its first row."""
         query = (
             "SELECT s.text, f.id FROM (SELECT text, sum(times) AS total FROM searches WHERE day > ? GROUP BY text) s"
             " JOIN found f ON f.text = s.text AND f.place = 0 ORDER BY s.total DESC, s.text LIMIT ?"
         )
-        return self._read(query, (self._oldest(), MOST_TRENDING))
+        return self._read(query, (self._oldest(), MAX_TRENDING))
 
     def close(self) -> None:
         """Close the database."""
@@ -90,11 +90,11 @@ class QueryLog:
 
     def _read(self, query: str, values: tuple[object, ...]) -> list[tuple[str, str]]:
         rows: list[tuple[str, str]] = []
-        with self._lock, _unless_broken():
+        with self._lock, _log_errors():
             rows += self._db.execute(query, values)
         return rows
 
-    def _forget(self) -> None:
+    def _delete_old(self) -> None:
         self._db.execute("DELETE FROM searches WHERE day <= ?", (self._oldest(),))
         self._db.execute("DELETE FROM found WHERE text NOT IN (SELECT text FROM searches)")
 

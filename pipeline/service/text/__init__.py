@@ -1,1 +1,1 @@
-"""Text in pictures: recognised in processes of their own, put into reading order, searched for addresses, and kept."""
+"""Text in pictures: recognised in worker processes, put into reading order, searched for addresses, and stored."""

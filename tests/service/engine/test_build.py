@@ -1,4 +1,4 @@
-"""The index: incremental, resumable, atomic, shared."""
+"""Builds of an index: incremental, resumable, atomic, one at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.service.engine import build, index
 from pipeline.service.engine.analysis import Analysis, analyse
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.engine import CatalogueEngine, open_engine
-from pipeline.service.engine.index import Index, open_current
+from pipeline.service.engine.index import CatalogueIndex, open_current
 from pipeline.service.findings import CatalogueConfig
 from tests.service.engine.drawing import draw, encode, fill
 
@@ -35,25 +35,25 @@ def analysed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def arrays(index: Index) -> tuple[bytes, bytes, bytes]:
+def arrays(index: CatalogueIndex) -> tuple[bytes, bytes, bytes]:
     return index.hashes.tobytes(), index.descriptors.tobytes(), index.thumbs.tobytes()
 
 
 def test_progress_counts_every_row(tmp_path: Path) -> None:
-    """Each step of a build is told: rows that are counted, then those that are done, then their arrays."""
-    told: list[tuple[int, int]] = []
+    """Each step of a build is reported: rows that are counted, then those that are done, then their arrays."""
+    reported: list[tuple[int, int]] = []
     build_index(
-        CatalogueConfig(path=fill(tmp_path / "pictures", 5)), tmp_path / "index", lambda *step: told.append(step)
+        CatalogueConfig(path=fill(tmp_path / "pictures", 5)), tmp_path / "index", lambda *step: reported.append(step)
     )
-    assert told == [*((0, n) for n in range(1, 6)), *((n, 5) for n in range(1, 6)), *[(5, 5)] * 5]
+    assert reported == [*((0, n) for n in range(1, 6)), *((n, 5) for n in range(1, 6)), *[(5, 5)] * 5]
 
 
 def test_an_unchanged_catalogue_is_not_indexed_again(tmp_path: Path, analysed: list[int]) -> None:
     """The second build counts the rows and opens the first one's index: no picture is opened."""
-    config, told = CatalogueConfig(path=fill(tmp_path / "pictures", 4)), []
+    config, reported = CatalogueConfig(path=fill(tmp_path / "pictures", 4)), []
     first = build_index(config, tmp_path / "index")
-    second = build_index(config, tmp_path / "index", lambda *step: told.append(step))
-    assert (second.folder, told, len(analysed)) == (first.folder, [(0, n) for n in range(1, 5)], 4)
+    second = build_index(config, tmp_path / "index", lambda *step: reported.append(step))
+    assert (second.folder, reported, len(analysed)) == (first.folder, [(0, n) for n in range(1, 5)], 4)
 
 
 def test_only_new_content_is_analysed(tmp_path: Path, analysed: list[int]) -> None:
@@ -69,7 +69,7 @@ def test_only_new_content_is_analysed(tmp_path: Path, analysed: list[int]) -> No
     assert len(analysed) == 2
     assert after.count == 5
     assert after.meta["version"] != before.meta["version"]
-    assert arrays(after) == arrays(build_index(CatalogueConfig(path=folder), tmp_path / "anew"))
+    assert arrays(after) == arrays(build_index(CatalogueConfig(path=folder), tmp_path / "fresh"))
 
 
 def test_a_picture_under_many_ids_is_kept_once(tmp_path: Path, analysed: list[int]) -> None:
@@ -107,7 +107,7 @@ build_index(CatalogueConfig(path=Path(sys.argv[1])), Path(sys.argv[2]), die)
 
 
 def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, analysed: list[int]) -> None:
-    """A build that dies at row 50 of 60 leaves its work: the next one analyses only the rest."""
+    """A build that dies at row 50 of 60 keeps its work: the next one analyses only the rest."""
     folder, index_dir = fill(tmp_path / "pictures", 60), tmp_path / "index"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(index_dir)], check=False)
     assert killed.returncode == 9
@@ -123,30 +123,30 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, analysed: list[int]
     ]
 
 
-def test_readers_go_on_while_the_index_is_replaced(tmp_path: Path) -> None:
-    """An engine that was opened before a rebuild answers as before, from its own generation."""
+def test_open_engines_continue_while_the_index_is_replaced(tmp_path: Path) -> None:
+    """An engine that was opened before a rebuild gives the same findings, from its own generation."""
     folder, index_dir = fill(tmp_path / "pictures", 4), tmp_path / "index"
     reader, query = open_engine(CatalogueConfig(path=folder), index_dir), encode(draw(2), quality=90)
-    before = reader.look(query)
+    before = reader.inspect(query)
     (folder / "002.png").unlink()
     fresh = open_engine(CatalogueConfig(path=folder), index_dir)
     assert [match.item.id for match in before.same] == ["002.png"]
-    assert reader.look(query) == before
-    assert fresh.look(query).same == ()
+    assert reader.inspect(query) == before
+    assert fresh.inspect(query).same == ()
 
 
 def test_a_released_index_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of the arrays' pages can be given back at any time: what is read next is the same."""
+    """The memory of the arrays can be released at any time: the next read gives the same values."""
     built = build_index(CatalogueConfig(path=fill(tmp_path / "pictures", 4)), tmp_path / "index")
     before = arrays(built)
     built.release()
     assert arrays(built) == before
-    monkeypatch.setattr(index, "THUMBS_KEPT", 2)
+    monkeypatch.setattr(index, "RELEASE_THUMBS_EVERY", 2)
     assert b"".join(built.thumb(slot).tobytes() for slot in range(4)) == before[2]
 
 
 def test_two_builders_of_one_folder_take_turns(tmp_path: Path, analysed: list[int]) -> None:
-    """Of builders at once, one does the work and the others find it done."""
+    """Of several builders at the same time, one does the work and the others use its index."""
     config = CatalogueConfig(path=fill(tmp_path / "pictures", 12))
     with ThreadPoolExecutor(3) as pool:
         built = list(pool.map(lambda _: build_index(config, tmp_path / "index"), range(3)))
@@ -155,8 +155,8 @@ def test_two_builders_of_one_folder_take_turns(tmp_path: Path, analysed: list[in
 
 
 @pytest.mark.parametrize("damage", ["current", "catalogue.db", "descriptors.npy"])
-def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: str) -> None:
-    """An index whose files are garbage is built again instead of being believed."""
+def test_a_damaged_index_is_rebuilt(tmp_path: Path, damage: str) -> None:
+    """An index with garbage in one of its files is built again."""
     config, index_dir = CatalogueConfig(path=fill(tmp_path / "pictures", 3)), tmp_path / "index"
     first = build_index(config, index_dir)
     target = index_dir / damage if damage == "current" else first.folder / damage
@@ -165,7 +165,7 @@ def test_a_damaged_index_is_made_anew(tmp_path: Path, damage: str) -> None:
 
 
 def test_an_index_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
-    """A file where the index folder should be is a ServiceError that names it."""
+    """A file in the place of the index folder raises a ServiceError with its name."""
     (tmp_path / "index").write_text("in the way")
     with pytest.raises(ServiceError, match="index"):
         build_index(CatalogueConfig(path=fill(tmp_path / "pictures", 1)), tmp_path / "index")
@@ -212,9 +212,9 @@ def test_a_catalogue_that_is_cut_off_is_served_up_to_the_cut(tmp_path: Path, cap
 
 
 def test_an_empty_catalogue_answers(tmp_path: Path) -> None:
-    """Without any row the engine still tells colours and size."""
+    """Without any row the engine still returns colours and size."""
     (tmp_path / "empty").mkdir()
     engine = open_engine(CatalogueConfig(path=tmp_path / "empty"), tmp_path / "index")
     assert isinstance(engine, CatalogueEngine)
-    found = engine.look(encode(draw(3)))
-    assert (engine.count, found.same, found.alike, list(engine.items())) == (0, (), (), [])
+    findings = engine.inspect(encode(draw(3)))
+    assert (engine.count, findings.same, findings.similar, list(engine.items())) == (0, (), (), [])

@@ -16,8 +16,8 @@ from pipeline.errors import TableError
 from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.catalogue import read_entries
-from pipeline.service.engine.items import host_of, item_of, read_number, split_tags
-from pipeline.service.findings import BadPicture, CatalogueConfig, Rating, RecipeFacts
+from pipeline.service.engine.items import host_of, item_from_fields, read_number, split_tags
+from pipeline.service.findings import BadPicture, CatalogueConfig, ItemRating, RecipeFacts
 from tests.service.engine.drawing import fill
 
 ROWS = [
@@ -191,18 +191,18 @@ def test_values_of_json_become_text(tmp_path: Path) -> None:
 
 def test_an_item_says_what_its_columns_say() -> None:
     """Numbers, tags, rating and recipe columns are read; the site is the page's host."""
-    item = item_of(3, {
+    item = item_from_fields(3, {
         "id": "x", "image": "x.png", "page_url": "https://Shop.Example.com/x", "price": "12.50", "currency": "usd",
         "rating": "4.5", "reviews": "12", "tags": "a; b|c, a", "cook_time": "PT20M", "creator": "Ada",
     })  # fmt: skip
     assert (item.number, item.price, item.currency, item.site) == (3, 12.5, "USD", "shop.example.com")
-    assert (item.rating, item.tags) == (Rating(value=4.5, best=5.0, count=12), ("a", "b", "c"))
+    assert (item.rating, item.tags) == (ItemRating(value=4.5, best=5.0, count=12), ("a", "b", "c"))
     assert item.recipe == RecipeFacts(creator="Ada", cook_time="PT20M")
 
 
 def test_nothing_is_invented_for_empty_columns() -> None:
     """A bare row has no price, rating, recipe or site."""
-    item = item_of(0, {"id": "x", "image": "x.png"})
+    item = item_from_fields(0, {"id": "x", "image": "x.png"})
     assert (item.price, item.rating, item.recipe, item.site, item.tags) == (None, None, None, None, ())
 
 
@@ -250,6 +250,6 @@ def test_a_name_that_is_no_text_spoils_its_own_row_alone(tmp_path: Path) -> None
 def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     """Reading one would wait for its other end for ever."""
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(BadPicture, match="no plain file"):
+    with pytest.raises(BadPicture, match="not a regular file"):
         read_file(tmp_path / "pipe.png")
     assert list(read_entries(CatalogueConfig(path=tmp_path))) == []

@@ -1,4 +1,4 @@
-"""The user's own model: checked before it is used, fed as its config says, and ruling what is alike."""
+"""The user's own model: checked before it is used, given the input of its config, and decisive for what is similar."""
 
 from __future__ import annotations
 
@@ -68,51 +68,51 @@ def build_with(catalogue: CatalogueConfig, index_dir: Path, model: ModelConfig |
     return engine
 
 
-def alike(engine: Engine, color: str) -> list[str]:
+def similar_ids(engine: Engine, color: str) -> list[str]:
     query = encode(Image.new("RGB", (90, 60), color), "PNG")
-    return [match.item.id.removesuffix(".png") for match in engine.look(query).alike]
+    return [match.item.id.removesuffix(".png") for match in engine.inspect(query).similar]
 
 
-def test_look_alikes_are_what_the_model_says(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
-    """A plain orange picture, which looks like none by its shapes, gets those of the nearest colours, in order."""
-    found = alike(build_with(colors, tmp_path / "index", model), "#e06020")
-    assert found == ["orange", "red"]
-    assert alike(build_with(colors, tmp_path / "plain", None), "#e06020") == []
+def test_the_model_decides_what_is_similar(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+    """A plain orange picture, which is similar to none by its shapes, gets those of the nearest colours, in order."""
+    ids = similar_ids(build_with(colors, tmp_path / "index", model), "#e06020")
+    assert ids == ["orange", "red"]
+    assert similar_ids(build_with(colors, tmp_path / "plain", None), "#e06020") == []
 
 
-def test_a_bound_of_the_config_says_how_alike(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
-    """A higher `alike_from` leaves the farther ones out, without a new embedding, and is another version."""
+def test_the_config_sets_the_least_similarity(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+    """A higher `alike_from` leaves out the farther ones, needs no new embeddings, and gives another version."""
     wide = build_with(colors, tmp_path / "index", model)
     narrow = build_with(colors, tmp_path / "index", replace(model, alike_from=0.97))
-    assert alike(narrow, "#e06020") == ["orange"]
+    assert similar_ids(narrow, "#e06020") == ["orange"]
     assert narrow.index.folder == wide.index.folder
     assert narrow.version != wide.version
 
 
-def test_the_same_picture_is_told_by_its_overlay(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
-    """The strict tier is what it is without a model: a copy is found, and no other picture of its colour."""
+def test_the_overlay_decides_what_is_the_same(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+    """A model does not change what is the same: a copy is found, and no other picture of its colour."""
     engine = build_with(colors, tmp_path / "index", model)
     copy = Image.open(colors.path / "red.png").resize((120, 90))
-    found = engine.look(encode(copy, quality=80))
-    assert [match.item.id for match in found.same] == ["red.png"]
-    assert [match.item.id for match in found.alike] == ["orange.png"]
+    findings = engine.inspect(encode(copy, quality=80))
+    assert [match.item.id for match in findings.same] == ["red.png"]
+    assert [match.item.id for match in findings.similar] == ["orange.png"]
 
 
 def test_scores_are_fractions(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
     """The scores are cosines, the best first."""
     engine = build_with(colors, tmp_path / "index", model)
-    scores = [match.score for match in engine.look(encode(Image.new("RGB", (50, 50), "#e02020"), "PNG")).alike]
+    scores = [match.score for match in engine.inspect(encode(Image.new("RGB", (50, 50), "#e02020"), "PNG")).similar]
     assert scores == sorted(scores, reverse=True)
     assert all(0.3 <= score <= 1 for score in scores)
 
 
-def test_a_crop_is_what_the_model_sees(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
-    """Of a picture half blue and half green, the crop area says which half is meant."""
+def test_the_model_gets_the_crop(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+    """Of a picture that is half blue and half green, the crop selects the half to search for."""
     engine = build_with(colors, tmp_path / "index", model)
     pair = Image.new("RGB", (200, 100), "#2020e0")
     pair.paste("#20c020", (100, 0, 200, 100))
     query = encode(pair, "PNG")
-    assert [engine.look(query, crop=crop).alike[0].item.id for crop in ((0, 0, 0.5, 1), (0.5, 0, 1, 1))] == [
+    assert [engine.inspect(query, crop=crop).similar[0].item.id for crop in ((0, 0, 0.5, 1), (0.5, 0, 1, 1))] == [
         "blue.png",
         "green.png",
     ]
@@ -121,8 +121,8 @@ def test_a_crop_is_what_the_model_sees(tmp_path: Path, colors: CatalogueConfig, 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("channels", ["RGB", "BGR"])
 @pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
-def test_the_model_is_fed_what_the_config_says(tmp_path: Path, layout: str, channels: str, resize: str) -> None:
-    """What arrives is computed here once more, by hand: size, channels, mean and std, layout."""
+def test_the_model_gets_the_input_of_its_config(tmp_path: Path, layout: str, channels: str, resize: str) -> None:
+    """The input equals one that is computed here: size, channels, mean and std, layout."""
     shape = ("batch", 3, SIZE, SIZE) if layout == "NCHW" else ("batch", SIZE, SIZE, 3)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
     config = ModelConfig(
@@ -152,7 +152,7 @@ def test_the_model_is_fed_what_the_config_says(tmp_path: Path, layout: str, chan
         pytest.param(("n", 3, SIZE, SIZE), TensorProto.FLOAT16, id="half precision"),
     ],
 )
-def test_models_of_every_batch_say_the_same(
+def test_models_of_every_batch_size_give_the_same_vector(
     tmp_path: Path, model: ModelConfig, shape: tuple[int | str, ...], kind: int
 ) -> None:
     """A fixed batch, free sizes and half precision make no difference to the vector."""
@@ -163,7 +163,7 @@ def test_models_of_every_batch_say_the_same(
 
 
 def test_another_output_can_be_named(tmp_path: Path, model: ModelConfig) -> None:
-    """A model that gives its tokens first is used by the name of the vector; dimensions of 1 don't matter."""
+    """If the first output of a model is no vector, another can be named; dimensions of 1 don't matter."""
     named = replace(model, path=tokens_first(tmp_path / "tokens.onnx"), output="pooled")
     query = encode(draw(8), "PNG")
     assert open_model(named).embed(query) == pytest.approx(open_model(model).embed(query))
@@ -178,7 +178,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], dict[str, object], str]] = {
     "no file": (lambda path: path, {}, "can't be read"),
     "no ONNX": (text_file, {}, "is no ONNX model"),
     "another size": (mean_color, {"size_px": 32}, "takes tensor.float. batchx3x16x16, not float 3x32x32"),
-    "another layout": (mean_color, {"layout": "NHWC"}, "look at size_px and layout"),
+    "another layout": (mean_color, {"layout": "NHWC"}, "check size_px and layout"),
     "no such output": (mean_color, {"output": "pooled"}, "has no output 'pooled'; its outputs are embedding"),
     "tokens": (tokens_first, {}, r"'tokens' is 3x16x16 numbers, no vector; name one of its outputs \(tokens, pooled\)"),
     "two inputs": (two_inputs, {}, r"has 2 inputs \(picture, words\)"),
@@ -193,24 +193,26 @@ WRONG: dict[str, tuple[Callable[[Path], Path], dict[str, object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "settings", "said"), WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(("make", "settings", "message"), WRONG.values(), ids=WRONG.keys())
 def test_a_model_that_does_not_fit_is_one_sentence(
-    tmp_path: Path, make: Callable[[Path], Path], settings: dict[str, object], said: str
+    tmp_path: Path, make: Callable[[Path], Path], settings: dict[str, object], message: str
 ) -> None:
-    """It is refused before anything is indexed, with the file's name and what to look at."""
+    """It is refused before anything is indexed, with the file's name and what to check."""
     config = replace(
         ModelConfig(path=make(tmp_path / "wrong.onnx"), size_px=SIZE),
         **settings,  # type: ignore[arg-type]  # the parameters' own names
     )
-    with pytest.raises(ConfigError, match=said) as refused:
+    with pytest.raises(ConfigError, match=message) as refused:
         open_engine(CatalogueConfig(path=fill(tmp_path / "pictures", 1)), tmp_path / "index", model=config)
     assert str(refused.value).startswith(f"model {tmp_path / 'wrong.onnx'}: ")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "index").exists()
 
 
-def test_without_onnxruntime_the_way_out_is_named(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is imported only where a model is asked for, and missed in one sentence."""
+def test_without_onnxruntime_the_error_says_what_to_install(
+    model: ModelConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package is imported only if there is a model."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r"needs onnxruntime; install it: .*\[service\]"):
         open_model(model)
@@ -222,18 +224,18 @@ def test_the_service_loads_no_runtime_without_a_model() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_picture_without_a_finite_vector_is_like_nothing(
+def test_a_picture_without_a_finite_vector_matches_nothing(
     tmp_path: Path, colors: CatalogueConfig, model: ModelConfig
 ) -> None:
-    """A picture whose mean is the config's own has the zero vector: no look-alikes, and no failure."""
+    """A picture whose mean is the config's own has the zero vector: no similar pictures, and no failure."""
     engine = build_with(colors, tmp_path / "index", replace(model, mean=(128 / 255, 128 / 255, 128 / 255)))
-    assert alike(engine, "#808080") == []
+    assert similar_ids(engine, "#808080") == []
 
 
-def test_the_same_model_is_not_asked_again(
+def test_the_same_model_does_not_run_again(
     tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int]
 ) -> None:
-    """An unchanged catalogue is opened as it is; of a changed one, only the new picture is looked at."""
+    """The index of an unchanged catalogue is opened; of a changed catalogue, only the new picture is computed."""
     first = build_with(colors, tmp_path / "index", model)
     assert work == {"analysed": 5, "embedded": 5}
     assert build_with(colors, tmp_path / "index", model).index.folder == first.index.folder
@@ -243,10 +245,10 @@ def test_the_same_model_is_not_asked_again(
 
 
 @pytest.mark.parametrize("change", ["model", "weights", "preprocessing"])
-def test_another_model_costs_its_embeddings_alone(
+def test_another_model_costs_only_its_embeddings(
     tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int], change: str
 ) -> None:
-    """Another file, other weights beside it, or another mean: every picture is embedded anew, none analysed."""
+    """With another file, other weights, or another mean, every picture is embedded again, and none analysed."""
     before = build_with(colors, tmp_path / "index", model)
     if change == "model":
         mean_color(model.path, factor=-1.0)
@@ -260,10 +262,10 @@ def test_another_model_costs_its_embeddings_alone(
     assert np.array_equal(after.index.descriptors, before.index.descriptors)
 
 
-def test_a_model_can_come_and_go(
+def test_a_model_can_be_added_and_removed(
     tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int]
 ) -> None:
-    """An index without a model gets one, and loses it, without a picture being analysed again."""
+    """Embeddings are added to an index, and removed, without a picture being analysed again."""
     for used in (None, model, None):
         engine = build_with(colors, tmp_path / "index", used)
         assert engine.index.embeddings.shape == ((5, 3) if used else (0, 0))
@@ -292,7 +294,7 @@ build_index(CatalogueConfig(path=Path(sys.argv[1])), Path(sys.argv[2]), die, emb
 def test_a_killed_build_keeps_its_embeddings(
     tmp_path: Path, model: ModelConfig, work: dict[str, int], *, known: bool
 ) -> None:
-    """A build that dies at row 50 of 60 leaves its embeddings: the next one makes only the rest."""
+    """A build that dies at row 50 of 60 leaves its embeddings: the next one computes only the rest."""
     folder, index_dir = CatalogueConfig(path=fill(tmp_path / "pictures", 60)), tmp_path / "index"
     if known:
         build_index(folder, index_dir)

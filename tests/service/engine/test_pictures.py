@@ -1,4 +1,4 @@
-"""Opening pictures that nobody vouches for, their colours, and how they are compared."""
+"""Untrusted pictures are opened safely; their colours, features and overlays."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter, ImageOps
 
-from pipeline.service.engine.color import palette, to_lab
+from pipeline.service.engine.color import extract_palette, to_lab
 from pipeline.service.engine.descriptors import DIMENSIONS, describe, pack_lab, unpack_lab
-from pipeline.service.engine.match import Probe, compare, is_like, is_same
+from pipeline.service.engine.overlay import OverlayThumb, best_overlay, is_same, is_similar
 from pipeline.service.engine.pictures import MAX_FILE_BYTES, WORK_SIDE_PX, open_picture
 from pipeline.service.engine.views import find_frame
 from pipeline.service.findings import BadPicture
@@ -34,21 +34,21 @@ def png_claiming(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 def test_every_format_opens(kind: str) -> None:
-    """Each format is told from its content and comes out as RGB."""
+    """Each format is recognised by its content and gives RGB pixels."""
     opened = open_picture(encode(draw(2, (300, 200)), kind))
     assert (opened.width, opened.height, opened.format, opened.pixels.mode) == (300, 200, kind.lower(), "RGB")
 
 
 def test_a_large_jpeg_is_decoded_small() -> None:
-    """Only as many pixels are decoded as are needed; the facts are those of the whole."""
+    """Only as many pixels are decoded as needed; the facts are those of the whole."""
     opened = open_picture(encode(draw(2, (3000, 2000))))
     assert (opened.width, opened.height) == (3000, 2000)
     assert WORK_SIDE_PX <= min(opened.pixels.size) <= 2 * WORK_SIDE_PX
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_stand_upright(orientation: int) -> None:
-    """The EXIF orientation is applied: width and height change places, the pixels are turned."""
+def test_pictures_are_made_upright(orientation: int) -> None:
+    """The EXIF orientation is applied: width and height are swapped, and the pixels are turned."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     scene = draw(4, (300, 200))
@@ -60,19 +60,19 @@ def test_pictures_stand_upright(orientation: int) -> None:
     assert opened.pixels.tobytes() == ImageOps.exif_transpose(stored).tobytes()
 
 
-def test_what_shines_through_is_white() -> None:
+def test_transparency_becomes_white() -> None:
     """Transparent pixels become white, as on a page."""
     assert open_picture(encode(Image.new("RGBA", (40, 40)), "PNG")).pixels.getpixel((20, 20)) == (255, 255, 255)
 
 
-def test_deep_grey_is_scaled_not_clipped() -> None:
-    """A 16-bit grey of a half is a middle grey."""
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
+    """A 16-bit value of one half is a middle grey."""
     grey = Image.fromarray(np.full((40, 40), 32768, dtype=np.uint16))
     assert open_picture(encode(grey, "PNG")).pixels.getpixel((20, 20)) == (128, 128, 128)
 
 
 def test_a_crop_is_cut_from_the_upright_picture() -> None:
-    """The crop's fractions refer to the picture as one sees it."""
+    """The fractions of the crop refer to the upright picture."""
     exif = Image.Exif()
     exif[0x0112] = 6
     upright = Image.new("RGB", (100, 200), "red")
@@ -89,7 +89,7 @@ def test_a_crop_is_cut_from_the_upright_picture() -> None:
         pytest.param(b"\xff\xd8\xff" + bytes(MAX_FILE_BYTES), id="huge file"),
     ],
 )
-def test_bombs_fall_before_they_are_decoded(data: bytes) -> None:
+def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     """A picture that would need too much memory is refused by its header or size."""
     with pytest.raises(BadPicture) as refused:
         open_picture(data)
@@ -98,8 +98,8 @@ def test_bombs_fall_before_they_are_decoded(data: bytes) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(cut=st.integers(1, len(JPEG)), place=st.integers(0, len(JPEG) - 1), value=st.integers(0, 255))
-def test_damage_never_escapes(cut: int, place: int, value: int) -> None:
-    """Whatever is wrong with the bytes, the answer is a picture or BadPicture."""
+def test_damaged_bytes_raise_no_other_error(cut: int, place: int, value: int) -> None:
+    """Whatever is wrong with the bytes, the result is a picture or BadPicture."""
     data = bytearray(JPEG)
     data[place] = value
     try:
@@ -117,11 +117,11 @@ def test_lab_of_known_colors() -> None:
     assert np.abs(unpack_lab(pack_lab(lab)) - lab).max() <= 0.51
 
 
-def test_the_accent_is_the_colour_that_strikes() -> None:
-    """A patch of strong colour is the accent before a grey ground; the ground is the dominant colour."""
+def test_the_accent_is_the_strongest_colour() -> None:
+    """A patch of strong colour on grey is the accent; the grey is the dominant colour."""
     picture = Image.new("RGB", (96, 96), "#d0d0d0")
     picture.paste("#d02020", (24, 24, 75, 75))
-    colors = palette(picture)
+    colors = extract_palette(picture)
     assert colors.accent == "D02020"
     assert [name for name, _ in colors.dominant] == ["D0D0D0", "D02020"]
     assert sum(share for _, share in colors.dominant) == pytest.approx(1, abs=0.03)
@@ -131,25 +131,25 @@ def test_the_accent_is_the_colour_that_strikes() -> None:
     ("backdrop", "thing"), [("#f2f0ee", "#d8c49a"), ("#cfe3d4", "#8a5a3c"), ("#ffffff", "#22252b")]
 )
 def test_a_backdrop_is_no_accent(backdrop: str, thing: str) -> None:
-    """A small thing of a quiet colour is the accent before its backdrop, which stays the dominant colour."""
+    """A small object of a muted colour is the accent, and its backdrop is the dominant colour."""
     picture = Image.new("RGB", (96, 96), backdrop)
     picture.paste(thing, (36, 36, 60, 60))
-    colors = palette(picture)
+    colors = extract_palette(picture)
     assert colors.accent == thing[1:].upper()
     assert colors.dominant[0][0] == backdrop[1:].upper()
 
 
-def test_what_is_framed_by_many_colours_has_no_backdrop() -> None:
-    """Sky over land is no backdrop: the larger strong colour stays the accent."""
+def test_an_edge_of_many_colours_is_no_backdrop() -> None:
+    """Sky over land is no backdrop: the larger strong colour is the accent."""
     picture = Image.new("RGB", (96, 96), "#3070d0")
     picture.paste("#806040", (0, 56, 96, 96))
     picture.paste("#f0f0f0", (40, 20, 50, 30))
-    assert palette(picture).accent == "3070D0"
+    assert extract_palette(picture).accent == "3070D0"
 
 
 def test_one_colour_has_one_colour() -> None:
     """A plain picture has its colour as accent and as the only dominant one."""
-    assert palette(Image.new("RGB", (10, 10), "#336699")) == ("336699", (("336699", 1.0),))
+    assert extract_palette(Image.new("RGB", (10, 10), "#336699")) == ("336699", (("336699", 1.0),))
 
 
 def test_descriptors_have_length_one_and_mirror() -> None:
@@ -165,16 +165,16 @@ def test_descriptors_have_length_one_and_mirror() -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_overlays_tell_copies_from_others(seed: int) -> None:
-    """A cut, blurred copy is the same picture from either side; another picture is not even like it."""
+    """A cropped and blurred copy is the same picture in both directions; another picture is not even similar."""
     picture = draw(seed, (480, 360))
     copy = picture.crop((30, 20, 470, 350)).filter(ImageFilter.GaussianBlur(1))
-    one, two, other = (Probe(describe(each)[0].thumb) for each in (picture, copy, draw(seed + 100, (480, 360))))
-    for overlay in (compare(one, two), compare(two, one)):
+    one, two, other = (OverlayThumb(describe(each)[0].thumb) for each in (picture, copy, draw(seed + 100, (480, 360))))
+    for overlay in (best_overlay(one, two), best_overlay(two, one)):
         assert overlay is not None
         assert is_same(overlay)
-        assert is_like(overlay)
-    different = compare(one, other)
-    assert different is None or not is_like(different)
+        assert is_similar(overlay)
+    different = best_overlay(one, other)
+    assert different is None or not is_similar(different)
 
 
 def test_a_recoloured_part_is_not_the_same() -> None:
@@ -182,11 +182,11 @@ def test_a_recoloured_part_is_not_the_same() -> None:
     picture = draw(3, (480, 360))
     twin = picture.copy()
     twin.paste("#c03030", (100, 100, 220, 240))
-    overlay = compare(*(Probe(describe(each)[0].thumb) for each in (picture, twin)))
+    overlay = best_overlay(*(OverlayThumb(describe(each)[0].thumb) for each in (picture, twin)))
     assert overlay is None or not is_same(overlay)
 
 
-def test_frames_are_found_where_there_are_some() -> None:
+def test_frames_are_found() -> None:
     """An even border on all four sides is a frame; a picture without one has none."""
     box = find_frame(ImageOps.expand(draw(5, (400, 400)), 40, "white"))
     assert box == pytest.approx((1 / 12, 1 / 12, 11 / 12, 11 / 12), abs=0.02)

@@ -23,7 +23,7 @@ def redrawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_script_makes_the_catalogue(redrawn: Path) -> None:
-    """Drawn anew, the manifest is the committed one to the byte, and the pictures are the same ones."""
+    """Drawn again, the manifest is the committed one to the byte, and the pictures are the same ones."""
     assert (redrawn / "catalogue.csv").read_bytes() == SAMPLE.read_bytes()
     drawn = {path.name for path in (redrawn / "images").iterdir()}
     assert drawn == {path.name for path in (SAMPLE.parent / "images").iterdir()}

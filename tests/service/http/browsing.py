@@ -76,44 +76,44 @@ class Browser:
 
     def one(self, selector: str) -> WebElement:
         """Return the only element that a CSS selector names."""
-        (found,) = self.all(selector)
-        return found
+        (only,) = self.all(selector)
+        return only
 
     def texts(self, selector: str) -> list[str]:
         """Return the visible texts of the elements that a CSS selector names."""
         return [element.text for element in self.all(selector)]
 
-    def wait(self, reached: Callable[[], object], says: str = "") -> None:
-        """Wait until something holds; fails with `says` after ten seconds."""
-        WebDriverWait(self.driver, 10, poll_frequency=0.03).until(lambda _driver: reached(), says)
+    def wait(self, condition: Callable[[], object], message: str = "") -> None:
+        """Wait until a condition holds; fails with `message` after ten seconds."""
+        WebDriverWait(self.driver, 10, poll_frequency=0.03).until(lambda _driver: condition(), message)
 
     def choose(self, *pictures: Path) -> None:
-        """Choose a picture by the file field, and wait for the answer."""
+        """Choose a picture with the file field, and wait for the response."""
         for picture in pictures:
             self.one("#file").send_keys(str(picture))
-            self.wait(lambda: self.all("#insights > *") or self.one("#alert").is_displayed(), "no answer")
+            self.wait(lambda: self.all("#insights > *") or self.one("#alert").is_displayed(), "no response")
 
-    def answered(self) -> None:
-        """Wait for the answer to a question that was just asked, whose insights replace those of the one before."""
-        self.wait(lambda: "Answered" in self.one("#status").text, "no answer")
+    def wait_for_insights(self) -> None:
+        """Wait for the response to the last request, whose insights replace the earlier ones."""
+        self.wait(lambda: "Finished" in self.one("#status").text, "no response")
 
     def act(self) -> ActionChains:
-        """Return a chain of what a pointer and a keyboard do, quickly."""
+        """Return a chain of fast pointer and keyboard actions."""
         return ActionChains(self.driver, duration=20)
 
-    def look(self, *, width: int, height: int = 800, scheme: str = "light") -> None:
-        """Give the page this size in CSS pixels, and the scheme that the user prefers."""
+    def resize(self, *, width: int, height: int = 800, scheme: str = "light") -> None:
+        """Set the size of the page in CSS pixels, and the colour scheme that the user prefers."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
     def errors(self) -> list[str]:
-        """Return what the console has called an error since it was last asked, broken policies among them."""
+        """Return the errors in the console since the last call, including violations of the policy."""
         return [line["message"] for line in self._log("browser") if line["level"] == "SEVERE"]
 
     def requests(self) -> list[str]:
-        """Return the URLs that the page has asked for since it was last asked."""
+        """Return the URLs that the page has requested since the last call."""
         events = [json.loads(line["message"])["message"] for line in self._log("performance")]
         sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
         return [event["request"]["url"] for event in sent if event["documentURL"] != "about:blank"]
@@ -123,7 +123,7 @@ class Browser:
         return lines
 
     def nameless(self) -> list[str]:
-        """Return the roles of the controls that assistive technology would find without a name."""
+        """Return the roles of the controls that have no name for assistive technology."""
         nodes = self.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         controls = [node for node in nodes if not node["ignored"] and node["role"]["value"] in CONTROLS]
         assert len(controls) > 3
@@ -132,7 +132,7 @@ class Browser:
 
 @contextmanager
 def browsing(folder: Path) -> Iterator[Browser]:
-    """Start the browser with a profile of its own; skips where there is none, unless REQUIRE_BROWSER is set."""
+    """Start the browser with a profile of its own; skips if there is no browser, unless REQUIRE_BROWSER is set."""
     paths = [shutil.which(program) for program in PROGRAMS]
     if None in paths:
         assert not os.environ.get("REQUIRE_BROWSER"), "chromium and chromedriver are required here, but not installed"
@@ -142,7 +142,7 @@ def browsing(folder: Path) -> Iterator[Browser]:
     for flag in (*FLAGS, f"--user-data-dir={folder}"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # A driver that is named is not looked for, so nothing is ever downloaded.
+    # With the path of a driver, selenium does not look for one, and downloads nothing.
     driver = webdriver.Chrome(options=options, service=Service(executable_path=str(paths[1])))
     try:
         yield Browser(driver)

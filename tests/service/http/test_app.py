@@ -1,4 +1,4 @@
-"""What the service answers over its socket: headers, hints, and an ErrorResponse for every rule that is broken."""
+"""The service's responses over its socket: headers, hints, and an ErrorResponse for every rule that is broken."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from PIL import Image
 from pydantic import SecretStr
 
 from pipeline.errors import ServiceError
-from pipeline.service.access.limits import Allowance, ApiKey
-from pipeline.service.http.envelope import MAX_BODY_BYTES
+from pipeline.service.access.authenticator import Allowance, ApiKey
+from pipeline.service.http.dispatch import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from tests.service.http.conftest import PaperEngine, Served
+    from tests.service.serving import FixedEngine, Served
 
 Start = Callable[..., "Served"]
 KEY = "0123456789abcdef"
@@ -31,21 +31,21 @@ def _actions(reply: Any) -> dict[str, Any]:
     return {action["actionType"]: action for action in reply.json["tags"][0]["actions"]}
 
 
-def test_an_answer_carries_the_headers_of_the_protocol(served: Served, picture: bytes) -> None:
-    """A trace id each time, the market used, and a client id that is given once and echoed from then on."""
-    first = served.ask(None, picture, "?mkt=de-de")
+def test_a_response_has_the_headers_of_the_protocol(served: Served, picture: bytes) -> None:
+    """It has a new trace id, the market used, and a client id that is the request's own or a new one."""
+    first = served.visual_search(None, picture, "?mkt=de-de")
     assert first.headers["content-type"] == "application/json; charset=utf-8"
     assert first.headers["bingapis-market"] == "de-DE"
     client = first.headers["x-msedge-clientid"]
-    again = served.ask(None, picture, X_MSEdge_ClientID=client)
+    again = served.visual_search(None, picture, X_MSEdge_ClientID=client)
     assert again.headers["x-msedge-clientid"] == client
     assert again.headers["bingapis-traceid"] != first.headers["bingapis-traceid"]
     assert again.headers["bingapis-market"] == "en-US"
 
 
-def test_json_ld_is_sent_to_those_who_ask(served: Served, picture: bytes) -> None:
+def test_json_ld_is_sent_on_request(served: Served, picture: bytes) -> None:
     """Accept: application/ld+json changes the media type (reference 004, Accept)."""
-    reply = served.ask(None, picture, Accept="application/ld+json")
+    reply = served.visual_search(None, picture, Accept="application/ld+json")
     assert reply.headers["content-type"] == "application/ld+json; charset=utf-8"
     assert reply.json["_type"] == "ImageKnowledge"
 
@@ -94,8 +94,10 @@ def test_json_ld_is_sent_to_those_who_ask(served: Served, picture: bytes) -> Non
 def test_every_shared_rule(
     served: Served, picture: bytes, query: str, headers: dict[str, str], status: int, parameter: str
 ) -> None:
-    """A broken rule of reference 004 is answered with its status and the parameter at fault."""
-    reply = served.ask(None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()})
+    """A broken rule of reference 004 gets its status and the parameter at fault."""
+    reply = served.visual_search(
+        None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()}
+    )
     assert (reply.status, reply.error["code"], reply.error["parameter"]) == (status, "InvalidRequest", parameter)
     assert reply.headers["bingapis-traceid"]
 
@@ -116,28 +118,30 @@ def test_every_shared_rule(
 def test_the_market_used_is_the_best_fit(
     served: Served, picture: bytes, query: str, headers: dict[str, str], market: str
 ) -> None:
-    """What isn't listed gets the nearest market, as the reference says, and the answer names it."""
-    reply = served.ask(None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()})
+    """A market that isn't listed gets the best fit, as the reference says, and the response names it."""
+    reply = served.visual_search(
+        None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()}
+    )
     assert (reply.status, reply.headers["bingapis-market"]) == (200, market)
 
 
 def test_a_url_over_2048_characters_is_not_found(served: Served, picture: bytes) -> None:
-    """The documented limit, to the character."""
+    """The documented limit is exact."""
     path = f"{served.url}/v7.0/images/visualsearch?mkt=en-US&padding="
     longest = "x" * (2048 - len(path))
-    assert served.ask(None, picture, f"?mkt=en-US&padding={longest}").status == 200
-    assert served.ask(None, picture, f"?mkt=en-US&padding={longest}x").status == 404
+    assert served.visual_search(None, picture, f"?mkt=en-US&padding={longest}").status == 200
+    assert served.visual_search(None, picture, f"?mkt=en-US&padding={longest}x").status == 404
 
 
-def test_parameter_names_are_taken_in_any_case(served: Served) -> None:
-    """Reference 001 itself writes both imgUrl and imgurl; an empty value is as good as none."""
+def test_parameter_names_are_accepted_in_any_case(served: Served) -> None:
+    """Reference 001 itself has both imgUrl and imgurl; an empty value counts as none."""
     reply = served.send("GET", "/v7.0/images/details?imgurl=https%3A%2F%2Fimg.shop.example%2F3.jpg&MODULES=tags&mkt=")
     assert reply.json["imageTags"] == {"value": [{"name": "mug"}]}
     assert served.send("GET", "/v7.0/images/search?q=mug&INSIGHTSTOKEN=t").error["parameter"] == "insightsToken"
 
 
 def test_other_paths_and_methods_are_errors_of_the_protocol(served: Served) -> None:
-    """A wrong path or method reads like any other error."""
+    """A wrong path or method gets an ErrorResponse too."""
     assert served.send("GET", "/v6.0/images/visualsearch").error["code"] == "InvalidRequest"
     reply = served.send("GET", "/v7.0/images/visualsearch")
     assert (reply.status, reply.headers["allow"]) == (405, "POST")
@@ -145,14 +149,14 @@ def test_other_paths_and_methods_are_errors_of_the_protocol(served: Served) -> N
 
 
 def test_a_body_that_is_no_form_is_refused(served: Served) -> None:
-    """JSON without a form, and forms without a boundary, are told what is wanted."""
+    """JSON without a form, and a form without a boundary, get an error about the Content-Type."""
     for content_type in ("application/json", "multipart/form-data"):
         reply = served.send("POST", "/v7.0/images/visualsearch", b"{}", Content_Type=content_type)
         assert (reply.status, reply.error["parameter"]) == (400, "Content-Type")
 
 
 def test_a_packed_body_is_unpacked_or_refused(served: Served, picture: bytes, write_form: Callable[..., bytes]) -> None:
-    """Content-Encoding: gzip is understood; what isn't gzip then is the client's fault, not ours."""
+    """Content-Encoding: gzip is supported; a body that isn't gzip then is an error of the client."""
     headers = {"Content-Type": "multipart/form-data; boundary=frontier", "Content-Encoding": "gzip"}
     body = write_form(None, picture)
     target = "/v7.0/images/visualsearch"
@@ -162,7 +166,7 @@ def test_a_packed_body_is_unpacked_or_refused(served: Served, picture: bytes, wr
 
 
 def test_a_client_that_goes_away_is_no_error(served: Served, caplog: pytest.LogCaptureFixture) -> None:
-    """A body that is cut off by its sender leaves the service in good health, and its log quiet."""
+    """A client that disconnects during its body leaves the service healthy, and its log empty."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(
             b"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
@@ -174,9 +178,9 @@ def test_a_client_that_goes_away_is_no_error(served: Served, caplog: pytest.LogC
     assert "Traceback" not in caplog.text
 
 
-def test_a_body_beyond_all_measure_is_not_read(served: Served) -> None:
-    """Bodies are bounded: the service stops reading, and says so."""
-    reply = served.ask(None, bytes(MAX_BODY_BYTES))
+def test_a_huge_body_is_not_read(served: Served) -> None:
+    """The service stops reading at its limit, and refuses the request."""
+    reply = served.visual_search(None, bytes(MAX_BODY_BYTES))
     assert (reply.status, reply.error["parameter"]) == (400, "body")
 
 
@@ -196,10 +200,10 @@ def _png(side_px: int) -> bytes:
     ids=["bytes", "pixels", "format"],
 )
 @pytest.mark.parametrize("endpoint", ["visualsearch", "details"])
-def test_a_picture_that_can_not_be_taken_gets_a_hint(
+def test_a_picture_outside_the_limits_gets_a_hint(
     served: Served, write_form: Callable[..., bytes], data: bytes, category: str, endpoint: str
 ) -> None:
-    """A 200 that is no success: no insights, and a hint why (as recorded from the real service)."""
+    """The response is a 200 without insights, with a hint why (as recorded from the real service)."""
     content_type = "multipart/form-data; boundary=frontier"
     target = f"/bing/v7.0/images/{endpoint}"
     reply = served.send("POST", target, write_form(None, data), Content_Type=content_type)
@@ -208,37 +212,37 @@ def test_a_picture_that_can_not_be_taken_gets_a_hint(
 
 
 def test_the_limits_themselves_are_allowed(served: Served) -> None:
-    """1,500 px and 1,000,000 bytes are inside."""
+    """1,500 px and 1,000,000 bytes are allowed."""
     small = _png(1500)
-    assert "imageQualityHints" not in served.ask(None, small + bytes(1_000_000 - len(small))).json
+    assert "imageQualityHints" not in served.visual_search(None, small + bytes(1_000_000 - len(small))).json
 
 
-def test_a_url_is_found_in_the_catalogue_or_not_at_all(served: Served) -> None:
-    """The service downloads nothing: a URL the catalogue doesn't know gets a hint."""
-    known = served.ask({"imageInfo": {"url": "https://img.shop.example/3.jpg"}})
+def test_a_url_is_looked_up_in_the_catalogue_only(served: Served) -> None:
+    """The service downloads nothing: a URL that the catalogue does not have gets a hint."""
+    known = served.visual_search({"imageInfo": {"url": "https://img.shop.example/3.jpg"}})
     assert known.json["image"]["imageInsightsToken"] == f"own_{3:040x}"
-    unknown = served.ask({"imageInfo": {"url": "https://elsewhere.example/3.jpg"}})
+    unknown = served.visual_search({"imageInfo": {"url": "https://elsewhere.example/3.jpg"}})
     assert unknown.json["imageQualityHints"] == [{"category": "ImageDownloadFailed"}]
 
 
-def test_the_token_of_an_upload_can_be_asked_about(served: Served, picture: bytes) -> None:
-    """An answer's token names the picture: also one that the catalogue doesn't have."""
-    token = served.ask(None, picture).json["image"]["imageInsightsToken"]
-    again = served.ask({"imageInfo": {"imageInsightsToken": token}})
+def test_the_token_of_an_upload_can_be_used(served: Served, picture: bytes) -> None:
+    """The token in a response names the picture, even if the catalogue doesn't have it."""
+    token = served.visual_search(None, picture).json["image"]["imageInsightsToken"]
+    again = served.visual_search({"imageInfo": {"imageInsightsToken": token}})
     assert again.json["image"]["imageInsightsToken"] == token
     details = served.send("GET", f"/v7.0/images/details?insightsToken={token}&modules=Tags")
     assert details.json["imageTags"] == {"value": [{"name": "mug"}]}
-    unknown = served.ask({"imageInfo": {"imageInsightsToken": "ccid_x"}})
+    unknown = served.visual_search({"imageInfo": {"imageInsightsToken": "ccid_x"}})
     assert (unknown.status, unknown.error["parameter"]) == (400, "imageInsightsToken")
 
 
 def test_paging_ends(served: Served, picture: bytes) -> None:
-    """NextOffset leads through all look-alikes once, and is absent at the end."""
+    """NextOffset leads through all similar pictures once, and is absent at the end."""
     seen: list[str] = []
     offset: int | None = 0
     while offset is not None:
         more = {"invokedSkills": ["SimilarImages"], "offset": offset, "count": 25}
-        reply = served.ask({"knowledgeRequest": more}, picture)
+        reply = served.visual_search({"knowledgeRequest": more}, picture)
         actions = _actions(reply)
         assert list(actions) == ["VisualSearch"]
         data = actions["VisualSearch"]["data"]
@@ -248,16 +252,18 @@ def test_paging_ends(served: Served, picture: bytes) -> None:
     assert seen == [f"sku-{number}" for number in range(2, 60)]
 
 
-def test_a_site_filter_reaches_the_engine(served: Served, engine: PaperEngine, picture: bytes) -> None:
-    """Crop and site are the engine's to apply."""
+def test_a_site_filter_reaches_the_engine(served: Served, engine: FixedEngine, picture: bytes) -> None:
+    """The engine gets crop and site."""
     area = {"left": 0.1, "top": 0.2, "right": 0.3, "bottom": 0.4}
-    served.ask({"imageInfo": {"cropArea": area}, "knowledgeRequest": {"filters": {"site": "other.example"}}}, picture)
-    assert engine.asked == [((0.1, 0.2, 0.3, 0.4), "other.example")]
+    served.visual_search(
+        {"imageInfo": {"cropArea": area}, "knowledgeRequest": {"filters": {"site": "other.example"}}}, picture
+    )
+    assert engine.requests == [((0.1, 0.2, 0.3, 0.4), "other.example")]
 
 
 @pytest.fixture
-def guarded(engine: PaperEngine, start: Start) -> Served:
-    """Return a service with keys: a good, a disabled, an expired one, and one of two calls a month."""
+def guarded(engine: FixedEngine, start: Start) -> Served:
+    """Return a service with keys: one active, one disabled, one expired, and one with two calls a month."""
     small = Allowance(per_month=2)
     keys = (
         ApiKey(secret=SecretStr(KEY)),
@@ -285,35 +291,35 @@ def guarded(engine: PaperEngine, start: Start) -> Served:
     ids=["missing", "wrong", "redundant", "disabled", "expired"],
 )
 def test_keys_are_checked(guarded: Served, headers: dict[str, str], status: int, code: str, sub_code: str) -> None:
-    """Each way a key can be wrong has its status, code and sub-code (reference 004, Error codes)."""
+    """Each problem with a key has its status, code and sub-code (reference 004, Error codes)."""
     reply = guarded.send_exactly("GET", "/v7.0/images/trending", b"", headers)
     assert (reply.status, reply.error["code"], reply.error["subCode"]) == (status, code, sub_code)
 
 
-def test_a_good_key_is_let_in_and_health_needs_none(guarded: Served) -> None:
-    """The health check is open to whoever watches the service."""
+def test_an_active_key_is_admitted_and_health_needs_none(guarded: Served) -> None:
+    """The health check works without a key."""
     assert guarded.send("GET", "/v7.0/images/trending", Ocp_Apim_Subscription_Key=KEY).status == 200
-    assert guarded.send("GET", "/healthz").json == {"status": "ok", "pictures": 60, "version": "paper"}
+    assert guarded.send("GET", "/healthz").json == {"status": "ok", "pictures": 60, "version": "fixed"}
 
 
-def test_the_monthly_quota_is_a_403_that_says_when(guarded: Served) -> None:
-    """The third call of two a month is refused until the month ends."""
+def test_a_used_up_monthly_quota_is_a_403_with_retry_after(guarded: Served) -> None:
+    """With two calls a month, the third is refused until the month ends."""
     replies = [guarded.send("GET", "/v7.0/images/trending", Ocp_Apim_Subscription_Key="two-a-month") for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 403]
     assert replies[2].error["code"] == "RateLimitExceeded"
     assert 0 < int(replies[2].headers["retry-after"]) <= 31 * 86400
 
 
-def test_more_than_qps_is_a_429_with_retry_after(engine: PaperEngine, start: Start) -> None:
-    """Within one second no more than `qps` calls pass, and the refusal says when to come back."""
+def test_more_than_qps_is_a_429_with_retry_after(engine: FixedEngine, start: Start) -> None:
+    """Within one second no more than `qps` calls are admitted, and the refusal has a Retry-After."""
     slow = start(engine, allowance=Allowance(qps=2))
     replies = [slow.send("GET", "/v7.0/images/trending") for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
     assert (replies[2].headers["retry-after"], replies[2].error["code"]) == ("1", "RateLimitExceeded")
 
 
-def test_too_much_work_at_once_is_a_429(engine: PaperEngine, start: Start, picture: bytes) -> None:
-    """While all places are taken, the next request is turned away; afterwards there is room again."""
+def test_too_much_work_at_once_is_a_429(engine: FixedEngine, start: Start, picture: bytes) -> None:
+    """While the service is full, the next request is refused; afterwards requests are accepted again."""
     busy, free = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -323,19 +329,19 @@ def test_too_much_work_at_once_is_a_429(engine: PaperEngine, start: Start, pictu
     engine.before = hold
     crowded = start(engine, most_in_work=1, workers=2)
     first: list[int] = []
-    worker = threading.Thread(target=lambda: first.append(crowded.ask(None, picture).status))
+    worker = threading.Thread(target=lambda: first.append(crowded.visual_search(None, picture).status))
     worker.start()
     assert busy.wait(20)
-    turned_away = crowded.ask(None, picture)
+    refused = crowded.visual_search(None, picture)
     healthy = crowded.send("GET", "/healthz").status
     free.set()
     worker.join()
-    assert (turned_away.status, turned_away.headers["retry-after"], healthy, first) == (429, "1", 200, [200])
-    assert crowded.ask(None, picture).status == 200
+    assert (refused.status, refused.headers["retry-after"], healthy, first) == (429, "1", 200, [200])
+    assert crowded.visual_search(None, picture).status == 200
 
 
-def test_a_search_does_not_wait_for_a_look(engine: PaperEngine, start: Start, picture: bytes) -> None:
-    """While the only place for pictures is taken, words are answered."""
+def test_a_search_does_not_wait_for_a_picture(engine: FixedEngine, start: Start, picture: bytes) -> None:
+    """While the only worker for pictures is busy, searches are answered."""
     busy, free = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -345,41 +351,41 @@ def test_a_search_does_not_wait_for_a_look(engine: PaperEngine, start: Start, pi
     engine.before = hold
     served = start(engine, workers=1)
     first: list[int] = []
-    worker = threading.Thread(target=lambda: first.append(served.ask(None, picture).status))
+    worker = threading.Thread(target=lambda: first.append(served.visual_search(None, picture).status))
     worker.start()
     assert busy.wait(20)
-    found = served.send("GET", "/v7.0/images/search?q=mug").status
-    still = first.copy()
+    search_status = served.send("GET", "/v7.0/images/search?q=mug").status
+    finished_before = first.copy()
     free.set()
     worker.join()
-    assert (found, still, first) == (200, [], [200])
+    assert (search_status, finished_before, first) == (200, [], [200])
 
 
-def test_plain_http_is_gone_when_told_so(engine: PaperEngine, start: Start) -> None:
-    """410 HttpNotAllowed, as the real service answered plain HTTP."""
+def test_plain_http_is_gone_if_https_is_required(engine: FixedEngine, start: Start) -> None:
+    """The service sends 410 HttpNotAllowed, like the real service."""
     reply = start(engine, https_only=True).send("GET", "/v7.0/images/trending")
     assert (reply.status, reply.error["subCode"]) == (410, "HttpNotAllowed")
 
 
 def test_a_bug_is_a_500_with_a_trace_id(
-    engine: PaperEngine, start: Start, picture: bytes, caplog: pytest.LogCaptureFixture
+    engine: FixedEngine, start: Start, picture: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever breaks inside, the client gets an ErrorResponse, and the log the trace id."""
+    """The client gets an ErrorResponse without details, and the log has the trace id."""
 
     def break_down() -> None:
         raise KeyError("secret detail")
 
     engine.before = break_down
-    reply = start(engine).ask(None, picture)
+    reply = start(engine).visual_search(None, picture)
     assert (reply.status, reply.error["subCode"]) == (500, "UnexpectedError")
     assert "secret detail" not in reply.body.decode()
     assert reply.headers["bingapis-traceid"] in caplog.text
 
 
-def test_the_journal_is_a_file_of_lines(engine: PaperEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
-    """One JSON line for each request, in the order they were answered, without keys."""
+def test_the_journal_is_a_file_of_lines(engine: FixedEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
+    """The file has one JSON line for each request, in the order of the responses, without keys."""
     served = start(engine, journal=tmp_path / "journal.jsonl", faults=False)
-    served.ask(None, picture, Ocp_Apim_Subscription_Key="secret-of-mine")
+    served.visual_search(None, picture, Ocp_Apim_Subscription_Key="secret-of-mine")
     served.send("GET", "/v7.0/images/trending?subscription-key=secret-of-mine")
     text = (tmp_path / "journal.jsonl").read_text()
     lines = [json.loads(line) for line in text.splitlines()]
@@ -389,8 +395,8 @@ def test_the_journal_is_a_file_of_lines(engine: PaperEngine, start: Start, pictu
     assert served.send("POST", "/_faults", b"[]").status == 404
 
 
-def test_thumbnails_of_the_catalogue(engine: PaperEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
-    """An image of an answer has a small copy at its thumbnailUrl; other tokens have none."""
+def test_thumbnails_of_the_catalogue(engine: FixedEngine, start: Start, picture: bytes, tmp_path: Path) -> None:
+    """An image of a response has a small copy at its thumbnailUrl; other tokens have none."""
     file = tmp_path / "mug.png"
     file.write_bytes(picture)
     token = f"own_{0:040x}"
@@ -402,7 +408,7 @@ def test_thumbnails_of_the_catalogue(engine: PaperEngine, start: Start, picture:
     assert served.send("GET", "/thumbnails/own_x").status == 404
 
 
-def test_an_unwritable_journal_stops_the_start(engine: PaperEngine, start: Start, tmp_path: Path) -> None:
-    """A journal that can't be written is said at once, not when the first request is lost."""
+def test_an_unwritable_journal_stops_the_start(engine: FixedEngine, start: Start, tmp_path: Path) -> None:
+    """A journal that can't be written is an error at the start, not at the first request."""
     with pytest.raises(ServiceError, match="can't be written"):
         start(engine, journal=tmp_path / "nowhere" / "journal.jsonl")

@@ -1,4 +1,4 @@
-"""The explorer in a real browser: what it shows, what it asks, what it never does."""
+"""The explorer in a real browser: what it shows, what it requests, and what it never does."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from PIL import Image
 from pydantic import SecretStr
 from selenium.webdriver.common.keys import Keys
 
-from pipeline.service.access.limits import ApiKey
+from pipeline.service.access.authenticator import ApiKey
 from pipeline.service.http.app import AppConfig
 from tests.service.http.browsing import LOW_CONTRAST, Browser, browsing
-from tests.service.http.conftest import PaperEngine, Served, draw_mug, make_item, serving
+from tests.service.serving import FixedEngine, Served, draw_mug, make_item, serving
 
 KEY = "recognisable-key-0123456789"
 HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
 UNBROKEN = "x" * 400
 
 
-def make_engine(folder: Path) -> PaperEngine:
+def make_engine(folder: Path) -> FixedEngine:
     """Return an engine whose rows all have a file for their thumbnails."""
-    engine = PaperEngine()
+    engine = FixedEngine()
     picture = write_picture(folder / "row.png")
     engine.files = {str(row.token): picture for row in engine.rows}
     return engine
@@ -42,13 +42,13 @@ def write_picture(path: Path, size: tuple[int, int] = (300, 200)) -> Path:
 
 
 def box(left: float, top: float, right: float, bottom: float) -> dict[str, dict[str, float]]:
-    """Return four corners as the wire has them."""
+    """Return four corners in the form of the protocol."""
     corners = {"topLeft": (left, top), "topRight": (right, top), "bottomRight": (right, bottom)}
     return {name: {"x": x, "y": y} for name, (x, y) in {**corners, "bottomLeft": (left, bottom)}.items()}
 
 
 def text_tag(corners: dict[str, dict[str, float]], action: dict[str, Any]) -> dict[str, Any]:
-    """Return a tag of recognised text as the reference has it."""
+    """Return a tag of recognised text in the form of the reference."""
     return {"displayName": "##TextRecognition", "boundingBox": {"queryRectangle": corners}, "actions": [action]}
 
 
@@ -66,13 +66,13 @@ def browser(folder: Path) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def engine(folder: Path) -> PaperEngine:
+def engine(folder: Path) -> FixedEngine:
     """Return the engine behind `served`."""
     return make_engine(folder)
 
 
 @pytest.fixture(scope="module")
-def served(engine: PaperEngine) -> Iterator[Served]:
+def served(engine: FixedEngine) -> Iterator[Served]:
     """Return a service that all tests here share."""
     with serving(engine, AppConfig(faults=True)) as served:
         yield served
@@ -87,13 +87,13 @@ def picture(folder: Path) -> Path:
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Browser:
     """Return the browser with a fresh page at a usual size."""
-    browser.look(width=1280)
+    browser.resize(width=1280)
     browser.open(served.url)
     return browser
 
 
 def test_the_page_is_one_file_under_a_strict_policy(served: Served) -> None:
-    """No outside address, no markup made from text, and nothing runs but the script whose digest the policy names."""
+    """It has no outside address, makes no markup from text, and runs only the script whose digest is in the policy."""
     reply = served.send("GET", "/")
     text = reply.body.decode()
     assert re.findall(r"https?://[^\"'\s)>]+", text.replace("http://www.w3.org/2000/svg", "")) == []
@@ -105,8 +105,8 @@ def test_the_page_is_one_file_under_a_strict_policy(served: Served) -> None:
     assert not re.search(r"unsafe|\*|https?:", reply.headers["content-security-policy"])
 
 
-def test_a_picture_is_asked_about_and_nobody_else_is(page: Browser, served: Served, picture: Path) -> None:
-    """All insights stand on the page; every request went to the service itself, and the console has no complaint."""
+def test_a_picture_is_sent_to_the_service_only(page: Browser, served: Served, picture: Path) -> None:
+    """The page shows all insights; every request went to the service itself, and the console has no error."""
     page.choose(picture)
     assert page.texts("#insights h2") == ["Blue mug 0"]
     assert page.texts(".lead") == ["A mug for tea and coffee Source"]
@@ -118,15 +118,15 @@ def test_a_picture_is_asked_about_and_nobody_else_is(page: Browser, served: Serv
     assert "Shop" in shown["Offers 2"].text
     assert shown["Look-alikes 58"].text.count("Blue mug") == 35
     summaries = page.texts("#insights summary")
-    assert [text.split(" ")[0] for text in summaries] == ["Products", "What", "The"]
+    assert [text.split(" ")[0] for text in summaries] == ["Products", "Unavailable", "The"]
     assert page.errors() == []
-    asked = page.requests()
-    assert {url.split("/")[2] for url in asked if not url.startswith(("data:", "blob:"))} == {served.url[7:]}
-    assert any("/thumbnails/own_" in url for url in asked)
+    urls = page.requests()
+    assert {url.split("/")[2] for url in urls if not url.startswith(("data:", "blob:"))} == {served.url[7:]}
+    assert any("/thumbnails/own_" in url for url in urls)
 
 
 def test_the_thumbnails_are_the_catalogues_own(page: Browser, served: Served, picture: Path) -> None:
-    """They are shown without a base URL of the service; the picture's own address is linked at most."""
+    """They are shown without a base URL of the service; the picture's own URL is only a link."""
     page.choose(picture)
     page.wait(lambda: page.run("return document.querySelector('.thumb img').naturalWidth"), "no thumbnail")
     sources = page.run("return [...document.images].map((image) => image.src)")
@@ -137,7 +137,7 @@ def test_the_thumbnails_are_the_catalogues_own(page: Browser, served: Served, pi
 
 
 def test_hot_spots_lie_where_the_boxes_are(page: Browser, folder: Path) -> None:
-    """The spot covers its share of the picture as shown, also where the file lies on its side."""
+    """The spot covers its part of the displayed picture, also if the file is turned."""
     turned = folder / "turned.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -151,7 +151,7 @@ def test_hot_spots_lie_where_the_boxes_are(page: Browser, folder: Path) -> None:
 
 
 def test_the_keyboard_leads_from_a_hot_spot_to_its_entry(page: Browser, picture: Path) -> None:
-    """Tab reaches the spot, which says its name; Enter goes to the tag, and both are marked."""
+    """Tab reaches the spot, which has a name; Enter moves to the tag, and both are marked."""
     page.choose(picture)
     page.run("document.getElementById('file').focus()")
     page.act().send_keys(Keys.TAB).perform()
@@ -164,32 +164,32 @@ def test_the_keyboard_leads_from_a_hot_spot_to_its_entry(page: Browser, picture:
     assert page.one("polygon.line.active")
 
 
-def test_a_dragged_rectangle_is_asked_about(page: Browser, engine: PaperEngine, picture: Path) -> None:
-    """The crop is what was dragged; hot spots are mapped back into it, and the whole picture can be asked again."""
+def test_a_dragged_rectangle_is_the_crop(page: Browser, engine: FixedEngine, picture: Path) -> None:
+    """The rectangle is the crop of the request; hot spots are mapped back; the whole picture can be used again."""
     page.choose(picture)
     frame = page.one("#frame")
     width, height = frame.size["width"], frame.size["height"]
     start = page.act().move_to_element_with_offset(frame, int(-0.45 * width), int(-0.45 * height))
     start.click_and_hold().move_by_offset(int(0.5 * width), int(0.5 * height)).release().perform()
-    page.wait(lambda: engine.asked[-1][0], "no crop was asked")
-    assert engine.asked[-1][0] == pytest.approx((0.05, 0.05, 0.55, 0.55), abs=0.01)
+    page.wait(lambda: engine.requests[-1][0], "no crop was sent")
+    assert engine.requests[-1][0] == pytest.approx((0.05, 0.05, 0.55, 0.55), abs=0.01)
     page.wait(lambda: page.all(".spot"), "no spot")
     spot, shown = page.one(".spot").rect, page.one("#picture").rect
     assert (spot["x"] - shown["x"]) / shown["width"] == pytest.approx(0.05 + 0.1 * 0.5, abs=0.015)
     page.one("#region summary").click()
     page.one("#whole").click()
-    page.wait(lambda: engine.asked[-1][0] is None, "the crop stayed")
+    page.wait(lambda: engine.requests[-1][0] is None, "the crop stayed")
 
 
-def test_a_region_can_be_typed(page: Browser, engine: PaperEngine, picture: Path) -> None:
-    """The four edges in percent do what the drag does; a refused one is said in a sentence."""
+def test_a_region_can_be_typed(page: Browser, engine: FixedEngine, picture: Path) -> None:
+    """The four edges in percent have the same effect; if they are refused, the page says why."""
     page.choose(picture)
     page.one("#region summary").send_keys(Keys.ENTER)
     for edge, value in {"left": "10", "top": "20", "right": "60", "bottom": "70"}.items():
         page.one(f"#{edge}").clear()
         page.one(f"#{edge}").send_keys(value)
     page.one("#bottom").send_keys(Keys.ENTER)
-    page.wait(lambda: engine.asked[-1][0] == (0.1, 0.2, 0.6, 0.7), "no crop was asked")
+    page.wait(lambda: engine.requests[-1][0] == (0.1, 0.2, 0.6, 0.7), "no crop was sent")
     page.one("#left").clear()
     page.one("#left").send_keys("90" + Keys.ENTER)
     page.wait(lambda: page.one("#alert").is_displayed())
@@ -197,7 +197,7 @@ def test_a_region_can_be_typed(page: Browser, engine: PaperEngine, picture: Path
 
 
 def test_more_look_alikes_are_fetched(page: Browser, picture: Path) -> None:
-    """The button asks for the next page by the one skill, until there is none."""
+    """The button requests the next page, with one skill, until there is none."""
     page.choose(picture)
     page.one("#insights section .more").click()
     page.wait(lambda: len(page.all("#insights section .tile")) == 58, "no second page")
@@ -205,45 +205,45 @@ def test_more_look_alikes_are_fetched(page: Browser, picture: Path) -> None:
     assert "23 pictures added" in page.one("#status").text
 
 
-def test_more_is_asked_for_once(page: Browser, served: Served, picture: Path) -> None:
-    """Who clicks twice gets the page once; after a refusal the button can be used again."""
+def test_more_is_requested_once(page: Browser, served: Served, picture: Path) -> None:
+    """Two clicks request the page once; after an error the button can be used again."""
     page.choose(picture)
     served.fail({"status": 500, "message": "A bad day."})
     page.one("#insights section .more").click()
-    page.wait(lambda: page.one("#alert").is_displayed(), "no refusal")
-    before = len(served.seen)
+    page.wait(lambda: page.one("#alert").is_displayed(), "no error")
+    before = len(served.journal)
     page.run("const more = document.querySelector('#insights section .more'); more.click(); more.click();")
     page.wait(lambda: "23 pictures added" in page.one("#status").text, "no second page")
-    page.wait(lambda: not page.all("#bar.busy"), "still at work")
+    page.wait(lambda: not page.all("#bar.busy"), "still busy")
     assert len(page.all("#insights section .tile")) == 58
-    assert len(served.seen) == before + 1
+    assert len(served.journal) == before + 1
 
 
-def test_the_bar_stays_while_anything_is_at_work(page: Browser, engine: PaperEngine, picture: Path) -> None:
-    """A search that is answered hides no question that is still asked."""
-    looking = threading.Event()
-    engine.before = lambda: assert_set(looking)
+def test_the_bar_stays_until_everything_is_done(page: Browser, engine: FixedEngine, picture: Path) -> None:
+    """A search that is done does not hide a request that is still in progress."""
+    may_continue = threading.Event()
+    engine.before = lambda: assert_set(may_continue)
     page.one("#file").send_keys(str(picture))
-    page.wait(lambda: page.all("#bar.busy"), "not at work")
+    page.wait(lambda: page.all("#bar.busy"), "not busy")
     page.one("#words").send_keys("mug" + Keys.ENTER)
-    page.wait(lambda: page.all("#found .tile"), "nothing found")
+    page.wait(lambda: page.all("#results .tile"), "no results")
     busy = page.all("#bar.busy")
-    looking.set()
-    page.answered()
-    page.wait(lambda: not page.all("#bar.busy"), "still at work")
+    may_continue.set()
+    page.wait_for_insights()
+    page.wait(lambda: not page.all("#bar.busy"), "still busy")
     assert busy
 
 
 def assert_set(event: threading.Event) -> None:
-    """Wait for an event of a test."""
+    """Wait until a test sets an event."""
     assert event.wait(20)
 
 
-def test_a_slow_file_does_not_win_over_a_later_one(
-    page: Browser, engine: PaperEngine, folder: Path, picture: Path
+def test_a_slow_file_does_not_replace_a_later_one(
+    page: Browser, engine: FixedEngine, folder: Path, picture: Path
 ) -> None:
-    """A picture that is still being read when another one is chosen is not asked about."""
-    before, slow = len(engine.asked), write_picture(folder / "slow.png")
+    """A picture that is still being read when another one is chosen is not sent."""
+    before, slow = len(engine.requests), write_picture(folder / "slow.png")
     page.run(
         """const read = createImageBitmap;
         window.createImageBitmap = (file) => new Promise(async (done) => {
@@ -256,7 +256,7 @@ def test_a_slow_file_does_not_win_over_a_later_one(
     page.choose(picture)
     page.run("window.release()")
     assert page.one("#picture").get_attribute("alt") == picture.name
-    assert len(engine.asked) == before + 1
+    assert len(engine.requests) == before + 1
 
 
 def test_a_large_picture_is_scaled_down(page: Browser, served: Served, folder: Path) -> None:
@@ -264,23 +264,25 @@ def test_a_large_picture_is_scaled_down(page: Browser, served: Served, folder: P
     large = folder / "large.png"
     Image.effect_noise((1200, 2400), 90).save(large, compress_level=1)
     page.choose(large)
-    (seen,) = [seen.picture for seen in served.seen[-1:]]
-    assert seen is not None
-    assert (seen.width, seen.height, seen.format) == (750, 1500, "jpeg")
-    assert seen.bytes <= 1_000_000
+    upload = served.journal[-1].picture
+    assert upload is not None
+    assert (upload.width, upload.height, upload.format) == (750, 1500, "jpeg")
+    assert upload.bytes <= 1_000_000
     assert re.search(r"1,200 . 2,400 px, .* to 750 . 1,500 px", page.one("#note").text)
     small = write_picture(folder / "small.png", (900, 1500))
     page.choose(small)
-    page.wait(lambda: served.seen[-1].picture and served.seen[-1].picture.width == 900, "the small one did not arrive")
-    last = served.seen[-1].picture
+    page.wait(
+        lambda: served.journal[-1].picture and served.journal[-1].picture.width == 900, "the small one did not arrive"
+    )
+    last = served.journal[-1].picture
     assert last is not None
     assert last.sha256 == sha256(small.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_picture_is_dropped_or_pasted(page: Browser, engine: PaperEngine, way: str) -> None:
-    """Both ask at once."""
-    before, data = len(engine.asked), b64encode(draw_mug((30, 64, 175))).decode()
+def test_a_picture_is_dropped_or_pasted(page: Browser, engine: FixedEngine, way: str) -> None:
+    """Both send it at once."""
+    before, data = len(engine.requests), b64encode(draw_mug((30, 64, 175))).decode()
     page.run(
         """const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0)), carried = new DataTransfer();
         carried.items.add(new File([bytes], "mug.png", { type: "image/png" }));
@@ -289,25 +291,25 @@ def test_a_picture_is_dropped_or_pasted(page: Browser, engine: PaperEngine, way:
         data,
         way,
     )
-    page.wait(lambda: page.all("#insights h2"), "no answer")
-    assert len(engine.asked) == before + 1
+    page.wait(lambda: page.all("#insights h2"), "no response")
+    assert len(engine.requests) == before + 1
 
 
-def test_a_picture_of_the_catalogue_is_found_by_words(page: Browser, engine: PaperEngine) -> None:
-    """A search shows tiles; one of them is asked about by its token."""
+def test_a_picture_of_the_catalogue_is_found_by_words(page: Browser, engine: FixedEngine) -> None:
+    """A search shows tiles; a click on one sends its token."""
     page.one("#words").send_keys("blue mug 7" + Keys.ENTER)
-    page.wait(lambda: page.all("#found .tile"), "nothing found")
-    before = len(engine.asked)
-    page.all("#found .tile button")[0].click()
-    page.answered()
-    assert len(engine.asked) == before + 1
+    page.wait(lambda: page.all("#results .tile"), "no results")
+    before = len(engine.requests)
+    page.all("#results .tile button")[0].click()
+    page.wait_for_insights()
+    assert len(engine.requests) == before + 1
     assert "From the catalogue: Blue mug 7" in page.one("#note").text
-    assert not page.one("#found").is_displayed()
+    assert not page.one("#results").is_displayed()
     page.wait(lambda: page.run("return document.getElementById('picture').naturalWidth"), "not shown")
 
 
 def test_text_is_shown_line_by_line(page: Browser, picture: Path) -> None:
-    """Regions, lines and addresses of the reference's form stand in the list and over the picture."""
+    """Regions, lines and addresses are in the list and over the picture."""
     page.choose(picture)
     lines = [{"text": "CHARLENE WHITNEY", "boundingBox": box(0.1, 0.1, 0.6, 0.2)}]
     whole, part = box(0, 0, 1, 1), box(0.2, 0.5, 0.6, 0.6)
@@ -316,18 +318,18 @@ def test_text_is_shown_line_by_line(page: Browser, picture: Path) -> None:
         text_tag(part, {"actionType": "Uri", "url": "tel:888%20555%201212"}),
         text_tag(whole, {"actionType": "Uri", "url": "javascript:window.owned=1"}),
     ]
-    page.run("clearSpots(); showAnswer({ tags: arguments[0] }, 1)", tags)
+    page.run("clearSpots(); showResponse({ tags: arguments[0] }, 1)", tags)
     assert page.texts(".lines li li") == ["CHARLENE WHITNEY"]
     assert [spot.get_attribute("textContent") for spot in page.all(".spot")] == ["CHARLENE WHITNEY", "888 555 1212"]
     assert [link.get_attribute("href") for link in page.all("#insights a")] == ["tel:888%20555%201212"]
     older = text_tag(whole, {"actionType": "TextResults", "displayName": "WALK BIKE"})
-    page.run("showAnswer({ tags: [arguments[0]] }, 1)", older)
+    page.run("showResponse({ tags: [arguments[0]] }, 1)", older)
     assert page.texts(".lines") == ["WALK BIKE"]
     assert "##" not in page.one("main").text
 
 
-def test_a_key_is_asked_for_and_sent(browser: Browser, folder: Path, picture: Path) -> None:
-    """Without it the page says so and opens the field; with it the answer comes, and the key is kept nowhere."""
+def test_a_key_is_requested_and_sent(browser: Browser, folder: Path, picture: Path) -> None:
+    """Without a key the page says so and opens the field; with it the response arrives, and the key is not stored."""
     keys = (ApiKey(secret=SecretStr(KEY)),)
     with serving(make_engine(folder), AppConfig(keys=keys)) as served:
         browser.open(served.url)
@@ -340,7 +342,7 @@ def test_a_key_is_asked_for_and_sent(browser: Browser, folder: Path, picture: Pa
         browser.one("#key").clear()
         browser.one("#key").send_keys(KEY)
         browser.one("#alert button").click()
-        browser.answered()
+        browser.wait_for_insights()
         assert browser.texts("#insights h2") == ["Blue mug 0"]
         assert browser.run("return [localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
         assert not any(KEY in url for url in browser.requests())
@@ -351,10 +353,10 @@ def test_a_key_is_asked_for_and_sent(browser: Browser, folder: Path, picture: Pa
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        ({"status": 429, "retry_after": "7"}, "The service asks for a pause: try again in 7 seconds."),
-        ({"status": 403, "retry_after": "172800"}, "The quota of this key is used up; it is filled again in 2 days."),
+        ({"status": 429, "retry_after": "7"}, "The service is busy: try again in 7 seconds."),
+        ({"status": 403, "retry_after": "172800"}, "The quota of this key is used up; it resets in 2 days."),
         ({"status": 500, "message": "A bad day."}, "The service refused this (500): A bad day."),
-        ({"kind": "truncate"}, "The answer broke off on its way; try again."),
+        ({"kind": "truncate"}, "The response was cut off; try again."),
         ({"kind": "html", "status": 502}, "The service refused this (502): Bad Gateway."),
     ],
     ids=["429", "403", "500", "truncate", "502"],
@@ -362,25 +364,25 @@ def test_a_key_is_asked_for_and_sent(browser: Browser, folder: Path, picture: Pa
 def test_a_refusal_is_one_sentence(
     page: Browser, served: Served, picture: Path, fault: dict[str, object], sentence: str
 ) -> None:
-    """It says what is the matter, and the same can be tried again."""
+    """It says what is wrong, and the request can be repeated."""
     served.fail(fault)
     page.choose(picture)
     assert page.one("#alert span").text == sentence
     page.one("#alert button").click()
-    page.answered()
+    page.wait_for_insights()
     assert not page.one("#alert").is_displayed()
 
 
-def test_a_service_that_has_gone_is_said_to_be(browser: Browser, folder: Path, picture: Path) -> None:
-    """The page outlives its service, and asks whether it is still running."""
+def test_a_service_that_has_stopped_is_reported(browser: Browser, folder: Path, picture: Path) -> None:
+    """The page outlives its service, and asks if it is still running."""
     with serving(make_engine(folder), AppConfig()) as served:
         browser.open(served.url)
     browser.choose(picture)
-    assert browser.one("#alert span").text == "The service did not answer. Is it still running?"
+    assert browser.one("#alert span").text == "The service did not respond. Is it still running?"
 
 
-def test_what_is_no_picture_and_what_is_no_market(page: Browser, folder: Path, picture: Path) -> None:
-    """A file that nobody can read is told as such, and so is a wrong market."""
+def test_a_bad_file_and_a_bad_market_are_reported(page: Browser, folder: Path, picture: Path) -> None:
+    """The page says that a file can't be read, or that a market is wrong."""
     text = folder / "words.jpg"
     text.write_text("no picture")
     page.choose(text)
@@ -392,8 +394,8 @@ def test_what_is_no_picture_and_what_is_no_market(page: Browser, folder: Path, p
     page.wait(lambda: "mkt must have the form" in page.one("#alert").text, "no refusal")
 
 
-def test_hostile_texts_stay_texts(browser: Browser, folder: Path, picture: Path) -> None:
-    """Markup in a title is shown as it is written, and a link of an evil scheme is none."""
+def test_hostile_texts_remain_text(browser: Browser, folder: Path, picture: Path) -> None:
+    """Markup in a title is shown as text, and a dangerous scheme makes no link."""
     engine = make_engine(folder)
     evil: dict[str, Any] = {
         "title": HOSTILE,
@@ -417,17 +419,17 @@ def test_hostile_texts_stay_texts(browser: Browser, folder: Path, picture: Path)
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_size_and_scheme_can_be_read(browser: Browser, folder: Path, picture: Path, scheme: str) -> None:
-    """From 360 to 1600 px nothing scrolls sideways, even with a word without end, and every text has contrast."""
+    """From 360 to 1600 px nothing scrolls sideways, even with an endless word, and every text has contrast."""
     engine = make_engine(folder)
     engine.rows = [make_item(n, title=f"Mug {UNBROKEN}", seller=UNBROKEN) for n in range(4)]
     with serving(engine, AppConfig()) as served:
-        browser.look(width=1600, scheme=scheme)
+        browser.resize(width=1600, scheme=scheme)
         browser.open(served.url)
         browser.choose(picture)
         browser.run("document.querySelectorAll('details').forEach((part) => (part.open = true)); showOptions(true)")
         browser.run("showError(new Error('A sentence.'), () => 0)")
         for width in (1600, 960, 700, 360):
-            browser.look(width=width, scheme=scheme)
+            browser.resize(width=width, scheme=scheme)
             assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0, width
         count, low = browser.run(LOW_CONTRAST)
         assert count > 40
@@ -436,18 +438,18 @@ def test_every_size_and_scheme_can_be_read(browser: Browser, folder: Path, pictu
         assert (int(re.findall(r"\d+", paper)[0]) > 128) == (scheme == "light")
 
 
-def test_the_answer_is_shown_and_copied_as_json(page: Browser, picture: Path) -> None:
-    """The text is the whole answer; the button selects it, and copies it where the browser allows that."""
+def test_the_response_is_shown_and_copied_as_json(page: Browser, picture: Path) -> None:
+    """The text is the whole response; the button selects it, and copies it if the browser allows that."""
     page.choose(picture)
     page.all("#insights summary")[-1].click()
     page.one("#insights details[open] .more").click()
     page.wait(lambda: page.one("#insights details[open] .more").text in ("Copied", "Selected; press Ctrl+C"))
-    answer = json.loads(page.run("return getSelection().toString()"))
-    assert (answer["_type"], len(answer["tags"])) == ("ImageKnowledge", 2)
+    response = json.loads(page.run("return getSelection().toString()"))
+    assert (response["_type"], len(response["tags"])) == ("ImageKnowledge", 2)
 
 
 def test_every_control_has_a_name(page: Browser, picture: Path) -> None:
-    """So the accessibility tree says, with everything opened, before and after an answer."""
+    """All controls in the accessibility tree have names, with everything opened, before and after a response."""
     assert page.nameless() == []
     page.choose(picture)
     page.run("document.querySelectorAll('details').forEach((part) => (part.open = true)); showOptions(true)")

@@ -1,4 +1,4 @@
-"""Faults on demand: a client meets exactly what the script says, call by call."""
+"""Fault injection: each call gets the fault that the script has for it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.service.http.app import JOURNAL
 from pipeline.service.http.faults import BOMB_BYTES
-from pipeline.service.http.journal import Seen
+from pipeline.service.http.journal import JournalEntry
 
 if TYPE_CHECKING:
-    from tests.service.http.conftest import PaperEngine, Served
+    from tests.service.serving import FixedEngine, Served
 
 TARGET = "/v7.0/images/trending"
 
@@ -30,15 +30,15 @@ TARGET = "/v7.0/images/trending"
         ("gateway", 429, {"statusCode": 429, "message": "M"}),
     ],
 )
-def test_the_shapes_of_error_bodies(served: Served, kind: str, status: int, body: object) -> None:
-    """All four JSON shapes of errors, with any status and Retry-After."""
+def test_the_forms_of_error_bodies(served: Served, kind: str, status: int, body: object) -> None:
+    """All four JSON forms of errors, with any status and Retry-After."""
     served.fail({"kind": kind, "status": status, "code": "C", "sub_code": "S", "message": "M", "retry_after": "7"})
     reply = served.send("GET", TARGET)
     assert (reply.status, reply.json, reply.headers["retry-after"]) == (status, body, "7")
 
 
 def test_bodies_that_are_no_json(served: Served) -> None:
-    """An HTML page, nothing at all, and garbage."""
+    """An HTML page, an empty body, and garbage."""
     served.fail({"kind": "html", "status": 502}, {"kind": "empty"}, {"kind": "garbage"})
     html, empty, garbage = (served.send("GET", TARGET) for _ in range(3))
     assert (html.status, html.headers["content-type"]) == (502, "text/html")
@@ -48,28 +48,28 @@ def test_bodies_that_are_no_json(served: Served) -> None:
 
 
 def test_the_script_is_followed_in_order_and_ends(served: Served) -> None:
-    """`times` repeats a fault; after the last one the service answers again."""
+    """`times` repeats a fault; after the last fault the service responds normally."""
     served.send("POST", "/_faults", b'[{"status": 500, "times": 2}, {"kind": "answer"}]')
     assert [served.send("GET", TARGET).status for _ in range(4)] == [500, 500, 200, 200]
-    assert [seen.fault for seen in served.seen] == ["error", "error", "answer", None]
+    assert [entry.fault for entry in served.journal] == ["error", "error", "answer", None]
     assert [entry["status"] for entry in served.send("GET", "/_seen").json] == [500, 500, 200, 200]
 
 
-def test_a_header_asks_for_one_fault(served: Served) -> None:
-    """X-Fault holds a kind or a whole fault."""
+def test_a_header_injects_one_fault(served: Served) -> None:
+    """X-Fault has a kind or a whole fault."""
     assert served.send("GET", TARGET, X_Fault="empty").body == b""
     assert served.send("GET", TARGET, X_Fault='{"status": 418}').status == 418
     assert served.send("GET", TARGET, X_Fault="earthquake").error["parameter"] == "X-Fault"
 
 
 def test_a_bad_script_is_refused(served: Served) -> None:
-    """A fault that doesn't exist is a mistake in the test that asks for it."""
+    """A fault that doesn't exist is a mistake in the test that uses it."""
     reply = served.send("POST", "/_faults", b'[{"kind": "earthquake"}]')
     assert (reply.status, reply.error["parameter"]) == (400, "faults")
 
 
-def test_an_answer_cut_in_half(served: Served) -> None:
-    """The whole length is promised, half of it comes."""
+def test_a_response_cut_in_half(served: Served) -> None:
+    """The headers have the full length, and half of the body arrives."""
     served.fail({"kind": "truncate"})
     with pytest.raises(IncompleteRead) as caught:
         served.send("GET", TARGET)
@@ -77,33 +77,33 @@ def test_an_answer_cut_in_half(served: Served) -> None:
 
 
 def test_a_connection_that_is_reset(served: Served) -> None:
-    """No byte of an answer arrives."""
+    """No byte of a response arrives."""
     served.fail({"kind": "reset"})
     with pytest.raises((ConnectionResetError, RemoteDisconnected)):
         served.send("GET", TARGET)
     assert served.send("GET", TARGET).status == 200
 
 
-def test_an_answer_that_never_comes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client gives up first; the service then lets go of the request and writes it down as 499."""
-    noted, journal = threading.Event(), served.app[JOURNAL]
-    note = journal.note
+def test_a_response_that_never_comes(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gives up; the service then drops the request and logs it as 499."""
+    recorded, journal = threading.Event(), served.app[JOURNAL]
+    record = journal.record
 
-    def tell(seen: Seen) -> None:
-        note(seen)
-        noted.set()
+    def record_and_notify(entry: JournalEntry) -> None:
+        record(entry)
+        recorded.set()
 
-    monkeypatch.setattr(journal, "note", tell)
+    monkeypatch.setattr(journal, "record", record_and_notify)
     served.fail({"kind": "hang"})
     with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
         connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n" % TARGET.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")
-    assert noted.wait(20)
-    assert [(seen.status, seen.fault) for seen in served.seen] == [(499, "hang")]
+    assert recorded.wait(20)
+    assert [(entry.status, entry.fault) for entry in served.journal] == [(499, "hang")]
 
 
-def test_a_small_body_that_unpacks_to_very_much(served: Served) -> None:
-    """A gzip bomb: under 2 MB on the wire, 256 MiB when unpacked."""
+def test_a_small_body_that_unpacks_to_a_huge_one(served: Served) -> None:
+    """A gzip bomb has under 2 MB on the wire, and 256 MiB when unpacked."""
     served.fail({"kind": "bomb"})
     reply = served.send("GET", TARGET)
     assert reply.headers["content-encoding"] == "gzip"
@@ -111,8 +111,8 @@ def test_a_small_body_that_unpacks_to_very_much(served: Served) -> None:
     assert len(reply.body) < 2_000_000
 
 
-def test_faults_are_for_tests_only(engine: PaperEngine, start: Callable[..., Served]) -> None:
-    """A service that was not told to fail ignores the header and has no controls."""
+def test_faults_are_for_tests_only(engine: FixedEngine, start: Callable[..., Served]) -> None:
+    """A service without fault injection ignores the header and has no test endpoints."""
     served = start(engine, faults=False)
     assert served.send("GET", TARGET, X_Fault="empty").json["_type"] == "TrendingImages"
     assert served.send("GET", "/_seen").status == 404

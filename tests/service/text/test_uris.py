@@ -1,4 +1,4 @@
-"""Addresses in text: mail, web and telephone, and what only looks like one."""
+"""Addresses in text: mail, web and telephone, and numbers and words that only look like one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.service.text.uris import addresses, find_uris
-from pipeline.service.text.values import Line, Quad
+from pipeline.service.text.recognised_text import Quad, TextLine
+from pipeline.service.text.uris import find_addresses, find_uris
 
 BOX: Quad = ((0.0, 0.2), (1.0, 0.2), (1.0, 0.3), (0.0, 0.3))
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("888 555 1212", ["tel:888%20555%201212"]),
         ("+1 888 555 1212", ["tel:+1%20888%20555%201212"]),
@@ -34,9 +34,9 @@ BOX: Quad = ((0.0, 0.2), (1.0, 0.2), (1.0, 0.3), (0.0, 0.3))
         ("a@b.org, www.b.org", ["mailto:a@b.org", "http://www.b.org/"]),
     ],
 )
-def test_addresses_are_written_as_the_reference_shows_them(text: str, found: list[str]) -> None:
+def test_addresses_are_written_as_the_reference_shows_them(text: str, expected: list[str]) -> None:
     """Mail, web and numbers become URIs; no country code is invented."""
-    assert [address for address, _, _ in addresses(text)] == found
+    assert [address for address, _, _ in find_addresses(text)] == expected
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,21 @@ def test_addresses_are_written_as_the_reference_shows_them(text: str, found: lis
     ],
 )
 def test_other_numbers_and_words_are_no_addresses(text: str) -> None:
-    """Dates, years, prices, numbers of goods and machines are not to be called."""
-    assert list(addresses(text)) == []
+    """Dates, years, prices, product codes and IP addresses are no telephone numbers."""
+    assert list(find_addresses(text)) == []
 
 
-def test_an_address_has_its_part_of_the_line_and_stands_once() -> None:
+def test_an_address_has_its_part_of_the_line_and_is_returned_once() -> None:
     """The box is cut from the line's in proportion to the characters."""
-    line = Line(text="call 888 555 1212 now", box=BOX, words=())
+    line = TextLine(text="call 888 555 1212 now", box=BOX, words=())
     (uri,) = find_uris([line, line])
     assert [uri.box[0][0], uri.box[1][0]] == pytest.approx([5 / 21, 17 / 21])
 
 
 @given(st.text(alphabet="0123456789 +-./@wWhtps:()[]?#ab", max_size=60))
-def test_any_text_can_be_looked_through(text: str) -> None:
-    """Places lie within the line, and numbers have 7 to 15 digits."""
-    for address, start, end in addresses(text):
+def test_any_text_can_be_searched(text: str) -> None:
+    """Start and end are within the line, and telephone numbers have 7 to 15 digits."""
+    for address, start, end in find_addresses(text):
         assert 0 <= start < end <= len(text)
         if address.startswith("tel:"):
             assert 7 <= sum(map(str.isdigit, text[start:end])) <= 15

@@ -1,4 +1,4 @@
-"""Pictures are really read, in processes that may be killed, hang, or lose their parent."""
+"""Worker processes read real pictures; they may be killed, hang, or lose their parent."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 from anyio import BrokenWorkerProcess
 from anyio.from_thread import BlockingPortal
 
-from pipeline.service.text.values import Text
-from pipeline.service.text.workers import Unread, Workers
+from pipeline.service.text.recognised_text import RecognisedText
+from pipeline.service.text.workers import OcrWorkers, ReadFailure
 from tests.sheets import CARDS, CHANGES, LABELS, SIGNS, edits, png
 
-Read = Callable[..., Text | Unread]
+Read = Callable[..., RecognisedText | ReadFailure]
 SECONDS = 30
 CARD = png(CARDS[0].draw())
 
 
-def full(read: Text | Unread) -> str:
-    assert isinstance(read, Text), read
+def full(read: RecognisedText | ReadFailure) -> str:
+    assert isinstance(read, RecognisedText), read
     return read.full
 
 
@@ -54,49 +54,49 @@ def ends(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("change", ["clean", "rotated -8", "rotated 90", "blurred"])
-def test_text_is_read_however_the_picture_lies(read: Read, change: str) -> None:
-    """Wrong characters are at most 3 of 100 on a clean picture, 10 where it is turned or blurred."""
+def test_text_is_read_at_any_angle(read: Read, change: str) -> None:
+    """At most 3 of 100 characters are wrong on a clean picture, and 10 on one that is turned or blurred."""
     sheet = CARDS[1]
     wrong = edits(full(read(png(CHANGES[change](sheet.draw())))), sheet.text)
     assert wrong <= (0.03 if change == "clean" else 0.10) * len(sheet.text)
 
 
-def test_small_print_is_looked_for_closer(read: Read) -> None:
+def test_small_print_is_read(read: Read) -> None:
     """Lines of 18 px in a picture of 1,200 px are read."""
     assert edits(full(read(png(LABELS[2].draw()))), LABELS[2].text) <= 0.03 * len(LABELS[2].text)
 
 
 def test_boxes_are_where_the_text_is(read: Read) -> None:
-    """Lines go down the picture at the left edge; a quarter turn takes their boxes along."""
+    """Lines go down the picture at the left edge; a quarter turn of the picture turns their boxes too."""
     text = read(CARD)
-    assert isinstance(text, Text)
+    assert isinstance(text, RecognisedText)
     boxes = [line.box for line in text.lines]
     assert [box[0][1] for box in boxes] == sorted(box[0][1] for box in boxes)
     assert all(box[0][0] == pytest.approx(60 / 1050, abs=0.02) for box in boxes)
     turned = read(png(CHANGES["rotated 90"](CARDS[0].draw())))
-    assert isinstance(turned, Text)
+    assert isinstance(turned, RecognisedText)
     for line, upright in zip(turned.lines, boxes, strict=True):
         assert line.box[0] == pytest.approx((upright[0][1], 1 - upright[0][0]), abs=0.02)
         assert line.box[1] == pytest.approx((upright[1][1], 1 - upright[1][0]), abs=0.02)
 
 
-def test_a_part_of_a_picture_is_read_in_its_own_frame(read: Read) -> None:
-    """Only the text of the part is told, with boxes in fractions of the part."""
+def test_a_part_of_a_picture_has_boxes_of_its_own(read: Read) -> None:
+    """Only the text of the part is returned, with boxes in fractions of the part."""
     text = read(CARD, (0.0, 0.1, 1.0, 0.25))
-    assert isinstance(text, Text)
+    assert isinstance(text, RecognisedText)
     (line,) = text.lines
     assert line.text == "CHARLENE WHITNEY"
     assert (line.box[0][1] < 0.35, line.box[3][1] > 0.6) == (True, True)
 
 
-def test_what_is_no_picture_is_unread_and_a_picture_without_text_is_empty(read: Read) -> None:
-    """Nothing written is an answer; nothing readable is none."""
-    assert read(png(CHANGES["clean"](SIGNS[0].draw()).crop((0, 0, 40, 40)))) == Text()
-    assert isinstance(read(b"no picture"), Unread)
+def test_a_picture_without_text_is_no_failure(read: Read) -> None:
+    """A picture without text gives an empty text; bytes that are no picture give a failure."""
+    assert read(png(CHANGES["clean"](SIGNS[0].draw()).crop((0, 0, 40, 40)))) == RecognisedText()
+    assert isinstance(read(b"no picture"), ReadFailure)
 
 
-def test_a_killed_process_is_replaced(read: Read, portal: BlockingPortal, workers: Workers) -> None:
-    """A process that is killed at its picture, or while it waits for one, costs no answer."""
+def test_a_killed_process_is_replaced(read: Read, portal: BlockingPortal, workers: OcrWorkers) -> None:
+    """A picture is still read if its process is killed, while it works or while it waits."""
     assert full(read(CARD))
     under_way = portal.start_task_soon(workers.read, CARD, (0.0, 0.0, 1.0, 1.0))
     (pid,) = pids_of_workers(os.getpid())
@@ -104,8 +104,8 @@ def test_a_killed_process_is_replaced(read: Read, portal: BlockingPortal, worker
     assert full(under_way.result(SECONDS)) == CARDS[0].text
 
 
-def test_a_picture_that_kills_its_process_twice_is_unread(portal: BlockingPortal) -> None:
-    """It is given up, with the reason; whoever waits gets an answer."""
+def test_a_picture_that_kills_its_process_twice_fails(portal: BlockingPortal) -> None:
+    """It is given up, with the reason."""
     done = threading.Event()
 
     def kill_all() -> None:
@@ -117,47 +117,47 @@ def test_a_picture_that_kills_its_process_twice_is_unread(portal: BlockingPortal
     killer = threading.Thread(target=kill_all)
     killer.start()
     try:
-        read = portal.call(Workers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
+        read = portal.call(OcrWorkers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
     finally:
         done.set()
         killer.join()
-    assert isinstance(read, Unread)
+    assert isinstance(read, ReadFailure)
     assert "twice" in read.reason
-    assert read.again
+    assert read.retryable
 
 
 def test_a_process_that_ends_before_it_begins_is_tried_once_more(
     portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever is killed while it starts is as dead as one killed at its picture."""
+    """A process that is killed while it starts counts like one that is killed while it reads."""
     ends = iter([ProcessLookupError(), BrokenWorkerProcess()])
 
     async def end(*_: object, **__: object) -> None:
         raise next(ends)
 
     monkeypatch.setattr("anyio.to_process.run_sync", end)
-    read = portal.call(Workers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
-    assert isinstance(read, Unread)
+    read = portal.call(OcrWorkers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
+    assert isinstance(read, ReadFailure)
     assert "twice" in read.reason
 
 
-def test_a_process_that_cannot_be_started_costs_no_more_than_the_answer(
-    portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without memory or files for a process the picture is unread for now, with the system's reason."""
+def test_a_process_that_cannot_be_started_is_a_failure(portal: BlockingPortal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory or files for a process the failure is retryable, and has the system's reason."""
 
     async def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr("anyio.to_process.run_sync", refuse)
-    read = portal.call(Workers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
-    assert read == Unread(reason="no process could be started to read the text (Too many open files)", again=True)
+    read = portal.call(OcrWorkers(1).read, CARD, (0.0, 0.0, 1.0, 1.0))
+    assert read == ReadFailure(
+        reason="no process could be started to read the text (Too many open files)", retryable=True
+    )
 
 
-def test_a_picture_that_takes_too_long_is_unread(read: Read, portal: BlockingPortal) -> None:
-    """The process that hangs is killed, and the next picture is read in another."""
-    assert portal.call(Workers(1, 0.01).read, CARD, (0.0, 0.0, 1.0, 1.0)) == Unread(
-        reason="the text of this picture was not read within 0.01 s", again=True
+def test_a_picture_that_takes_too_long_fails(read: Read, portal: BlockingPortal) -> None:
+    """The process that hangs is killed, and another one reads the next picture."""
+    assert portal.call(OcrWorkers(1, 0.01).read, CARD, (0.0, 0.0, 1.0, 1.0)) == ReadFailure(
+        reason="the text of this picture was not read within 0.01 s", retryable=True
     )
     assert full(read(CARD)) == CARDS[0].text
 
@@ -165,9 +165,9 @@ def test_a_picture_that_takes_too_long_is_unread(read: Read, portal: BlockingPor
 PARENT = """
 import sys
 from anyio.from_thread import start_blocking_portal
-from pipeline.service.text.workers import Workers
+from pipeline.service.text.workers import OcrWorkers
 with start_blocking_portal() as portal:
-    portal.call(Workers(1).read, b"no picture", (0, 0, 1, 1))
+    portal.call(OcrWorkers(1).read, b"no picture", (0, 0, 1, 1))
     print("ready", flush=True)
     sys.stdin.readline()
 """
@@ -175,7 +175,7 @@ with start_blocking_portal() as portal:
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "ended"])
 def test_no_process_outlives_its_parent(*, killed: bool) -> None:
-    """Whether the service is killed or ends, its processes end, too."""
+    """The worker processes end with the service, whether it is killed or ends."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with parent:
         assert parent.stdout is not None
@@ -189,7 +189,7 @@ def test_no_process_outlives_its_parent(*, killed: bool) -> None:
 
 
 def test_the_service_itself_does_not_load_the_models() -> None:
-    """Neither the command line nor a service that has read nothing pays for the packages."""
+    """The command line, and a service that has read nothing, do not import the packages."""
     heavy = "{'rapidocr', 'onnxruntime', 'cv2'}"
     code = f"import sys, pipeline.cli, pipeline.local.serve; sys.exit(not {heavy}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,60 @@
+"""One request to an endpoint, with what becomes known about it on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from uuid import uuid4
+
+from aiohttp import web
+
+from pipeline.service.http.common_parameters import CommonParameters, read_query
+from pipeline.service.http.faults import InjectedFault
+from pipeline.service.http.journal import JournalEntry, UploadInfo, public_headers, public_query
+from pipeline.service.http.json_objects import Json
+
+
+def new_id() -> str:
+    """Return a new trace or client id in the protocol's form: 32 upper-case hex digits."""
+    return uuid4().hex.upper()
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request to an endpoint; `common`, `body`, `picture` and `fault` are set while it is processed."""
+
+    request: web.Request
+    received_at: float = field(default_factory=time.time)
+    trace_id: str = field(default_factory=new_id)
+    common: CommonParameters | None = None
+    body: bytes = b""
+    picture: UploadInfo | None = None
+    fault: InjectedFault | None = None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters of the URL."""
+        return read_query(self.request.query.items())
+
+    def journal_entry(self, status: int) -> JournalEntry:
+        """Return what the journal stores of the request and of the status that was sent."""
+        request = self.request
+        return JournalEntry(
+            at=self.received_at,
+            ms=round((time.time() - self.received_at) * 1000, 3),
+            method=request.method,
+            path=request.path,
+            status=status,
+            trace_id=self.trace_id,
+            query=public_query(request.query_string),
+            headers=public_headers(request.headers),
+            body_bytes=len(self.body),
+            body_sha256=sha256(self.body).hexdigest() if self.body else None,
+            picture=self.picture,
+            fault=self.fault.kind if self.fault else None,
+        )
+
+
+Endpoint = Callable[[Call], Awaitable[Json]]

@@ -1,0 +1,202 @@
+"""Builds ImageKnowledge (references 002 and 003) and ImageInsights (001 and 004) from findings.
+
+The responses have three top-level members that the published protocol does not have, and that its clients ignore:
+
+    "unavailable": [{"kind": "entities", "reason": "one sentence"}]   insights that this service can't give
+    "dominantColors": [{"hex": "6F4E37", "share": 0.41}]              the largest first
+    "imageCaption": {"caption", "dataSourceUrl"}                      as in ImageInsights (004), for ImageKnowledge too
+
+and a tag of ImageKnowledge has "confidence": 0..1 beside its documented members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from pipeline.service.findings import Findings, InferredTag
+from pipeline.service.http.details_request import DetailsRequest
+from pipeline.service.http.json_objects import (
+    Json,
+    ServiceLinks,
+    bounding_box,
+    dominant_colors,
+    image,
+    omit_none,
+    query,
+    text_recognition,
+    text_tag,
+    unavailable,
+)
+from pipeline.service.http.response_parts import (
+    ResponseData,
+    image_caption,
+    images,
+    offers,
+    pages,
+    products,
+    queries,
+    recipes,
+    related_searches,
+    sizes,
+    source_image,
+    unavailable_reasons,
+)
+from pipeline.service.http.visual_search_request import VisualSearchRequest
+from pipeline.service.search.query import DEFAULT_COUNT, PageRange
+from pipeline.service.text.recognised_text import bounding_quad
+
+QualityHint = Literal["ImageByteSizeExceedsLimit", "ImageDimensionsExceedLimit", "ImageDownloadFailed", "UnknownFormat"]
+
+# The kind of `unavailable` that belongs to each module of /images/details.
+_KINDS = {
+    "BRQ": "best_query",
+    "Caption": "caption",
+    "Collections": "collections",
+    "Recipes": "recipes",
+    "PagesIncluding": "pages",
+    "RecognizedEntities": "entities",
+    "RelatedSearches": "related_searches",
+    "ShoppingSources": "offers",
+    "SimilarImages": "similar_images",
+    "SimilarProducts": "similar_products",
+    "Tags": "tags",
+}
+
+
+def image_knowledge(data: ResponseData, request: VisualSearchRequest) -> Json:
+    """Return the response of /images/visualsearch."""
+    actions = _default_actions(data, request.page)
+    if request.skill:
+        wanted = "VisualSearch" if request.skill == "SimilarImages" else "ProductVisualSearch"
+        return _knowledge([{"displayName": "", "actions": [a for a in actions if a["actionType"] == wanted]}], data)
+    tags = [*(_tag(tag, data.links) for tag in data.findings.tags), *_text_tags(data.findings)]
+    extensions = {
+        "dominantColors": dominant_colors(data.findings.dominant_colors),
+        "imageCaption": image_caption(data.findings.caption),
+        "unavailable": unavailable(unavailable_reasons(data)),
+    }
+    return {**_knowledge([{"displayName": "", "actions": actions}, *tags], data), **omit_none(extensions)}
+
+
+def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
+    """Return the response of /images/details; a module without data has no member (reference 004, modules)."""
+    modules = request.modules if request.query is not None else request.modules - {"RelatedSearches"}
+    members = {name: build(data) for module, (name, build) in _MODULES.items() if module in modules}
+    kinds = {_KINDS[module] for module in request.modules}
+    reasons = [(kind, reason) for kind, reason in unavailable_reasons(data) if request.everything or kind in kinds]
+    return {
+        "_type": "ImageInsights",
+        "imageInsightsToken": data.token,
+        **omit_none(members),
+        "image": source_image(data),
+        "dominantColors": dominant_colors(data.findings.dominant_colors),
+        "unavailable": unavailable(reasons),
+    }
+
+
+def quality_hint(response_type: Literal["ImageKnowledge", "ImageInsights"], hint: QualityHint) -> Json:
+    """Return the 200 response that says why there are no insights (reference: recorded traffic)."""
+    tags: Json = {"tags": []} if response_type == "ImageKnowledge" else {}
+    return {"_type": response_type, **tags, "imageQualityHints": [{"category": hint}]}
+
+
+def _knowledge(tags: list[Json], data: ResponseData) -> Json:
+    return {"_type": "ImageKnowledge", "tags": tags, "image": {"imageInsightsToken": data.token}}
+
+
+def _default_actions(data: ResponseData, page: PageRange) -> list[Json]:
+    findings, links = data.findings, data.links
+    actions: list[Json | None] = [
+        _action("PagesIncluding", "ImageModuleAction", pages(data)),
+        _action("ShoppingSources", "ImageShoppingSourcesAction", offers(data)),
+        _more_sizes(data),
+        _action("VisualSearch", "ImageModuleAction", _paged(images(findings.similar, links), page)),
+        {"image": source_image(data), "actionType": "ImageById"},
+        _action("ProductVisualSearch", "ImageModuleAction", _paged(products(findings.products, links), page)),
+        _action("RelatedSearches", "ImageRelatedSearchesAction", related_searches(data)),
+        _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", queries(findings.suggestions, links)),
+        _best_query_action(findings.best_query, links),
+        _action("Recipes", "ImageRecipesAction", recipes(data)),
+    ]
+    return [action for action in actions if action is not None]
+
+
+def _action(action_type: str, object_type: str, data: Json | None) -> Json | None:
+    return {"_type": object_type, "actionType": action_type, "data": data} if data is not None else None
+
+
+def _best_query_action(best: str | None, links: ServiceLinks) -> Json | None:
+    if best is None:
+        return None
+    return omit_none({"displayName": best, "serviceUrl": links.search(best), "actionType": "BestRepresentativeQuery"})
+
+
+def _more_sizes(data: ResponseData) -> Json | None:
+    """Return the action with the picture in its own size, and the rows of the catalogue with it in other sizes."""
+    if not data.findings.same:
+        return None
+    source = data.findings.same[0].item
+    others = [item for item in sizes(data.findings) if (item.width, item.height) != (source.width, source.height)]
+    list_of_others = {"_type": "ImageModuleAction", "data": {"value": [image(item, data.links) for item in others]}}
+    return {**(list_of_others if others else {}), "actionType": "MoreSizes", "image": source_image(data)}
+
+
+def _paged(values: Sequence[Json], page: PageRange) -> Json:
+    """Return one page of a list; nextOffset is present only if there are more values (reference 000, paging)."""
+    end = page.offset + page.count
+    data: Json = {
+        "value": list(values[page.offset : end]),
+        "currentOffset": page.offset,
+        "totalEstimatedMatches": len(values),
+    }
+    return {**data, "nextOffset": end} if end < len(values) else data
+
+
+def _tag(tag: InferredTag, links: ServiceLinks) -> Json:
+    action = omit_none({"displayName": tag.name, "serviceUrl": links.search(tag.name), "actionType": "ImageResults"})
+    return {
+        "displayName": tag.name,
+        "boundingBox": bounding_box(tag.box),
+        "actions": [action],
+        "sources": ["Catalogue"],
+        "confidence": tag.confidence,
+    }
+
+
+def _text_tags(findings: Findings) -> Iterator[Json]:
+    """Yield a tag with all text, also in the older form (reference 002), and then one for each address."""
+    if findings.text is not None and findings.text.regions:
+        older = {"displayName": findings.text.full, "actionType": "TextResults"}
+        box = bounding_quad([region.box for region in findings.text.regions])
+        yield text_tag(box, [text_recognition(findings.text), older])
+    for uri in findings.uris:
+        yield text_tag(uri.box, [{"url": uri.address, "actionType": "Uri"}])
+
+
+def _best_query(data: ResponseData) -> Json | None:
+    return query(data.findings.best_query, data.links) if data.findings.best_query else None
+
+
+def _list_or_none(values: list[Json]) -> Json | None:
+    return {"value": values} if values else None
+
+
+# Module of the request -> its member of the response, and the function that builds it.
+_MODULES: dict[str, tuple[str, Callable[[ResponseData], Json | None]]] = {
+    "BRQ": ("bestRepresentativeQuery", _best_query),
+    "Caption": ("imageCaption", lambda data: image_caption(data.findings.caption)),
+    "Recipes": ("recipes", recipes),
+    "PagesIncluding": ("pagesIncluding", lambda data: _list_or_none(pages(data)["value"])),
+    "RelatedSearches": ("relatedSearches", related_searches),
+    "ShoppingSources": ("shoppingSources", offers),
+    "SimilarImages": (
+        "visuallySimilarImages",
+        lambda data: _list_or_none(images(data.findings.similar[:DEFAULT_COUNT], data.links)),
+    ),
+    "SimilarProducts": (
+        "visuallySimilarProducts",
+        lambda data: _list_or_none(products(data.findings.products[:DEFAULT_COUNT], data.links)),
+    ),
+    "Tags": ("imageTags", lambda data: _list_or_none([{"name": tag.name} for tag in data.findings.tags])),
+}

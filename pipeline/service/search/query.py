@@ -1,0 +1,56 @@
+"""A search by words as a value: the words, the filters, and the range of results that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+# The results of one page (reference 004, count).
+DEFAULT_COUNT, MAX_COUNT = 35, 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRange:
+    """The part of a result list to return: `count` results from `offset` on."""
+
+    offset: int = 0
+    count: int = DEFAULT_COUNT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRange:
+    """A range of whole numbers, both ends included; None leaves an end open."""
+
+    low: int | None = None
+    high: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchFilters:
+    """What the images must be like.
+
+    `width` and `height` are in pixels, `bytes` is the file size; `size`, `aspect` and `color` have the names of
+    reference 004; `since` and `until` are days of publication; `site` is a host and covers the hosts below it.
+    """
+
+    width: NumberRange = field(default_factory=NumberRange)
+    height: NumberRange = field(default_factory=NumberRange)
+    bytes: NumberRange = field(default_factory=NumberRange)
+    size: str | None = None
+    aspect: str | None = None
+    color: str | None = None
+    priced: bool = False
+    since: date | None = None
+    until: date | None = None
+    site: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchQuery:
+    """One search: `text` as the caller wrote it, `words` without operators, and the id of the row to list first."""
+
+    text: str
+    words: str
+    filters: SearchFilters = field(default_factory=SearchFilters)
+    page: PageRange = field(default_factory=PageRange)
+    first_id: str | None = None

@@ -1,0 +1,79 @@
+"""Image Search requests become values, or are refused with the parameter of the rule they break."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.service.http.search_request import read_search_request
+from pipeline.service.refusals import Refused
+from pipeline.service.search.query import NumberRange, PageRange
+
+
+def test_a_search_with_every_supported_filter() -> None:
+    """Numbers become ranges, All has no effect, and site: is removed from the words."""
+    search = read_search_request(
+        {
+            "q": "blue mug site:Shop.example",
+            "width": "300",
+            "minHeight": "100",
+            "maxFileSize": "9000000",
+            "size": "large",
+            "aspect": "All",
+            "color": "blue",
+            "imageType": "Shopping",
+            "freshness": "2026-01-01..2026-06-30",
+            "count": "10",
+            "offset": "20",
+        }
+    )
+    filters = search.filters
+    assert (search.words, filters.site, search.page) == ("blue mug", "shop.example", PageRange(offset=20, count=10))
+    assert (filters.width, filters.height) == (NumberRange(low=300, high=300), NumberRange(low=100))
+    assert filters.bytes == NumberRange(high=520_192)
+    assert (filters.size, filters.aspect, filters.color, filters.priced) == ("Large", None, "Blue", True)
+    assert (str(filters.since), str(filters.until)) == ("2026-01-01", "2026-06-30")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ({}, "q"),
+        ({"q": " "}, "q"),
+        ({"q": "x", "count": "151"}, "count"),
+        ({"q": "x", "count": "0"}, "count"),
+        ({"q": "x", "offset": "-1"}, "offset"),
+        ({"q": "x", "size": "Huge"}, "size"),
+        ({"q": "x", "height": "1", "minHeight": "1"}, "minHeight"),
+        ({"q": "x", "width": "1", "maxWidth": "1"}, "maxWidth"),
+        ({"q": "x", "freshness": "Decade"}, "freshness"),
+        ({"q": "x", "freshness": "2026-02-01..2026-01-01"}, "freshness"),
+        ({"q": "x", "insightsToken": "t"}, "insightsToken"),
+        ({"q": "x", "imageContent": "Face"}, "imageContent"),
+        ({"q": "x", "license": "Public"}, "license"),
+        ({"q": "x", "imageType": "Clipart"}, "imageType"),
+        ({"q": "x", "size": "Wallpaper"}, "size"),
+    ],
+    ids=[
+        "no-q",
+        "empty-q",
+        "count-high",
+        "count-low",
+        "offset",
+        "size",
+        "height-twice",
+        "width-twice",
+        "freshness",
+        "freshness-order",
+        "details-only",
+        "face",
+        "license",
+        "clipart",
+        "wallpaper",
+    ],
+)
+def test_every_rule_of_search(query: dict[str, str], parameter: str) -> None:
+    """Wrong filters are refused, and so are unsupported ones: none is ignored."""
+    with pytest.raises(Refused) as caught:
+        read_search_request(query)
+    refusal = caught.value.refusal
+    assert (refusal.status, refusal.parameter) == (400, parameter)

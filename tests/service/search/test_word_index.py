@@ -1,0 +1,88 @@
+"""Searches of the catalogue by words and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline.service.findings import Item
+from pipeline.service.search.query import NumberRange, PageRange, SearchFilters, SearchQuery
+from pipeline.service.search.word_index import WordIndex
+
+if TYPE_CHECKING:
+    from tests.service.serving import FixedEngine
+
+ItemOf = Callable[..., Item]
+RED = (("B91C1C", 0.5), ("FFFFFF", 0.5))
+GRAY = (("222222", 0.5), ("DDDDDD", 0.5))
+
+
+@pytest.fixture
+def word_index(engine: FixedEngine, item_of: ItemOf) -> WordIndex:
+    """Return the word index of a few very different rows."""
+    bare = {"description": None, "tags": (), "category": None, "seller": None}
+    engine.rows = [
+        item_of(0, title="Blue mug", width=150, height=150),
+        item_of(1, title="Red mug", accent_color="B91C1C", dominant_colors=RED, width=400, height=300),
+        item_of(2, title="Café poster", width=800, height=1200, price=None, published="2020-02-03", **bare),
+        item_of(
+            3, title="Blue poster", site="other.example", width=600, height=500, bytes=600_000, published=None, **bare
+        ),
+        item_of(4, title="Old sign", accent_color="222222", dominant_colors=GRAY, published="long ago", **bare),
+        item_of(5, title="Blue mug without a picture", token=None),
+    ]
+    return WordIndex(engine)
+
+
+@pytest.mark.parametrize(
+    ("words", "filters", "rows"),
+    [
+        ("mug", {}, [0, 1]),
+        ("MUGS", {}, []),
+        ("blu mug", {}, [0, 1]),
+        ("cafe", {}, [2]),
+        ("kitchen red", {}, [1]),
+        ("red poster", {}, [1, 2, 3]),
+        ('mug" OR *', {}, [0, 1]),
+        ("poster", {"site": "other.example"}, [3]),
+        ("", {"site": "www.other.example"}, [3]),
+        ("mug", {"color": "Red"}, [1]),
+        ("sign", {"color": "Monochrome"}, [4]),
+        ("mug sign", {"color": "ColorOnly"}, [0, 1]),
+        ("mug poster", {"size": "Small"}, [0]),
+        ("mug poster", {"size": "Medium"}, [1]),
+        ("mug poster", {"size": "Large"}, [2, 3]),
+        ("mug poster", {"aspect": "Square"}, [0]),
+        ("mug poster", {"aspect": "Wide"}, [1, 3]),
+        ("mug poster", {"aspect": "Tall"}, [2]),
+        ("poster", {"priced": True}, [3]),
+        ("poster", {"bytes": NumberRange(low=520_192)}, [3]),
+        ("mug poster", {"width": NumberRange(low=400, high=400)}, [1]),
+        ("mug poster", {"height": NumberRange(high=300)}, [0, 1]),
+        ("poster sign", {"since": date(2020, 1, 1), "until": date(2020, 12, 31)}, [2]),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else None,
+)
+def test_words_and_filters(word_index: WordIndex, words: str, filters: dict[str, Any], rows: list[int]) -> None:
+    """Rows with all words are found, or else those with any; every filter narrows; rows without a picture are not."""
+    hits = word_index.search(SearchQuery(text=words, words=words, filters=SearchFilters(**filters)))
+    assert sorted(item.number for item in hits.items) == rows
+    assert hits.total == len(rows)
+
+
+def test_the_image_of_an_id_comes_first(word_index: WordIndex) -> None:
+    """Reference 004, id: that image is the first of the list, whatever its rank."""
+    hits = word_index.search(SearchQuery(text="sign poster", words="sign poster", first_id="sku-3"))
+    assert hits.items[0].number == 3
+    assert sorted(item.number for item in hits.items) == [2, 3, 4]
+
+
+def test_a_page_is_a_part_of_the_hits(word_index: WordIndex) -> None:
+    """`total` counts all rows, whatever the page."""
+    pages = [PageRange(offset=0, count=2), PageRange(offset=2, count=2)]
+    hits = [word_index.search(SearchQuery(text="poster mug", words="poster mug", page=page)) for page in pages]
+    assert [(len(each.items), each.total) for each in hits] == [(2, 4), (2, 4)]
+    assert len({item.number for each in hits for item in each.items}) == 4
