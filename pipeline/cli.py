@@ -94,7 +94,7 @@ def plan(config: ConfigPath, sets: Sets = None) -> None:
 @app.command()
 def status(config: ConfigPath, sets: Sets = None) -> None:
     """Tell where the job stands: rows done and failed, answers stored, the last run."""
-    typer.echo(job_status(_load(config, sets)))
+    typer.echo(job_status(Path(_load(config, sets).output.dir)))
 
 
 @app.command()
@@ -113,7 +113,7 @@ def retry(
     folder = _folder(_load(config, sets))
     must_exist(folder)
     with open_job(folder) as job:
-        count = job.ledger.reset(code)
+        count = job.state.ledger.retry(code)
     typer.echo(f"{count} failed rows are put back; the next run tries them again")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -26,9 +26,9 @@ from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
 from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_calls
 from pipeline.runner.stop_conditions import next_time
-from pipeline.sink.job_files import LEDGER
-from pipeline.state.answers import AnswerStore
-from pipeline.state.ledger import Ledger
+from pipeline.sink.job_files import DATABASE, read_state
+from pipeline.state.answer_store import AnswerStore
+from pipeline.state.known_rows import KnownRows
 
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
@@ -131,18 +131,18 @@ def make_plan(config: Config) -> Plan:
     """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
     provider = make_provider(config)
     folder = Path(config.output.dir)
-    plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / LEDGER).exists())
+    plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / DATABASE).exists())
     plan.used = used_calls(config)
     cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
-        ledger, answers = opened.enter_context(_state(folder))
-        detector = make_detector(config, provider, ledger)
+        known_rows, answers = opened.enter_context(_state(folder))
+        detector = make_detector(config, provider, known_rows)
         for changes in _changes(config, provider, cursor, answers, detector, opened):
             plan.rows += changes.rows
             plan.done += changes.done_before
             plan.failed += changes.failed_before.total()
-            for pending_row in changes.pending_row:
-                _add(plan, pending_row, provider, detector, ledger)
+            for pending_row in changes.pending_rows:
+                _add(plan, pending_row, provider, detector, known_rows)
     if cursor is not None and cursor.request is not None:
         plan.is_open = True
         _add_calls(plan, [cursor.request], provider)
@@ -165,16 +165,18 @@ def _changes(
     )
 
 
-def _add(plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, ledger: Ledger) -> None:
+def _add(
+    plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, known_rows: KnownRows
+) -> None:
     row = pending_row.item
     requests = () if isinstance(row, Failure) else _requests(row, provider)
     if isinstance(row, Failure) or not requests:
         plan.failed += 1
         return
-    question = detector.question(pending_row, _picture(row))
-    if ledger.asked(question, not_before=plan.not_before):
+    cache_key = detector.cache_key(pending_row, _picture(row))
+    if known_rows.is_answered(cache_key, not_before=plan.not_before):
         plan.stored += 1
-    elif ledger.see({question: row.line}):
+    elif known_rows.note_seen({cache_key: row.line}):
         plan.repeated += 1
     else:
         plan.to_ask += 1
@@ -213,13 +215,13 @@ def _picture(row: Row) -> str:
 
 
 @contextmanager
-def _state(folder: Path) -> Iterator[tuple[Ledger, AnswerStore]]:
-    """Open a job's ledger and answers beside a run that may be going on; without any, empty ones, thrown away."""
-    with tempfile.TemporaryDirectory() as empty:
-        path = folder / LEDGER
-        path = path if path.exists() else Path(empty) / LEDGER
-        with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
-            yield ledger, answers
+def _state(folder: Path) -> Iterator[tuple[KnownRows, AnswerStore]]:
+    """Open a job's rows and answers beside a run that may be going on; without any, empty ones, thrown away."""
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        read_state(folder if (folder / DATABASE).exists() else Path(empty)) as state,
+    ):
+        yield state.known_rows, state.answers
 
 
 def _night_seconds(limits: LimitsConfig, begun: datetime) -> list[float]:

@@ -28,8 +28,8 @@ class _InFlight:
 class SingleFlight:
     """Answers from the store, from an equal request in flight, or from the service.
 
-    `stored` looks up a fingerprint; `keep` takes an answer that was paid for, before anyone sees it. The answer stays
-    at hand here until `forget` says that the store has it.
+    `stored` looks up a fingerprint; `keep` takes an answer that was paid for, with its request, before anyone sees it.
+    The answer is kept here too until `forget` says that the store has it.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class SingleFlight:
         fetcher: Fetches,
         *,
         stored: Callable[[bytes], Answer | None],
-        keep: Callable[[bytes, Answer], Awaitable[None]],
+        keep: Callable[[bytes, Request, Answer], Awaitable[None]],
     ) -> None:
         self._provider = provider
         self._fetcher = fetcher
@@ -71,7 +71,7 @@ class SingleFlight:
             answer, outcome = await self._fetcher.fetch(request)
             if is_worth_keeping(answer, outcome):
                 with anyio.CancelScope(shield=True):
-                    await self._keep(fingerprint, answer)
+                    await self._keep(fingerprint, request, answer)
             else:
                 self.forget([fingerprint])
             flight.result = answer, outcome
@@ -84,7 +84,7 @@ class SingleFlight:
 
 
 def is_worth_keeping(answer: Answer, outcome: Outcome) -> bool:
-    """Tell whether reading `answer` again would say the same: insights, a page, a verdict on the picture.
+    """Return True if reading `answer` again would say the same: insights, a page, a verdict on the picture.
 
     A fault is none of these, and a body that was given up has nothing to read.
     """

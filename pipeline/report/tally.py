@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipeline.records import Failure, Prepared
 from pipeline.schema import Record
-from pipeline.state.ledger import Entry, State
+from pipeline.state.ledger import LedgerEntry, State
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Tally:
         self.done_before += done_before
         self.failed_before.update(failed_before)
 
-    def count_committed(self, entries: Sequence[Entry]) -> None:
+    def count_committed(self, entries: Sequence[LedgerEntry]) -> None:
         """Count rows whose lines are committed."""
         self.moved += 1
         records = sum(entry.state is State.DONE for entry in entries)

@@ -1,4 +1,4 @@
-"""Spans that wait for rows on their way: each is whole once the last of its rows has its line."""
+"""Checkpoints that wait for rows on their way: each is complete once the last of its rows has its line."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.state.checkpoints import OpenCheckpoint
-from pipeline.state.ledger import Entry, State
+from pipeline.state.ledger import LedgerEntry, State
 
 
 class OpenCheckpoints:
-    """The drafts of one run; those whose rows are not all reached, or will be tried again, are never whole."""
+    """The open checkpoints of one run; one with a row that is not reached, or to be tried again, is never complete."""
 
     def __init__(self) -> None:
         self._open: dict[int, OpenCheckpoint] = {}
-        self._whole: list[OpenCheckpoint] = []
+        self._complete: list[OpenCheckpoint] = []
 
     def begin(self, open_checkpoint: OpenCheckpoint) -> None:
-        """Take a draft, before any of its rows."""
+        """Take a checkpoint, before any of its rows."""
         if open_checkpoint.waiting:
-            self._open[open_checkpoint.span.id] = open_checkpoint
+            self._open[open_checkpoint.checkpoint.id] = open_checkpoint
         else:
-            self._whole.append(open_checkpoint)
+            self._complete.append(open_checkpoint)
 
-    def finish(self, entries: Sequence[Entry]) -> list[OpenCheckpoint]:
-        """Count rows that get their lines; return the drafts that are whole now."""
-        grouped: dict[int, list[Entry]] = {}
+    def finish(self, entries: Sequence[LedgerEntry]) -> list[OpenCheckpoint]:
+        """Count rows that get their lines; return the checkpoints that are complete now."""
+        grouped: dict[int, list[LedgerEntry]] = {}
         for entry in entries:
-            grouped.setdefault(entry.span, []).append(entry)
-        for span in grouped.keys() & self._open.keys():
-            self._count(self._open.pop(span), grouped[span])
-        whole, self._whole = self._whole, []
-        return whole
+            grouped.setdefault(entry.checkpoint, []).append(entry)
+        for checkpoint in grouped.keys() & self._open.keys():
+            self._count(self._open.pop(checkpoint), grouped[checkpoint])
+        complete, self._complete = self._complete, []
+        return complete
 
-    def _count(self, open_checkpoint: OpenCheckpoint, entries: Sequence[Entry]) -> None:
+    def _count(self, open_checkpoint: OpenCheckpoint, entries: Sequence[LedgerEntry]) -> None:
         if any(entry.state is State.RETRYABLE for entry in entries):
             return
         done = [entry.asked_at for entry in entries if entry.state is State.DONE]
@@ -41,7 +41,7 @@ class OpenCheckpoints:
         self.begin(
             replace(
                 open_checkpoint,
-                span=open_checkpoint.span.counting(done, failed),
+                checkpoint=open_checkpoint.checkpoint.counting(done, failed),
                 waiting=open_checkpoint.waiting - len(entries),
             )
         )

@@ -22,7 +22,7 @@ from pipeline.prepare.fit_rules import rules_from
 from pipeline.providers.base import Provider
 from pipeline.records import STANDARD_FORMATS
 from pipeline.resume.changes import ChangeDetector
-from pipeline.state.ledger import Ledger
+from pipeline.state.known_rows import KnownRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +87,9 @@ def settings_digest(config: Config, provider: Provider) -> bytes:
     return blake2b(orjson.dumps([provider.service_id, settings, rules]), digest_size=16).digest()
 
 
-def make_detector(config: Config, provider: Provider, ledger: Ledger) -> ChangeDetector:
+def make_detector(config: Config, provider: Provider, known_rows: KnownRows) -> ChangeDetector:
     """Return what detects the changes of a job: what counts as done under this config."""
-    return ChangeDetector(ledger, settings_digest(config, provider), not_before=oldest_answer(config))
+    return ChangeDetector(known_rows, settings_digest(config, provider), not_before=oldest_answer(config))
 
 
 def oldest_answer(config: Config) -> float:

@@ -23,7 +23,7 @@ from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.runner.stop import Stop
 from pipeline.schema import Insights
 from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
-from pipeline.sink.record import build_record
+from pipeline.sink.output_lines import build_record
 from pipeline.sink.sink import Item
 from pipeline.state.checkpoints import OpenCheckpoint
 
@@ -55,12 +55,12 @@ class Outbox:
 
     async def record(self, ready: PreparedRow, answers: RowAnswers, insights: Insights, provider: Provider) -> None:
         """Hand over a row with its record."""
-        record = build_record(provider.name, ready.row, ready.prepared, answers.answers, insights)
+        record = build_record(provider, ready.row, ready.prepared, answers.answers, insights)
         self._tally.count_record(record)
         source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
-        question = self._detector.question(ready.pending, source)
+        cache_key = self._detector.cache_key(ready.pending, source)
         asked_at = min(answer.asked_at for answer in answers.answers)
-        await self._items.send(record_row(ready.pending, record, asked_at, question, answers.fingerprints))
+        await self._items.send(record_row(ready.pending, record, asked_at, cache_key, answers.fingerprints))
 
     async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
         """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass."""
@@ -108,7 +108,7 @@ class ManifestStage:
         self._tally.count_batch(changes.rows, changes.done_before, changes.failed_before)
         if changes.open_checkpoint is not None:
             await self._outbox.begin(changes.open_checkpoint)
-        for pending in changes.pending_row:
+        for pending in changes.pending_rows:
             if self._limit is not None and self._tally.begun >= self._limit:
                 return False
             self._tally.begun += 1

@@ -26,7 +26,7 @@ from pipeline.local.backend import Backend, backend_of, make_provider
 from pipeline.manifest import Manifest
 from pipeline.prepare.preparer import Preparer
 from pipeline.providers.base import Provider
-from pipeline.records import Answer
+from pipeline.records import Answer, Request
 from pipeline.report.tally import Tally
 from pipeline.resume.changes import ChangeDetector, Changes
 from pipeline.resume.pending import batch_changes, manifest_changes, only_lost
@@ -38,6 +38,7 @@ from pipeline.runner.stop import Stop
 from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
 from pipeline.sink.job_files import Job
 from pipeline.sink.sink import Item, Paid, Sink
+from pipeline.state.answer_store import without_picture
 
 ITEMS_ON_THE_WAY = 100
 PREPARERS = 8  # rows in preparation: downloads wait for the network, decoding has a bound of its own
@@ -106,7 +107,7 @@ async def execute(run: Run) -> None:
         await execution.run(written, _watchers(run, execution, fetcher))
         run.is_complete = stages.manifest.is_complete
         if stop.cause is None and run.is_complete and not run.options.is_offline:
-            await stages.sink.settle(prune=config.output.prune and run.tally.seen > 0)
+            await stages.sink.compact(prune=config.output.prune and run.tally.seen > 0)
             judge_whole(stop, run.tally, config.output.max_failed)
 
 
@@ -145,9 +146,9 @@ def _make_stages(
     config, job, tally, stop = run.config, run.resources.job, run.tally, run.stop
     oldest = 0.0 if run.options.is_offline else oldest_answer(config)
     single_flight = SingleFlight(
-        provider, fetcher, stored=partial(job.answers.get, not_before=oldest), keep=partial(_keep, items, tally)
+        provider, fetcher, stored=partial(job.state.answers.get, not_before=oldest), keep=partial(_keep, items, tally)
     )
-    detector = make_detector(config, provider, job.ledger)
+    detector = make_detector(config, provider, job.state.known_rows)
     outbox = Outbox(items, tally, detector, partial(judge_failures, stop, tally, config.output.max_failed))
     changes = _changes(run, provider, single_flight, detector)
     return Stages(
@@ -168,7 +169,7 @@ def _changes(
         changes = manifest_changes(run.resources.manifest, detector)
     else:
         changes = batch_changes(search_pages(single_flight, search_cursor(run.config, provider)), detector)
-    return only_lost(changes, run.resources.job.ledger) if run.options.is_offline else changes
+    return only_lost(changes, run.resources.job.state.known_rows) if run.options.is_offline else changes
 
 
 def _watchers(run: Run, execution: Execution, fetcher: LazyFetcher) -> list[Watcher]:
@@ -183,7 +184,9 @@ def _watchers(run: Run, execution: Execution, fetcher: LazyFetcher) -> list[Watc
     ]
 
 
-async def _keep(items: MemoryObjectSendStream[Item], tally: Tally, fingerprint: bytes, answer: Answer) -> None:
+async def _keep(
+    items: MemoryObjectSendStream[Item], tally: Tally, fingerprint: bytes, request: Request, answer: Answer
+) -> None:
     """Hand an answer that was paid for to the sink, before anyone uses it."""
     tally.moved += 1
-    await items.send(Paid(fingerprint=fingerprint, answer=answer))
+    await items.send(Paid(fingerprint=fingerprint, request=without_picture(request), answer=answer))

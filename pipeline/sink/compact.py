@@ -1,7 +1,6 @@
 """Replacing an output file by one that holds each row's current line once, safe against a kill at any instant.
 
-First the new file is written beside the old one and its places are committed ("moving"), then it is renamed, then the
-places take effect. A run that finds "moving" set ends what was begun.
+state/output_files.py says how: a run that was killed in between is finished by the next one.
 """
 
 from __future__ import annotations
@@ -11,49 +10,51 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pipeline.errors import OutputError
-from pipeline.sink.output import changed, remove, sync_folder
-from pipeline.state.ledger import Ledger, State
+from pipeline.sink.output import changed
+from pipeline.state.files import remove, sync
+from pipeline.state.ledger import State
+from pipeline.state.output_files import LinePlace, OutputFiles
 
 
-def compact(ledger: Ledger, path: Path, states: Iterable[State]) -> int:
+def compact(files: OutputFiles, path: Path, states: Iterable[State]) -> int:
     """Rewrite `path` so that only current lines are left, in their order; return the new length in bytes."""
-    return rewrite(ledger, path, states, lambda _key, line: line)
+    return rewrite(files, path, states, lambda _key, line: line)
 
 
-def rewrite(ledger: Ledger, path: Path, states: Iterable[State], change: Callable[[bytes, bytes], bytes]) -> int:
-    """Rewrite `path` with `change(key, line)` of each current line, in their order; return the new length in bytes."""
-    length = ledger.begin_move(path.name, _copied(ledger, path, tuple(states), change))
-    end_move(ledger, path)
+def rewrite(files: OutputFiles, path: Path, states: Iterable[State], change: Callable[[bytes, bytes], bytes]) -> int:
+    """Rewrite `path` with `change(row_key, line)` of each current line, in order; return the new length in bytes."""
+    length = files.begin_move(path.name, _copied(files, path, tuple(states), change))
+    finish_move(files, path)
     return length
 
 
-def end_move(ledger: Ledger, path: Path) -> None:
-    """End a replacement of `path` that has begun, if one has."""
-    length = ledger.moving(path.name)
+def finish_move(files: OutputFiles, path: Path) -> None:
+    """Finish a replacement of `path` that has begun, if one has."""
+    length = files.moving(path.name)
     if length is None:
         return
     try:
         if _beside(path).exists():
             _beside(path).replace(path)
-            sync_folder(path.parent)
+            sync(path.parent)
     except OSError as exc:
-        raise OutputError(f"{path} can't be replaced ({exc.strerror}); mend that and run again") from exc
-    ledger.finish_move(path.name, length, changed(path))
+        raise OutputError(f"{path} can't be replaced ({exc.strerror}); fix that and run again") from exc
+    files.finish_move(path.name, length, changed(path))
 
 
 def _copied(
-    ledger: Ledger, path: Path, states: tuple[State, ...], change: Callable[[bytes, bytes], bytes]
-) -> Iterator[tuple[bytes, int, int]]:
-    """Write the new file while yielding key, place and length of each line; it is synced when this ends."""
-    place = 0
+    files: OutputFiles, path: Path, states: tuple[State, ...], change: Callable[[bytes, bytes], bytes]
+) -> Iterator[LinePlace]:
+    """Write the new file while yielding where each line is; it is synced when this ends."""
+    offset = 0
     try:
         with path.open("rb") as old, _beside(path).open("wb") as new:
-            for key, start, length in ledger.lines(states):
-                old.seek(start)
-                line = change(key, old.read(length))
+            for row_key, old_offset, length in files.lines(states):
+                old.seek(old_offset)
+                line = change(row_key, old.read(length))
                 new.write(line)
-                yield key, place, len(line)
-                place += len(line)
+                yield row_key, offset, len(line)
+                offset += len(line)
             new.flush()
             os.fsync(new.fileno())
     except OSError as exc:

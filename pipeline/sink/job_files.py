@@ -1,8 +1,8 @@
-"""The files of one job in its output folder: lock, ledger, stored answers, insights.jsonl, failures.jsonl.
+"""The files of one job in its output folder: lock, state.db, insights.jsonl, failures.jsonl.
 
-Opening brings them to one state, whatever killed the run before: a replacement that had begun is ended, lines past the
+Opening makes them agree, whatever killed the run before: a replacement that had begun is finished, lines past the
 committed length are cut off (their rows are rebuilt from stored answers), rows whose lines are gone are put back. A
-file that someone else changed is looked at line by line, and never written to where a line is not what it was.
+file that someone else changed is checked line by line, and never written to where a line is not what it was.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import JobLocked, OutputError, UsageError
-from pipeline.sink.compact import end_move
+from pipeline.sink.compact import finish_move
 from pipeline.sink.intact import check_lines
 from pipeline.sink.output import JsonLines, Reserve, changed, size
-from pipeline.state.answers import AnswerStore
-from pipeline.state.ledger import FAILED_STATES, Ledger, State
+from pipeline.state.job_state import JobState, open_state
+from pipeline.state.ledger import FAILED_STATES, State
+from pipeline.state.migrations import is_outdated, migrate
+from pipeline.state.output_files import OutputFiles
 
-LEDGER = "state.db"
+DATABASE = "state.db"
 INSIGHTS = "insights.jsonl"
 FAILURES = "failures.jsonl"
 STATES = {INSIGHTS: (State.DONE,), FAILURES: FAILED_STATES}
@@ -32,15 +34,14 @@ class Job:
     """An open job; only the holder of its lock has one."""
 
     folder: Path
-    ledger: Ledger
-    answers: AnswerStore
+    state: JobState
     outputs: dict[str, JsonLines]
     reserve: Reserve
 
 
 def must_exist(folder: Path) -> None:
     """Raise UsageError where `folder` holds no job; nothing is made."""
-    if not size(folder / LEDGER) and not size(folder / INSIGHTS):
+    if not size(folder / DATABASE) and not size(folder / INSIGHTS):
         raise UsageError(f"{folder} holds no job; check output.dir, or begin one there with: image-insights run")
 
 
@@ -48,36 +49,49 @@ def must_exist(folder: Path) -> None:
 def open_job(folder: Path) -> Iterator[Job]:
     """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
     with _locked(folder):
-        state = folder / LEDGER
-        if not size(state) and size(folder / INSIGHTS):
+        database = folder / DATABASE
+        if not size(database) and size(folder / INSIGHTS):
             raise OutputError(
-                f"{folder / INSIGHTS} exists without its ledger {state}; restore state.db, or move the file away"
+                f"{folder / INSIGHTS} exists without its ledger {database}; restore state.db, or move the file away"
             )
         with ExitStack() as opened:
-            ledger = opened.enter_context(closing(Ledger(state)))
-            answers = opened.enter_context(closing(AnswerStore(state)))
+            state = opened.enter_context(open_state(database))
             reserve = Reserve(folder / "reserve")
             opened.callback(reserve.release)
-            outputs = {name: opened.enter_context(closing(_recover(folder, ledger, name))) for name in STATES}
-            yield Job(folder=folder, ledger=ledger, answers=answers, outputs=outputs, reserve=reserve)
+            outputs = {name: opened.enter_context(closing(_recover(folder, state.files, name))) for name in STATES}
+            yield Job(folder=folder, state=state, outputs=outputs, reserve=reserve)
 
 
-def _recover(folder: Path, ledger: Ledger, name: str) -> JsonLines:
+@contextmanager
+def read_state(folder: Path) -> Iterator[JobState]:
+    """Open the state of the job in `folder` beside a run that may be going on.
+
+    One of an older layout is migrated first, which takes the job's lock; raises JobLocked where a run holds it.
+    """
+    database = folder / DATABASE
+    if is_outdated(database):
+        with _locked(folder):
+            migrate(database)
+    with open_state(database) as state:
+        yield state
+
+
+def _recover(folder: Path, files: OutputFiles, name: str) -> JsonLines:
     path = folder / name
-    end_move(ledger, path)
-    committed, found = ledger.committed(name), size(path)
-    if committed and changed(path) != ledger.changed(name):
-        check_lines(ledger, path, STATES[name], min(found, committed))
-    if found < committed:
-        committed = ledger.cut(name, STATES[name], found)
+    finish_move(files, path)
+    committed, length = files.committed(name), size(path)
+    if committed and changed(path) != files.changed(name):
+        check_lines(files, path, STATES[name], min(length, committed))
+    if length < committed:
+        committed = files.cut(name, STATES[name], length)
     lines = JsonLines(path, committed)
-    ledger.note_change(name, lines.changed())
+    files.note_change(name, lines.changed())
     return lines
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the job's flock; the system lets go of it when the holder dies, however it dies."""
+    """Hold the job's flock; the system releases it when the holder dies, however it dies."""
     path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)

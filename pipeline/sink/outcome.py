@@ -1,4 +1,4 @@
-"""How a row ends: as a record or as a failure, with the ledger's entry that goes with it."""
+"""How a row ends: as a record or as a failure, with its entry in the ledger."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from pipeline.errors import PrepareError, RowError, SourceError
 from pipeline.records import Answer, Failure, Problem, Row, Stage, image_name
 from pipeline.resume.changes import PendingRow
 from pipeline.schema import Record
-from pipeline.sink.record import encode, encode_failure
+from pipeline.sink.output_lines import encode, encode_failure
 from pipeline.sink.sink import Finished
-from pipeline.state.ledger import Entry, State
+from pipeline.state.ledger import LedgerEntry, State
 
 _OK = 200
 
 
 def record_row(
-    pending_row: PendingRow, record: Record, asked_at: float, question: bytes, prints: Sequence[bytes]
+    pending_row: PendingRow, record: Record, asked_at: float, cache_key: bytes, fingerprints: Sequence[bytes]
 ) -> Finished:
     """Return a row that has its record; `asked_at` is the Unix time of its oldest answer."""
-    entry = Entry(
-        key=pending_row.key,
+    entry = LedgerEntry(
+        row_key=pending_row.row_key,
         state=State.DONE,
-        digest=pending_row.digest,
+        content_key=pending_row.content_key,
         line=pending_row.item.line,
-        span=pending_row.span,
-        stamp=pending_row.stamp,
-        question=question,
+        checkpoint=pending_row.checkpoint,
+        file_stamp=pending_row.file_stamp,
+        cache_key=cache_key,
         asked_at=asked_at,
-        prints=b"".join(prints),
+        fingerprints=b"".join(fingerprints),
     )
     return Finished(entry=entry, line=encode(record))
 
 
-def failed_row(pending_row: PendingRow, failure: Failure, at: float, prints: Sequence[bytes] = ()) -> Finished:
+def failed_row(pending_row: PendingRow, failure: Failure, at: float, fingerprints: Sequence[bytes] = ()) -> Finished:
     """Return a row that has failed, at Unix time `at`."""
-    entry = Entry(
-        key=pending_row.key,
+    entry = LedgerEntry(
+        row_key=pending_row.row_key,
         state=State.RETRYABLE if failure.retryable else State.FAILED,
-        digest=pending_row.digest,
+        content_key=pending_row.content_key,
         line=pending_row.item.line,
-        span=pending_row.span,
-        stamp=pending_row.stamp,
+        checkpoint=pending_row.checkpoint,
+        file_stamp=pending_row.file_stamp,
         asked_at=at,
         code=failure.code,
-        prints=b"".join(prints),
+        fingerprints=b"".join(fingerprints),
     )
     return Finished(entry=entry, line=encode_failure(failure, at))
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import OutputError
+from pipeline.state.files import remove, sync
 
 
 class JsonLines:
@@ -32,23 +33,23 @@ class JsonLines:
         return os.fstat(self._fd).st_mtime_ns
 
     def append(self, lines: Sequence[bytes]) -> list[int]:
-        """Append whole lines (each ends in a newline), sync them, and return where each begins.
+        """Append whole lines (each ends in a newline), sync them, and return the offset of each.
 
         When the disk refuses, the file is cut back to where it was.
         """
-        places, end = [], self.length
+        offsets, end = [], self.length
         for line in lines:
-            places.append(end)
+            offsets.append(end)
             end += len(line)
         try:
             _write_all(self._fd, b"".join(lines))
             os.fdatasync(self._fd)
         except OSError as exc:
-            with suppress(OSError):  # else what opens the file next cuts it
+            with suppress(OSError):  # the next run cuts it otherwise
                 os.ftruncate(self._fd, self.length)
             raise _unwritable(self.path, exc) from exc
         self.length = end
-        return places
+        return offsets
 
 
 class Reserve:
@@ -68,7 +69,7 @@ class Reserve:
             self.release()
             raise OutputError(
                 f"{path} can't be written ({exc.strerror}): a run keeps {self.SIZE // 2**20} MiB free for answers on "
-                "their way; nothing committed is lost, mend that and run again"
+                "their way; nothing committed is lost, fix that and run again"
             ) from exc
 
     def release(self) -> None:
@@ -78,14 +79,14 @@ class Reserve:
 
 def size(path: Path) -> int:
     """Return the size of a file in bytes, 0 where there is none."""
-    found = _stat(path)
-    return found.st_size if found is not None else 0
+    stat = _stat(path)
+    return 0 if stat is None else stat.st_size
 
 
 def changed(path: Path) -> int:
     """Return when a file was changed last, in ns, 0 where there is none."""
-    found = _stat(path)
-    return found.st_mtime_ns if found is not None else 0
+    stat = _stat(path)
+    return 0 if stat is None else stat.st_mtime_ns
 
 
 def _stat(path: Path) -> os.stat_result | None:
@@ -97,12 +98,6 @@ def _stat(path: Path) -> os.stat_result | None:
         raise _unwritable(path, exc) from exc
 
 
-def remove(path: Path) -> None:
-    """Remove a file that is no longer needed, if that can be done."""
-    with suppress(OSError):
-        path.unlink()
-
-
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content` so that a reader sees the old file or the new one, whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -112,19 +107,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as exc:
         remove(temporary)
         raise _unwritable(path, exc) from exc
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a rename inside `folder` to the disk."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -134,4 +120,4 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _unwritable(path: Path, exc: OSError) -> OutputError:
-    return OutputError(f"{path} can't be written ({exc.strerror}); nothing committed is lost, mend that and run again")
+    return OutputError(f"{path} can't be written ({exc.strerror}); nothing committed is lost, fix that and run again")

@@ -1,7 +1,8 @@
-"""Stage 4: one writer for everything, in the order that makes a row stand exactly once.
+"""Stage 4: one writer for everything, in the order that leaves each row in the output exactly once.
 
-(1) answers are committed as they come in, (2) lines are appended whole and synced, (3) rows are marked done together
-with the committed length of the files. A kill between any two of them costs nothing and repeats nothing.
+(1) Answers are committed with their requests as they come in, (2) lines are appended whole and synced, (3) rows are
+marked done together with the committed length of the files. A kill between any two of them costs nothing and repeats
+nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from pipeline.errors import OutputError
-from pipeline.records import Answer
+from pipeline.records import Answer, Request
 from pipeline.resume.open_checkpoints import OpenCheckpoints
 from pipeline.sink.compact import compact
 from pipeline.sink.job_files import FAILURES, INSIGHTS, STATES, Job
 from pipeline.state.checkpoints import OpenCheckpoint
-from pipeline.state.ledger import Entry, State
+from pipeline.state.database import chunks
+from pipeline.state.job_state import JobState
+from pipeline.state.ledger import LedgerEntry, State
 
 BATCH_SECONDS = 0.25
 BATCH_ROWS = 500
@@ -28,17 +31,18 @@ BATCH_ROWS = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paid:
-    """An answer that was paid for and must not be lost."""
+    """An answer that was paid for and must not be lost, with the request it answers (without its picture)."""
 
     fingerprint: bytes
+    request: Request
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A row with its line (ending in a newline) for the file that `entry.state` names; the sink fills in the place."""
+    """A row with its line (ending in a newline) for the file that `entry.state` names; the sink adds its offset."""
 
-    entry: Entry
+    entry: LedgerEntry
     line: bytes = field(repr=False)
 
 
@@ -46,10 +50,10 @@ Item = Paid | Finished | OpenCheckpoint
 
 
 class Sink:
-    """Writes what the stages send; `stored` is told which fingerprints are committed, `written` which rows.
+    """Writes what the stages send; calls `stored` with the fingerprints and `written` with the rows that are committed.
 
-    When the disk refuses, `broken` is told why, once. From then on only answers that were paid for are taken, into the
-    space that was kept for them; rows are dropped, and rebuilt from those answers by the next run.
+    When the disk refuses, `broken` is called with the reason, once. From then on only answers that were paid for are
+    taken, into the space that was kept for them; rows are dropped, and the next run rebuilds them from those answers.
     """
 
     def __init__(
@@ -57,7 +61,7 @@ class Sink:
         job: Job,
         *,
         stored: Callable[[Sequence[bytes]], None],
-        written: Callable[[Sequence[Entry]], None],
+        written: Callable[[Sequence[LedgerEntry]], None],
         broken: Callable[[OutputError], None],
     ) -> None:
         self._job = job
@@ -102,8 +106,8 @@ class Sink:
         if not isinstance(item, Paid):
             self._waiting.append(item)
             return
-        answers = [(item.fingerprint, item.answer)]
-        put = partial(self._job.answers.put, answers)
+        put = partial(self._job.state.answers.put, [(item.fingerprint, item.request, item.answer)])
+        # The second attempt has the reserve's space, which the first one released if the disk was full.
         if await self._done(put) or await self._done(put):
             self._stored([item.fingerprint])
 
@@ -113,9 +117,9 @@ class Sink:
             if isinstance(open_checkpoint, OpenCheckpoint):
                 self._open_checkpoints.begin(open_checkpoint)
         rows = [row for row in batch if isinstance(row, Finished)]
-        whole = self._open_checkpoints.finish([row.entry for row in rows])
-        write = partial(write_batch, self._job, rows, whole)
-        if (rows or whole) and not self._is_broken and await self._done(write):
+        complete = self._open_checkpoints.finish([row.entry for row in rows])
+        write = partial(write_batch, self._job, rows, complete)
+        if (rows or complete) and not self._is_broken and await self._done(write):
             self._written([row.entry for row in rows])
 
     async def _done(self, write: Callable[[], None]) -> bool:
@@ -131,34 +135,46 @@ class Sink:
                 return False
         return True
 
-    async def settle(self, *, prune: bool) -> None:
-        """After a run through the whole manifest: drop what left it, and compact what was superseded."""
-        await anyio.to_thread.run_sync(settle, self._job, prune, limiter=self._thread)
+    async def compact(self, *, prune: bool) -> None:
+        """After a run through the whole manifest, drop the rows that left it and compact the files."""
+        await anyio.to_thread.run_sync(compact_job, self._job, prune, limiter=self._thread)
 
 
-def write_batch(job: Job, batch: Sequence[Finished], open_checkpoints: Sequence[OpenCheckpoint] = ()) -> None:
-    """Append the lines of a batch and mark its rows with their places, the files' lengths, and the spans they fill."""
+def write_batch(job: Job, batch: Sequence[Finished], complete: Sequence[OpenCheckpoint] = ()) -> None:
+    """Append the lines of a batch; mark its rows, the checkpoints they complete, and the files' lengths."""
     entries = []
     for name, output in job.outputs.items():
         items = [item for item in batch if item.entry.state in STATES[name]]
-        places = output.append([item.line for item in items]) if items else []
+        offsets = output.append([item.line for item in items]) if items else []
         entries += [
-            replace(item.entry, place=place, length=len(item.line)) for item, place in zip(items, places, strict=True)
+            replace(item.entry, offset=offset, length=len(item.line))
+            for item, offset in zip(items, offsets, strict=True)
         ]
-    outputs = job.outputs.items()
-    lengths, changes = {name: output.length for name, output in outputs}, {name: o.changed() for name, o in outputs}
-    job.ledger.mark(entries, lengths, open_checkpoints, changes)
+    job.state.commit(
+        entries,
+        complete,
+        lengths={name: output.length for name, output in job.outputs.items()},
+        changed={name: output.changed() for name, output in job.outputs.items()},
+    )
 
 
-def settle(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only
-    """Drop failures (and, to prune, records) of rows that left the manifest; compact the files if lines are stale.
+def compact_job(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only
+    """Drop failures (and, to prune, records) of rows that left the manifest; compact the files if lines don't count.
 
     The job's outputs are not appended to afterwards.
     """
-    job.ledger.forget_unseen(STATES[FAILURES])
+    _forget_unseen(job.state, STATES[FAILURES])
     if prune:
-        job.ledger.forget_unseen([State.DONE])
-    if job.ledger.number("stale"):
+        _forget_unseen(job.state, STATES[INSIGHTS])
+    if job.state.files.superseded():
         for name in (INSIGHTS, FAILURES):
-            compact(job.ledger, job.folder / name, STATES[name])
-        job.ledger.settle()
+            compact(job.state.files, job.folder / name, STATES[name])
+        job.state.files.mark_compacted()
+
+
+def _forget_unseen(state: JobState, states: Sequence[State]) -> None:
+    """Drop the rows in `states` that no line of this run's manifest named; their lines no longer count."""
+    for row_keys in chunks(state.known_rows.unseen(states), 1000):
+        with state.database.transaction():
+            state.ledger.forget(row_keys)
+            state.files.add_superseded(len(row_keys))

@@ -1,7 +1,7 @@
-"""Spans: lines of the manifest of which every row has its line in the output.
+"""Checkpoints: lines of the manifest of which every row has its line in the output.
 
-While their text, their settings and their pictures are what they were, the next run passes over them unread. A span is
-dropped as soon as one of its rows is written anew, put back, or forgotten.
+While their text, their settings and their pictures are what they were, the next run passes over them unread. A
+checkpoint is dropped as soon as one of its rows is written again, put back, or forgotten.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from math import inf
 import orjson
 import zstandard
 
-_STAMP = struct.Struct("<qq")
-_NO_PICTURE = b"\xff" * _STAMP.size
+from pipeline.state.database import StateDatabase
+
+_FILE_STAMP = struct.Struct("<qq")
+_NO_PICTURE = b"\xff" * _FILE_STAMP.size
 _NAMES_LEVEL = 3
+_LAST = "last checkpoint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A span; the columns of the table `spans` (database.py) explain each field."""
+    """A checkpoint; the columns of the table `checkpoints` (migrations.py) explain each field."""
 
     id: int
     line: int
@@ -36,21 +39,21 @@ class Checkpoint:
     failed: bytes = b"{}"
     asked_at: float = inf
     pictures: bytes = b""
-    stamps: bytes = b""
+    file_stamps: bytes = b""
 
     def has_its_pictures(self, root: str) -> bool:
-        """Tell whether each local picture below `root` has the size and the time it had."""
+        """Return True if each local picture below `root` has the size and the time it had."""
         if not self.pictures:
             return True
         names = zstandard.ZstdDecompressor().decompress(self.pictures).decode("utf-8", "surrogateescape").split("\0")
-        return self.stamps == digest_stamps(stamp(f"{root}/{name}") for name in names[:-1])
+        return self.file_stamps == digest_stamps(file_stamp(f"{root}/{name}") for name in names[:-1])
 
     def failures(self) -> Counter[str]:
         """Return its failed rows by code."""
         return Counter(orjson.loads(self.failed))
 
     def counting(self, done: Sequence[float], failed: Sequence[str]) -> Checkpoint:
-        """Return the span with more rows: when the answers of those with a record are from, the codes of the others."""
+        """Return the checkpoint with more rows: when those with a record were asked, and the codes of the others."""
         codes = self.failures() + Counter(failed)
         asked_at = min([self.asked_at, *done])
         return replace(self, done=self.done + len(done), failed=orjson.dumps(codes), asked_at=asked_at)
@@ -58,29 +61,29 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenCheckpoint:
-    """A span to be: it waits for so many rows.
+    """A checkpoint that waits for so many rows.
 
-    `moved` are rows that were done before, number and line; `left` are the spans they stood in.
+    `moved` are rows that were done before, number and line; `left` are the checkpoints they belonged to.
     """
 
-    span: Checkpoint
+    checkpoint: Checkpoint
     waiting: int
     moved: Sequence[tuple[int, int]] = ()
     left: frozenset[int] = frozenset()
 
 
-def stamp(path: str | os.PathLike[str]) -> bytes:
+def file_stamp(path: str | os.PathLike[str]) -> bytes:
     """Return size and modification time of a local picture: unchanged, it is not even opened again."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long, a million times
+        stat = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long, a million times
     except OSError:
         return b""
-    return _STAMP.pack(found.st_size, found.st_mtime_ns)
+    return _FILE_STAMP.pack(stat.st_size, stat.st_mtime_ns)
 
 
-def digest_stamps(stamps: Iterable[bytes]) -> bytes:
-    """Return 16 bytes for the stamps of several pictures, in order."""
-    return blake2b(b"".join(found or _NO_PICTURE for found in stamps), digest_size=16).digest()
+def digest_stamps(file_stamps: Iterable[bytes]) -> bytes:
+    """Return 16 bytes for the file stamps of several pictures, in order."""
+    return blake2b(b"".join(stamp or _NO_PICTURE for stamp in file_stamps), digest_size=16).digest()
 
 
 def pack_names(names: Sequence[str]) -> bytes:
@@ -93,14 +96,37 @@ _COLUMNS = tuple(Checkpoint.__dataclass_fields__)
 _NAMES = ", ".join(_COLUMNS)
 
 
-def read_spans(connection: sqlite3.Connection, line: int, count: int) -> list[Checkpoint]:
-    """Return the next `count` spans that begin at `line` or below."""
-    sql = f"SELECT {_NAMES} FROM spans WHERE line >= ? ORDER BY line LIMIT ?"  # noqa: S608 - fixed names
-    return [Checkpoint(**dict(zip(_COLUMNS, found, strict=True))) for found in connection.execute(sql, (line, count))]
+def read_checkpoints(connection: sqlite3.Connection, line: int, count: int) -> list[Checkpoint]:
+    """Return the next `count` checkpoints that begin at `line` or below."""
+    sql = f"SELECT {_NAMES} FROM checkpoints WHERE line >= ? ORDER BY line LIMIT ?"  # noqa: S608 - fixed names
+    return [Checkpoint(**dict(zip(_COLUMNS, row, strict=True))) for row in connection.execute(sql, (line, count))]
 
 
-def write_span(connection: sqlite3.Connection, span: Checkpoint) -> None:
-    """Write a span in place of those that began within its lines."""
-    connection.execute("DELETE FROM spans WHERE line >= ? AND line < ?", (span.line, span.line + span.lines))
-    sql = f"INSERT INTO spans ({_NAMES}) VALUES ({', '.join('?' for _ in _COLUMNS)})"  # noqa: S608 - fixed names
-    connection.execute(sql, [getattr(span, name) for name in _COLUMNS])
+def drop_checkpoints(writer: sqlite3.Connection, rows: str, values: Sequence[object]) -> None:
+    """Drop the checkpoints of the rows that the condition `rows` selects; `values` are for its question marks."""
+    writer.execute(f"DELETE FROM checkpoints WHERE id IN (SELECT checkpoint FROM rows WHERE {rows})", values)  # noqa: S608 - fixed text
+
+
+def write_checkpoint(writer: sqlite3.Connection, complete: OpenCheckpoint) -> None:
+    """Write a complete checkpoint in place of those that began within its lines.
+
+    Its rows that were done before belong to it from now on.
+    """
+    checkpoint = complete.checkpoint
+    writer.executemany("DELETE FROM checkpoints WHERE id = ?", [(left,) for left in complete.left])
+    moves = [(line, checkpoint.id, number) for number, line in complete.moved]
+    writer.executemany("UPDATE rows SET line = ?, checkpoint = ? WHERE number = ?", moves)
+    end = checkpoint.line + checkpoint.lines
+    writer.execute("DELETE FROM checkpoints WHERE line >= ? AND line < ?", (checkpoint.line, end))
+    sql = f"INSERT INTO checkpoints ({_NAMES}) VALUES ({', '.join('?' for _ in _COLUMNS)})"  # noqa: S608 - fixed names
+    writer.execute(sql, [getattr(checkpoint, name) for name in _COLUMNS])
+
+
+def last_checkpoint(database: StateDatabase) -> int:
+    """Return the highest id that a checkpoint was given."""
+    return database.number(_LAST)
+
+
+def note_checkpoints(database: StateDatabase, ids: Iterable[int]) -> None:
+    """Keep that these ids are given."""
+    database.set_number(_LAST, max([last_checkpoint(database), *ids]))

@@ -23,7 +23,8 @@ BODY = bytes(200_000)
 AT_ONCE = 64
 UNPACED_AT_ONCE = 8
 OURS = (
-    "pipeline.fetch.fetcher", "pipeline.fetch.pacing.open", "pipeline.providers.bing.provider", "pipeline.sink.record",
+    "pipeline.fetch.fetcher", "pipeline.fetch.pacing.open", "pipeline.providers.bing.provider",
+    "pipeline.sink.output_lines",
 )  # fmt: skip
 WARM = {"scrapy": ("scrapy.crawler",), "ours": OURS, "fetch": OURS}
 
@@ -46,7 +47,7 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
     from pipeline.providers.bing.settings import BingSettings
     from pipeline.records import Answer, InsightsToken, Outcome, Problem, Reading, Request, Row
     from pipeline.schema import no_insights
-    from pipeline.sink.record import build_record, encode
+    from pipeline.sink.output_lines import build_record, encode
 
     provider = make_bing(BingSettings(name="bing", endpoint=endpoint), endpoint)
 
@@ -73,7 +74,7 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
             assert isinstance(outcome, Reading)
             if reads:
                 source = Row(id=str(row), image=InsightsToken(token="t"), ordinal=row, line=row)
-                encode(build_record("bing", source, None, [answer], outcome.insights))
+                encode(build_record(provider, source, None, [answer], outcome.insights))
             else:
                 record(row, answer.body)
             answered += 1

@@ -29,7 +29,7 @@ from pipeline.resume.pending import iter_manifest_changes
 from pipeline.runner.policies import make_detector
 from pipeline.sink.job_files import open_job
 from pipeline.sink.sink import Finished, write_batch
-from pipeline.state.ledger import Entry, State
+from pipeline.state.ledger import LedgerEntry, State
 from tests.running import KEY, KEY_ENV, Service, draw, load, running_service, write_config
 
 ROWS = 1_000_000
@@ -82,23 +82,23 @@ def fill(config: Config) -> None:
     provider = make_provider(config)
     open_checkpoints = OpenCheckpoints()
     with open_job(Path(config.output.dir)) as job, open_manifest(config.manifest) as manifest:
-        for changes in iter_manifest_changes(manifest, make_detector(config, provider, job.ledger)):
+        for changes in iter_manifest_changes(manifest, make_detector(config, provider, job.state.known_rows)):
             if changes.open_checkpoint is not None:
                 open_checkpoints.begin(changes.open_checkpoint)
-            rows = [_finished(pending_row) for pending_row in changes.pending_row]
+            rows = [_finished(pending_row) for pending_row in changes.pending_rows]
             write_batch(job, rows, open_checkpoints.finish([row.entry for row in rows]))
 
 
 def _finished(pending_row: PendingRow) -> Finished:
-    entry = Entry(
-        key=pending_row.key,
+    entry = LedgerEntry(
+        row_key=pending_row.row_key,
         state=State.DONE,
-        digest=pending_row.digest,
+        content_key=pending_row.content_key,
         line=pending_row.item.line,
-        span=pending_row.span,
-        stamp=pending_row.stamp,
+        checkpoint=pending_row.checkpoint,
+        file_stamp=pending_row.file_stamp,
         asked_at=time.time(),
-        prints=bytes(32),
+        fingerprints=bytes(32),
     )
     return Finished(entry=entry, line=b"{}\n")
 

@@ -21,7 +21,7 @@ class Service:
         self.body = body
         self.outcome = outcome or Reading(insights=no_insights())
         self.go = anyio.Event()
-        self.kept: list[bytes] = []
+        self.kept: list[tuple[bytes, Request]] = []
         self.store: dict[bytes, Answer] = {}
 
     async def fetch(self, request: Request) -> tuple[Answer, Outcome]:
@@ -35,8 +35,8 @@ class Service:
     def read(self, *_: object) -> Outcome:
         return self.outcome
 
-    async def keep(self, fingerprint: bytes, answer: Answer) -> None:
-        self.kept.append(fingerprint)
+    async def keep(self, fingerprint: bytes, request: Request, answer: Answer) -> None:
+        self.kept.append((fingerprint, request))
         self.store[fingerprint] = answer
 
     def single_flight(self) -> SingleFlight:
@@ -65,7 +65,7 @@ async def test_ten_equal_questions_in_flight_are_one_call() -> None:
     service = Service()
     results = await ask_many(service.single_flight(), service, 10)
     assert service.asked == 1
-    assert len(service.kept) == 1
+    assert service.kept == [(REQUEST.fingerprint("test"), REQUEST)]
     assert sorted(answer.from_store for _, answer, _ in results) == [False] + [True] * 9
 
 
@@ -119,3 +119,32 @@ async def test_when_the_one_that_asked_is_stopped_another_asks() -> None:
     assert caught.group_contains(RuntimeError)
     assert len(await ask_many(single_flight, service, 2)) == 2
     assert service.asked == 2
+
+
+async def test_when_a_flight_is_cancelled_one_of_those_who_waited_pays_for_all() -> None:
+    """The first caller is cancelled while two others wait: one of them asks, the other takes its answer."""
+    service = Service()
+    single_flight = service.single_flight()
+    answers: list[Answer] = []
+
+    async def one() -> None:
+        _, answer, _ = await single_flight.fetch(REQUEST)
+        answers.append(answer)
+
+    async def first(scope: anyio.CancelScope) -> None:
+        with scope:
+            await one()
+
+    scope = anyio.CancelScope()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(first, scope)
+        await anyio.wait_all_tasks_blocked()
+        for _ in range(2):
+            tasks.start_soon(one)
+        await anyio.wait_all_tasks_blocked()
+        assert service.asked == 1
+        scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        service.go.set()
+    assert service.asked == 2
+    assert sorted(answer.from_store for answer in answers) == [False, True]

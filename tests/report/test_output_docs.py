@@ -16,7 +16,7 @@ from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE, write_metrics
 from pipeline.report.run_json import Report, Traffic
 from pipeline.report.tally import Tally
-from pipeline.sink.record import encode_failure
+from pipeline.sink.output_lines import encode_failure
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
 REPORT = Report(provider="local", started=NOW, ended=NOW, tally=Tally(), traffic=Traffic(), cause=None)

@@ -184,7 +184,7 @@ async def test_failing_rows_are_told_apart_and_tried_again_on_request(
     assert (await run(config)).traffic.sends == 0
     code = next(code for code, failure in failures.items() if failure.get("http_status") == 400)
     with open_job(tmp_path / "out") as opened:
-        assert opened.ledger.reset(code) == 1
+        assert opened.state.ledger.retry(code) == 1
     report = await run(config)
     assert report.traffic.sends == 1
     assert sorted(f["code"] for f in lines_of(tmp_path / "out" / "failures.jsonl")) == ["not-found", "repeated-id"]
@@ -273,7 +273,7 @@ async def test_a_service_that_is_down_ends_the_run_and_loses_nothing(
     report = await run(config)
     assert (report.exit_code, report.reason) == (3, "too-many-failures")
     assert "is the service up" in str(report.cause)
-    assert f"too-many-failures, exit code 3: {report.cause}" in job_status(config)
+    assert f"too-many-failures, exit code 3: {report.cause}" in job_status(tmp_path / "out")
     service.faults()
     report = await ok(config)
     assert report.exit_code == 0
@@ -350,7 +350,7 @@ async def test_plan_and_status_tell_the_truth(tmp_path: Path, pictures: Path, se
     assert (await run(free)).traffic.sends == plan.calls
     after = make_plan(config)
     assert (after.done, after.failed, after.calls) == (7, 1, 0)
-    assert "records         7" in job_status(config)
+    assert "records         7" in job_status(tmp_path / "out")
 
 
 async def test_the_key_is_nowhere_to_be_found(

@@ -1,4 +1,4 @@
-"""A file of a job that someone else changed is noticed, told with its line, and never written to."""
+"""A file of a job that someone else changed is noticed, named with its line, and never written to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.sink import job_files as job_module
 from pipeline.sink.job_files import FAILURES, INSIGHTS, must_exist, open_job
 from pipeline.sink.sink import write_batch
 from pipeline.state.ledger import State
-from tests.sink.conftest import finished
+from tests.rows import finished
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_a_file_that_was_edited_is_refused_with_its_line(folder: Path, change: C
     assert path.read_bytes() == edited
     path.rename(folder / "aside")
     with open_job(folder) as job:
-        assert job.ledger.counts() == {State.WAITING: 3, State.FAILED: 1}
+        assert job.state.ledger.counts() == {State.WAITING: 3, State.FAILED: 1}
 
 
 def test_failures_are_looked_at_too(folder: Path) -> None:
-    """What failures.jsonl lost in its middle is told as well."""
+    """What failures.jsonl lost in its middle is named as well."""
     (folder / FAILURES).write_bytes(b"?" + (folder / FAILURES).read_bytes()[1:])
     with pytest.raises(OutputError, match=r"failures\.jsonl, line 1,"), open_job(folder):
         pass
@@ -69,7 +69,7 @@ def test_a_copy_is_as_good_as_the_file(folder: Path) -> None:
     (folder / INSIGHTS).unlink()
     (folder / INSIGHTS).write_bytes(content + b'{"id":')
     with open_job(folder) as job:
-        assert job.ledger.counts()[State.DONE] == 3
+        assert job.state.ledger.counts()[State.DONE] == 3
     assert (folder / INSIGHTS).read_bytes() == content
 
 
@@ -85,7 +85,7 @@ def test_an_unchanged_file_is_not_read(folder: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("place", ["nowhere/at/all", "empty", "file"])
 def test_no_job_is_made_where_one_must_exist(tmp_path: Path, place: str) -> None:
-    """A mistyped folder is told and not made."""
+    """A mistyped folder is named and not made."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))

@@ -46,7 +46,7 @@ def test_a_disk_that_fills_up_in_the_middle_leaves_no_torn_line(
 
 
 def test_replacing_a_file_leaves_no_trace_when_it_fails(tmp_path: Path) -> None:
-    """A file that can't be written is told by name, and nothing half-written is left beside it."""
+    """A file that can't be written is named, and nothing half-written is left beside it."""
     write_atomically(tmp_path / "run.json", b"{}")
     assert (tmp_path / "run.json").read_bytes() == b"{}"
     with pytest.raises(OutputError, match=r"no-folder/run\.json"):

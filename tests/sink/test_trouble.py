@@ -1,4 +1,4 @@
-"""A state that can't be read or written is told in one clear sentence with its file, whatever SQLite calls it."""
+"""Files that can't be read or written are reported in one clear sentence that names them."""
 
 from __future__ import annotations
 
@@ -17,36 +17,10 @@ import pytest
 from pipeline.errors import OutputError
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.sink.compact import rewrite
-from pipeline.sink.job_files import LEDGER, open_job
-from pipeline.sink.sink import settle, write_batch
-from pipeline.state.answers import AnswerStore
-from pipeline.state.ledger import Ledger, State
-from tests.sink.conftest import finished, make_answer
-
-ASKS: dict[str, Callable[[Ledger, AnswerStore], object]] = {
-    "number": lambda ledger, _: ledger.number("stale"),
-    "counts": lambda ledger, _: ledger.counts(),
-    "failures": lambda ledger, _: ledger.failures(),
-    "prints": lambda ledger, _: ledger.prints(b"k"),
-    "lines": lambda ledger, _: list(ledger.lines([])),
-    "probe": lambda ledger, _: ledger.look_up([b"k"]),
-    "answers": lambda _, answers: answers.count(),
-    "answer": lambda _, answers: answers.get(b"1" * 32),
-}
-
-
-@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_a_ledger_that_breaks_while_it_is_used_is_told(
-    tmp_path: Path, ask: Callable[[Ledger, AnswerStore], object]
-) -> None:
-    """Every question to it raises an OutputError that names the file."""
-    path = tmp_path / LEDGER
-    with closing(Ledger(path)) as ledger, closing(AnswerStore(path)) as answers:
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            for table in ("rows", "answers", "meta"):
-                other.execute(f"DROP TABLE {table}")
-        with pytest.raises(OutputError, match=r"state\.db can't be used .*; what was committed is safe"):
-            ask(ledger, answers)
+from pipeline.sink.job_files import DATABASE, open_job
+from pipeline.sink.sink import compact_job, write_batch
+from pipeline.state.ledger import State
+from tests.rows import finished, paid
 
 
 def _garble(path: Path) -> None:
@@ -61,20 +35,20 @@ def _be_a_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_garble, _be_a_folder], ids=["garbled", "a folder"])
-def test_a_ledger_that_is_none_is_told_when_the_job_is_opened(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_broken_database_is_reported_when_the_job_is_opened(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     """Nothing is overwritten."""
     with open_job(tmp_path) as job:
         write_batch(job, [finished("a")])
-        job.answers.put([(b"1" * 32, make_answer())])
+        job.state.answers.put([(paid().fingerprint, paid().request, paid().answer)])
     content = (tmp_path / "insights.jsonl").read_bytes()
-    spoil(tmp_path / LEDGER)
+    spoil(tmp_path / DATABASE)
     with pytest.raises(OutputError, match=r"state\.db can't be used"), open_job(tmp_path) as job:
-        job.ledger.counts()
+        job.state.ledger.counts()
     assert (tmp_path / "insights.jsonl").read_bytes() == content
 
 
 @pytest.mark.parametrize("name", ["insights.jsonl", "failures.jsonl", "reserve", "lock"])
-def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+def test_a_folder_in_place_of_a_file_is_reported(tmp_path: Path, name: str) -> None:
     """What can't be written is named, and the job opens once it is out of the way."""
     (tmp_path / name).mkdir()
     said = rf"{name}.* (can't be written|exists without)|{tmp_path} can't"
@@ -86,16 +60,16 @@ def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
 
 
 def test_a_compaction_that_can_not_be_written_leaves_the_file(tmp_path: Path) -> None:
-    """It is told, and the file and its lines stay."""
+    """It is reported, and the file and its lines stay."""
     (tmp_path / "insights.jsonl.new").mkdir()
     with open_job(tmp_path) as job:
         write_batch(job, [finished("a"), finished("b")])
         write_batch(job, [finished("a", " again")])
         content = (tmp_path / "insights.jsonl").read_bytes()
         with pytest.raises(OutputError, match=r"insights\.jsonl\.new can't be written"):
-            settle(job, False)
+            compact_job(job, False)
     with open_job(tmp_path) as job:
-        assert job.ledger.counts() == {State.DONE: 2}
+        assert job.state.ledger.counts() == {State.DONE: 2}
     assert (tmp_path / "insights.jsonl").read_bytes() == content
 
 
@@ -109,21 +83,21 @@ def test_a_rewriting_that_is_interrupted_leaves_nothing_beside_the_file(tmp_path
         write_batch(job, [finished("a"), finished("b")])
         content = (tmp_path / "insights.jsonl").read_bytes()
         with pytest.raises(KeyboardInterrupt):
-            rewrite(job.ledger, tmp_path / "insights.jsonl", (State.DONE,), interrupt)
+            rewrite(job.state.files, tmp_path / "insights.jsonl", (State.DONE,), interrupt)
         assert not (tmp_path / "insights.jsonl.new").exists()
     with open_job(tmp_path) as job:
-        assert job.ledger.counts() == {State.DONE: 2}
+        assert job.state.ledger.counts() == {State.DONE: 2}
     assert (tmp_path / "insights.jsonl").read_bytes() == content
 
 
-def test_a_folder_below_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_is_reported(tmp_path: Path) -> None:
     """The output folder can't be made."""
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="can't be written"), open_job(tmp_path / "file" / "out"):
         pass
 
 
-def test_a_full_disk_is_told_when_the_job_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_when_the_job_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where not even the lock can say whose it is, the sentence is still one of ours."""
 
     def full(*_: object) -> int:
@@ -135,7 +109,7 @@ def test_a_full_disk_is_told_when_the_job_is_opened(tmp_path: Path, monkeypatch:
         pass
 
 
-def test_a_count_of_calls_that_breaks_is_told(tmp_path: Path) -> None:
+def test_a_count_of_calls_that_breaks_is_reported(tmp_path: Path) -> None:
     """Asking how many calls were made raises an OutputError that names the file."""
     with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits())) as quota:
         with closing(sqlite3.connect(tmp_path / "calls.db", isolation_level=None)) as other:
@@ -150,12 +124,12 @@ from pathlib import Path
 from pipeline.errors import OutputError
 from pipeline.sink.job_files import open_job
 from pipeline.sink.sink import write_batch
-from tests.sink.conftest import finished, make_answer
+from tests.rows import REQUEST, finished, make_answer
 import os
 try:
     with open_job(Path(sys.argv[1])) as job:
         for number in range(100_000):
-            job.answers.put([(number.to_bytes(32, "big"), make_answer(os.urandom(20_000)))])
+            job.state.answers.put([(number.to_bytes(32, "big"), REQUEST, make_answer(os.urandom(20_000)))])
             write_batch(job, [finished(str(number), "x" * 20_000)])
 except OutputError as exc:
     print(number, exc)
@@ -163,7 +137,7 @@ except OutputError as exc:
 
 
 def test_files_that_may_not_grow_stop_a_job_that_goes_on_afterwards(tmp_path: Path, project: Path) -> None:
-    """A limit on the size of files is told like a full disk; what was committed is there when it is lifted."""
+    """A limit on the size of files is reported like a full disk; what was committed is there when it is lifted."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, 5_000_000))
@@ -175,4 +149,4 @@ def test_files_that_may_not_grow_stop_a_job_that_goes_on_afterwards(tmp_path: Pa
     number, _, said = done.stdout.partition(" ")
     assert "can't be" in said, done.stderr
     with open_job(tmp_path / "out") as job:
-        assert int(number) - 1 <= sum(job.ledger.counts().values()) <= int(number)
+        assert int(number) - 1 <= sum(job.state.ledger.counts().values()) <= int(number)

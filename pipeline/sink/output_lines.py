@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -12,23 +12,33 @@ from pipeline.records import Answer, Crop, Failure, Image, InsightsToken, LocalF
 from pipeline.schema import SCHEMA_VERSION, Calls, Insights, Record, RecordSource, Sent
 
 _NO_INSIGHT = {"market", "insights_token", "unavailable", "hints"}
-_TRACE = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
+
+
+class RecordProvider(Protocol):
+    """Who answered: what a record says of its provider."""
+
+    @property
+    def name(self) -> str:
+        """The provider's name."""
+
+    def trace_id(self, answer: Answer) -> str | None:
+        """Return the id under which the service's support finds a call, if the answer names one."""
 
 
 def build_record(
-    provider: str, row: Row, prepared: Prepared | None, answers: Sequence[Answer], insights: Insights
+    provider: RecordProvider, row: Row, prepared: Prepared | None, answers: Sequence[Answer], insights: Insights
 ) -> Record:
     """Join the provider's half of a record with where the picture came from, how it was sent and what it cost."""
     head = {
         "schema": SCHEMA_VERSION,
         "id": row.id,
         "status": "ok" if says_something(insights) else "empty",
-        "provider": provider,
+        "provider": provider.name,
         "asked_at": timestamp(min(answer.asked_at for answer in answers)),
         "carry": dict(row.carry),
         "source": _source(row.image, prepared),
         "sent": _sent(row, prepared),
-        "calls": _calls(answers),
+        "calls": _calls(provider, answers),
     }
     if row.market:
         head["market"] = row.market
@@ -36,7 +46,7 @@ def build_record(
 
 
 def says_something(insights: Insights) -> bool:
-    """Tell whether there is any insight: a token, a market or a hint is none."""
+    """Return True if there is any insight: a token, a market or a hint is none."""
     values = ((name, value) for name, value in insights.items() if name not in _NO_INSIGHT)
     return any(value.get("items", value) if isinstance(value, dict) else value for _, value in values)
 
@@ -108,13 +118,12 @@ def _crop(crop: Crop) -> Any:
     return {"left": crop.left, "top": crop.top, "right": crop.right, "bottom": crop.bottom}
 
 
-def _calls(answers: Sequence[Answer]) -> Calls:
+def _calls(provider: RecordProvider, answers: Sequence[Answer]) -> Calls:
     paid = [answer for answer in answers if not answer.from_store]
-    traces = (next((a.headers[name] for name in _TRACE if name in a.headers), None) for a in answers)
     return Calls(
         count=len(paid),
         attempts=sum(answer.attempts for answer in paid),
         ms=round(sum(answer.ms for answer in paid), 1),
-        trace_ids=[trace for trace in traces if trace],
+        trace_ids=[trace_id for answer in answers if (trace_id := provider.trace_id(answer))],
         from_store=not paid,
     )

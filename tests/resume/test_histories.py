@@ -24,21 +24,21 @@ from pipeline.resume.pending import iter_manifest_changes
 from pipeline.schema import no_insights
 from pipeline.sink.job_files import FAILURES, INSIGHTS, Job, open_job
 from pipeline.sink.outcome import failed_row, record_row
-from pipeline.sink.record import build_record
-from pipeline.sink.sink import Finished, settle, write_batch
-from tests.sink.conftest import make_failure
+from pipeline.sink.output_lines import build_record
+from pipeline.sink.sink import Finished, compact_job, write_batch
+from tests.rows import Provider, make_failure
 
 HEADER = "id,image,title\n"
 
 
 @dataclass
 class World:
-    """A folder with pictures, a manifest and a job; `now` is the time of the answers, which fail unless it is fair."""
+    """A folder with pictures, a manifest and a job; `now` is the time of the answers, which fail unless `is_fair`."""
 
     folder: Path
     lines: list[str] = field(default_factory=list)
     now: float = 0.0
-    fair: bool = True
+    is_fair: bool = True
     salt: bytes = b"s"
     not_before: float = 0.0
 
@@ -51,10 +51,10 @@ class World:
         (self.folder / "m.csv").write_text(HEADER + "".join(self.lines), newline="")
         config = ManifestConfig(path=str(self.folder / "m.csv"), carry=("title",))
         with open_job(self.folder / out) as job, open_manifest(config) as manifest:
-            detector = ChangeDetector(job.ledger, self.salt, not_before=self.not_before)
+            detector = ChangeDetector(job.state.known_rows, self.salt, not_before=self.not_before)
             done = self._do(job, iter_manifest_changes(manifest, detector), stop_after, flush)
             if stop_after is None:
-                settle(job, True)
+                compact_job(job, True)
         return done
 
     def _do(self, job: Job, changes: Iterator[Changes], stop_after: int | None, flush: int) -> int:
@@ -62,7 +62,7 @@ class World:
         for part in changes:
             if part.open_checkpoint is not None:
                 open_checkpoints.begin(part.open_checkpoint)
-            for pending_row in part.pending_row:
+            for pending_row in part.pending_rows:
                 if done == stop_after:
                     return done
                 waiting.append(self._finish(pending_row))
@@ -77,14 +77,14 @@ class World:
         item = pending_row.item
         if isinstance(item, Failure):
             return failed_row(pending_row, item, self.now)
-        if item.id.startswith("x") or not self.fair:
+        if item.id.startswith("x") or not self.is_fair:
             return failed_row(
-                pending_row, make_failure(item.line, "verdict", item.id, retryable=not self.fair), self.now
+                pending_row, make_failure(item.line, "verdict", item.id, retryable=not self.is_fair), self.now
             )
         answer = Answer(status=200, headers={}, body=b"", asked_at=self.now)
         insights = no_insights()
         insights["insights_token"] = f"{_size(item)} {self.salt!r}"
-        return record_row(pending_row, build_record("bing", item, None, [answer], insights), self.now, b"", [])
+        return record_row(pending_row, build_record(Provider(), item, None, [answer], insights), self.now, b"", [])
 
 
 def _write(job: Job, rows: Sequence[Finished], open_checkpoints: OpenCheckpoints) -> None:
@@ -92,17 +92,17 @@ def _write(job: Job, rows: Sequence[Finished], open_checkpoints: OpenCheckpoints
 
 
 def _size(row: Row) -> int:
-    found = Path(row.image.path) if isinstance(row.image, LocalFile) else None
-    return found.stat().st_size if found and found.exists() else -1
+    picture = Path(row.image.path) if isinstance(row.image, LocalFile) else None
+    return picture.stat().st_size if picture and picture.exists() else -1
 
 
 def _outcome(folder: Path) -> tuple[list[Any], list[Any]]:
     """Return what a job says of its rows, without times and without the places of verdicts."""
     records = [orjson.loads(line) for line in (folder / INSIGHTS).read_bytes().splitlines()]
     failures = [orjson.loads(line) for line in (folder / FAILURES).read_bytes().splitlines()]
-    told = [(f.get("id"), f["code"], f["message"] if f["code"] != "verdict" else "") for f in failures]
-    said = [(r["id"], r["source"], r["carry"], r["insights_token"]) for r in records]
-    return sorted(said, key=str), sorted(told, key=str)
+    failed = [(f.get("id"), f["code"], f["message"] if f["code"] != "verdict" else "") for f in failures]
+    written = [(r["id"], r["source"], r["carry"], r["insights_token"]) for r in records]
+    return sorted(written, key=str), sorted(failed, key=str)
 
 
 @pytest.fixture
@@ -116,17 +116,17 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collect the first lines of the stretches whose rows are looked at."""
+    """Collect the first lines of the segments whose rows are compared."""
     looked: list[int] = []
     detect = ChangeDetector.detect_segment
 
     def counting(self: ChangeDetector, segment: segments.Segment[Any]) -> Changes:
         changes = detect(self, segment)
-        if changes.open_checkpoint is not None or changes.pending_row:
+        if changes.open_checkpoint is not None or changes.pending_rows:
             looked.append(segment.line)
         return changes
 
-    monkeypatch.setattr(ChangeDetector, "sift_stretch", counting)
+    monkeypatch.setattr(ChangeDetector, "detect_segment", counting)
     return looked
 
 
@@ -162,7 +162,7 @@ def test_what_an_interrupted_run_has_done_is_passed_over(world: World, reads: li
 def test_only_lines_that_changed_are_looked_at(
     world: World, reads: list[int], edit: Any, looked: list[int], done: int
 ) -> None:
-    """An edit costs a look at its own stretch, and at those whose lines it moves."""
+    """An edit costs a look at its own segment, and at those whose lines it moves."""
     world.run()
     reads.clear()
     edit(world.lines)
@@ -174,7 +174,7 @@ def test_only_lines_that_changed_are_looked_at(
 
 def _retry(world: World) -> None:
     with open_job(world.folder / "out") as job:
-        job.ledger.reset()
+        job.state.ledger.retry()
 
 
 def _shorten(world: World, twelfths: int) -> None:
@@ -222,7 +222,7 @@ def test_a_link_that_turns_elsewhere_is_a_change(world: World, name: str) -> Non
 
 
 def test_an_id_passes_to_its_next_line(world: World) -> None:
-    """A line that repeats an id of another stretch gets it once the first one is gone."""
+    """A line that repeats an id of another segment gets it once the first one is gone."""
     world.lines[9] = "1,p1.png,second\n"
     world.run()
     world.lines[1] = "other,p1.png,T\n"
@@ -234,7 +234,7 @@ def test_an_id_passes_to_its_next_line(world: World) -> None:
 
 @pytest.mark.parametrize(("line", "done"), [("5,p2.png,T\n", 1), ("5,p2.png,other\n", 2)], ids=["as it was", "changed"])
 def test_a_row_that_stood_elsewhere_for_a_night_is_looked_at(world: World, line: str, done: int) -> None:
-    """A stretch whose row moved, in a run that stopped above it, isn't what it was, although its text is."""
+    """A segment whose row moved, in a run that stopped above it, isn't what it was, although its text is."""
     world.run()
     before = list(world.lines)
     world.lines[1:3] = [line, "new,p0.png,T\n"]
@@ -248,10 +248,10 @@ def test_a_row_that_stood_elsewhere_for_a_night_is_looked_at(world: World, line:
 
 
 def test_faults_are_tried_again_although_nothing_changed(world: World, reads: list[int]) -> None:
-    """A stretch with a failure that may be tried again is never passed over."""
-    world.fair = False
+    """A segment with a failure that may be tried again is never passed over."""
+    world.is_fair = False
     assert world.run() == 12
-    world.fair = True
+    world.is_fair = True
     assert world.run() == 12
     assert reads == [2, 6, 10, 2, 6, 10]
     assert _outcome(world.folder / "out")[1] == []
@@ -291,9 +291,9 @@ nights = st.lists(st.tuples(st.lists(edits, max_size=2), runs), min_size=1, max_
 
 
 def _foul(world: World, stop_after: int, flush: int) -> None:
-    world.fair = False
+    world.is_fair = False
     world.run(stop_after=stop_after, flush=flush)
-    world.fair = True
+    world.is_fair = True
 
 
 STEPS: dict[str, Callable[[World, Any, Any], object]] = {
