@@ -204,7 +204,8 @@ class Advice:
     wait: float | None = None
 
 
-ProblemKind = Literal["row", "transient", "throttled", "quota", "refused", "misconfigured"]
+# An unreadable answer is kept: it costs its row, but no further call, until a later reader understands it.
+ProblemKind = Literal["row", "unreadable", "transient", "throttled", "quota", "refused", "misconfigured"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

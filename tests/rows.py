@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.records import Answer, Failure, LocalFile, Request, Row
+from pipeline.records import Answer, Failure, LocalFile, Request, Row, Usage
 from pipeline.resume.keys import row_key
 from pipeline.sink.sink import Finished, Paid
 from pipeline.state.ledger import LedgerEntry, State
@@ -20,6 +20,10 @@ class Provider:
     def trace_id(self, answer: Answer) -> str | None:
         """Return the id of a call."""
         return answer.headers.get("trace")
+
+    def usage(self, _request: Request, _answer: Answer) -> Usage:
+        """Say nothing of what a call used."""
+        return Usage()
 
 
 def make_row(row_id: str, line: int = 1, path: Path | None = None, **other: object) -> Row:

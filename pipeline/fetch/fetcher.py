@@ -22,6 +22,7 @@ from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Gate, Pacer
 from pipeline.fetch.policy import FetchCounters, FetchPolicy
 from pipeline.fetch.reaction import Attempt, Reaction, Standing, react
+from pipeline.fetch.reading import read_outcome
 from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.transport import Transport, WithheldError
 from pipeline.providers.base import Service
@@ -147,7 +148,7 @@ class Fetcher:
         self._outage.answered()
         await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
-        return answer, self._service.read(call.request, answer)
+        return answer, read_outcome(self._service, call.request, answer)
 
     async def _learn(self, took: float, permit: Permit) -> None:
         """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""
@@ -200,7 +201,7 @@ class Fetcher:
         return reaction
 
     def _count_problem(self, call: _Call, outcome: Outcome) -> None:
-        if not isinstance(outcome, Problem) or outcome.kind == "row":
+        if not isinstance(outcome, Problem) or outcome.kind in {"row", "unreadable"}:
             return
         if outcome.kind == "throttled":
             self.counters.refusals += 1

@@ -73,7 +73,7 @@ class Reaction:
 
 def react(outcome: Outcome, wait: float | None, attempt: Attempt, standing: Standing, policy: RetryPolicy) -> Reaction:
     """Decide what an outcome means; `wait` is for how many seconds the service asked to be left alone, if it did."""
-    if not isinstance(outcome, Problem) or outcome.kind == "row":
+    if not isinstance(outcome, Problem) or outcome.kind in {"row", "unreadable"}:
         return _succeeded(outcome, attempt, standing)
     stop = _final(outcome, wait, attempt, standing, policy)
     if stop is not None:

@@ -12,10 +12,14 @@ from pipeline.records import Answer, Problem, Reading, Request
 
 @dataclass(slots=True)
 class RowAnswers:
-    """What a row's calls brought: a reading, or the problem that ended them; `fingerprints` are those of the calls."""
+    """What a row's calls brought: a reading, or the problem that ended them.
+
+    `requests` and `answers` belong together one by one, `fingerprints` are those of the requests.
+    """
 
     reading: Reading | None = None
     problem: Problem | None = None
+    requests: list[Request] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     fingerprints: list[bytes] = field(default_factory=list)
 
@@ -33,6 +37,7 @@ async def fetch_row(single_flight: SingleFlight, requests: Sequence[Request]) ->
 async def _fetch_page(single_flight: SingleFlight, request: Request, answers: RowAnswers) -> Request | None:
     """Send one request, add what its answer says, and return the request that follows, if any."""
     fingerprint, answer, outcome = await single_flight.fetch(request)
+    answers.requests.append(request)
     answers.answers.append(answer)
     answers.fingerprints.append(fingerprint)
     if isinstance(outcome, Problem):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterator
 
 from pipeline.errors import SearchFailed
+from pipeline.fetch.reading import read_outcome
 from pipeline.fetch.single_flight import SingleFlight
 from pipeline.manifest.search import SearchCursor
 from pipeline.providers.base import AnswerReader
@@ -30,7 +31,7 @@ def stored_search_pages(
     """Yield the rows of the pages that are stored, without any call; `finding.request` is then the first that isn't."""
     while cursor.request is not None:
         answer = stored(cursor.request.fingerprint(provider.service_id))
-        outcome = provider.read(cursor.request, answer) if answer else None
+        outcome = read_outcome(provider, cursor.request, answer) if answer else None
         if not isinstance(outcome, Page):
             return
         yield cursor.take(outcome)

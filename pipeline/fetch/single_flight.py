@@ -1,4 +1,4 @@
-"""Pay once: equal questions are asked once, whether they come one after another, together, or on another night."""
+"""Pay once: equal requests are sent once, whether they come one after another, together, or on another night."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 import anyio
 
+from pipeline.fetch.reading import read_outcome
 from pipeline.providers.base import AnswerReader
 from pipeline.records import Answer, Outcome, Problem, Request
 
@@ -56,7 +57,7 @@ class SingleFlight:
                 return fingerprint, replace(answer, from_store=True), outcome
         known = self._stored(fingerprint)
         if known is not None:
-            return fingerprint, known, self._provider.read(request, known)
+            return fingerprint, known, read_outcome(self._provider, request, known)
         return fingerprint, *await self._fly(fingerprint, request)
 
     def forget(self, fingerprints: Iterable[bytes]) -> None:
@@ -65,7 +66,7 @@ class SingleFlight:
             self._flights.pop(fingerprint, None)
 
     async def _fly(self, fingerprint: bytes, request: Request) -> tuple[Answer, Outcome]:
-        """Ask the service; those who wait for the same answer get it, or try themselves where this one was stopped."""
+        """Send the request; those who wait for the same answer get it, or try themselves where this one was stopped."""
         flight = self._flights[fingerprint] = _InFlight()
         try:
             answer, outcome = await self._fetcher.fetch(request)
@@ -84,8 +85,8 @@ class SingleFlight:
 
 
 def is_worth_keeping(answer: Answer, outcome: Outcome) -> bool:
-    """Return True if reading `answer` again would say the same: insights, a page, a verdict on the picture.
+    """Return True if reading `answer` again brings something: insights, a page, a verdict, or what is unreadable now.
 
     A fault is none of these, and a body that was given up has nothing to read.
     """
-    return bool(answer.body) and (not isinstance(outcome, Problem) or outcome.kind == "row")
+    return bool(answer.body) and (not isinstance(outcome, Problem) or outcome.kind in {"row", "unreadable"})

@@ -40,6 +40,20 @@ def parse_json(body: bytes) -> Any:
         return None
 
 
+def is_damaged_json(body: bytes) -> bool:
+    """Return True for a body that begins like JSON and is wrong before its end: it was not merely cut off."""
+    text = _text(body).strip()
+    if not text.startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text, strict=False)
+    except json.JSONDecodeError as exc:
+        return exc.pos < len(text) and not exc.msg.startswith("Unterminated string")
+    except RecursionError:
+        return True
+    return False
+
+
 def _text(body: bytes) -> str:
     """Decode a body by its byte order mark, or by where its zero bytes are, as JSON begins with ASCII."""
     for mark, encoding in _MARKS:

@@ -13,6 +13,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from pipeline.errors import RowError, StopRun, TableError, UsageError
 from pipeline.fetch.pacing.pacer import IntakeClosed
+from pipeline.fetch.reading import unreadable
 from pipeline.fetch.row_calls import RowAnswers, fetch_row
 from pipeline.fetch.single_flight import SingleFlight
 from pipeline.prepare.preparer import Preparer
@@ -55,12 +56,20 @@ class Outbox:
 
     async def record(self, ready: PreparedRow, answers: RowAnswers, insights: Insights, provider: Provider) -> None:
         """Hand over a row with its record."""
-        record = build_record(provider, ready.row, ready.prepared, answers.answers, insights)
-        self._tally.count_record(record)
+        exchanges = list(zip(answers.requests, answers.answers, strict=True))
         source = ready.prepared.source.sha256 if ready.prepared else image_name(ready.row.image)
         cache_key = self._detector.cache_key(ready.pending, source)
         asked_at = min(answer.asked_at for answer in answers.answers)
-        await self._items.send(record_row(ready.pending, record, asked_at, cache_key, answers.fingerprints))
+        try:
+            record = build_record(provider, ready.row, ready.prepared, exchanges, insights)
+            finished = record_row(ready.pending, record, asked_at, cache_key, answers.fingerprints)
+        except Exception as exc:
+            message = f"no record can be written of the answer ({type(exc).__name__}: {exc})"
+            problem = unreadable("unwritable-record", message, answers.answers[-1])
+            await self.fail(ready.pending, problem_failure(ready.row, problem, answers.answers), answers.fingerprints)
+            return
+        self._tally.count_record(record)
+        await self._items.send(finished)
 
     async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
         """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass."""

@@ -9,7 +9,16 @@ from pipeline.schema.images import AggregateOffer, Counts, ImageRef, Offer, Sell
 from pipeline.schema.insights import DominantColor, Insights, Other, Unavailable, no_insights
 from pipeline.schema.knowledge import Caption, Collection, Entity, Recipe, TriviaItem
 from pipeline.schema.parts import Attribution, Box, Origin, Person, Point, Query, Rating, Thumbnail
-from pipeline.schema.record import SCHEMA_VERSION, Calls, Record, RecordCrop, RecordSource, Sent, json_schema
+from pipeline.schema.record import (
+    SCHEMA_VERSION,
+    Calls,
+    CallsUsage,
+    Record,
+    RecordCrop,
+    RecordSource,
+    Sent,
+    json_schema,
+)
 from pipeline.schema.tags import Action, ActionResults, Tag
 from pipeline.schema.text import Line, Region, Text, Uri, Word
 
@@ -21,6 +30,7 @@ __all__ = [
     "Attribution",
     "Box",
     "Calls",
+    "CallsUsage",
     "Caption",
     "Collection",
     "Counts",

@@ -50,12 +50,22 @@ class Sent(TypedDict, total=False):
 
 
 @closed
-class Calls(TypedDict):
-    count: int
-    attempts: int
-    ms: float
-    trace_ids: list[str]
-    from_store: bool
+class CallsUsage(TypedDict, total=False):
+    units: dict[str, float]
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    currency: str
+
+
+@closed
+class Calls(TypedDict, total=False):
+    count: Required[int]
+    attempts: Required[int]
+    ms: Required[float]
+    trace_ids: Required[list[str]]
+    from_store: Required[bool]
+    usage: CallsUsage
 
 
 @closed

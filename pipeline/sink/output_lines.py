@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
 import orjson
 
-from pipeline.records import Answer, Crop, Failure, Image, InsightsToken, LocalFile, Prepared, RemoteUrl, Row
-from pipeline.schema import SCHEMA_VERSION, Calls, Insights, Record, RecordSource, Sent
+from pipeline.records import (
+    Answer,
+    Crop,
+    Failure,
+    Image,
+    InsightsToken,
+    LocalFile,
+    Prepared,
+    RemoteUrl,
+    Request,
+    Row,
+    Usage,
+)
+from pipeline.schema import SCHEMA_VERSION, Calls, CallsUsage, Insights, Record, RecordSource, Sent
 
+Exchange = tuple[Request, Answer]
 _NO_INSIGHT = {"market", "insights_token", "unavailable", "hints"}
 
 
 class RecordProvider(Protocol):
-    """Who answered: what a record says of its provider."""
+    """Who answered: what a record says of its provider and of its calls."""
 
     @property
     def name(self) -> str:
@@ -24,11 +38,15 @@ class RecordProvider(Protocol):
     def trace_id(self, answer: Answer) -> str | None:
         """Return the id under which the service's support finds a call, if the answer names one."""
 
+    def usage(self, request: Request, answer: Answer) -> Usage:
+        """Return what an answer says that its request used."""
+
 
 def build_record(
-    provider: RecordProvider, row: Row, prepared: Prepared | None, answers: Sequence[Answer], insights: Insights
+    provider: RecordProvider, row: Row, prepared: Prepared | None, exchanges: Sequence[Exchange], insights: Insights
 ) -> Record:
     """Join the provider's half of a record with where the picture came from, how it was sent and what it cost."""
+    answers = [answer for _, answer in exchanges]
     head = {
         "schema": SCHEMA_VERSION,
         "id": row.id,
@@ -38,7 +56,7 @@ def build_record(
         "carry": dict(row.carry),
         "source": _source(row.image, prepared),
         "sent": _sent(row, prepared),
-        "calls": _calls(provider, answers),
+        "calls": _calls(provider, exchanges),
     }
     if row.market:
         head["market"] = row.market
@@ -118,12 +136,34 @@ def _crop(crop: Crop) -> Any:
     return {"left": crop.left, "top": crop.top, "right": crop.right, "bottom": crop.bottom}
 
 
-def _calls(provider: RecordProvider, answers: Sequence[Answer]) -> Calls:
+def _calls(provider: RecordProvider, exchanges: Sequence[Exchange]) -> Calls:
+    answers = [answer for _, answer in exchanges]
     paid = [answer for answer in answers if not answer.from_store]
-    return Calls(
+    calls = Calls(
         count=len(paid),
         attempts=sum(answer.attempts for answer in paid),
         ms=round(sum(answer.ms for answer in paid), 1),
         trace_ids=[trace_id for answer in answers if (trace_id := provider.trace_id(answer))],
         from_store=not paid,
     )
+    usage = _usage([provider.usage(request, answer) for request, answer in exchanges if not answer.from_store])
+    return {**calls, "usage": usage} if usage else calls
+
+
+def _usage(usages: Sequence[Usage]) -> CallsUsage:
+    """Return what several calls used together; what no service says is left out."""
+    total = CallsUsage()
+    units: Counter[str] = Counter()
+    for usage in usages:
+        units.update(usage.units)
+    if units:
+        total["units"] = dict(units)
+    if tokens_in := sum(usage.tokens_in for usage in usages):
+        total["tokens_in"] = tokens_in
+    if tokens_out := sum(usage.tokens_out for usage in usages):
+        total["tokens_out"] = tokens_out
+    costs = [usage.cost for usage in usages if usage.cost is not None]
+    if costs:
+        total["cost"] = round(sum(costs), 9)
+        total["currency"] = usages[0].currency
+    return total

@@ -74,7 +74,7 @@ async def ours(endpoint: str, qps: float, rows: int, folder: Path, *, reads: boo
             assert isinstance(outcome, Reading)
             if reads:
                 source = Row(id=str(row), image=InsightsToken(token="t"), ordinal=row, line=row)
-                encode(build_record(provider, source, None, [answer], outcome.insights))
+                encode(build_record(provider, source, None, [(request, answer)], outcome.insights))
             else:
                 record(row, answer.body)
             answered += 1

@@ -26,7 +26,7 @@ from pipeline.sink.job_files import FAILURES, INSIGHTS, Job, open_job
 from pipeline.sink.outcome import failed_row, record_row
 from pipeline.sink.output_lines import build_record
 from pipeline.sink.sink import Finished, compact_job, write_batch
-from tests.rows import Provider, make_failure
+from tests.rows import REQUEST, Provider, make_failure
 
 HEADER = "id,image,title\n"
 
@@ -84,7 +84,8 @@ class World:
         answer = Answer(status=200, headers={}, body=b"", asked_at=self.now)
         insights = no_insights()
         insights["insights_token"] = f"{_size(item)} {self.salt!r}"
-        return record_row(pending_row, build_record(Provider(), item, None, [answer], insights), self.now, b"", [])
+        record = build_record(Provider(), item, None, [(REQUEST, answer)], insights)
+        return record_row(pending_row, record, self.now, b"", [])
 
 
 def _write(job: Job, rows: Sequence[Finished], open_checkpoints: OpenCheckpoints) -> None:

@@ -99,6 +99,6 @@ def test_its_table_is_checked_like_any_other(tmp_path: Path, service: Describing
     with pytest.raises(ConfigError) as refused:
         job(tmp_path, service.endpoint, "provider.prise=1", "provider.price=true")
     assert sorted(refused.value.problems) == [
-        "provider.price: must be a number",
+        "provider.price: must be a number (it is true)",
         "provider.prise: there is no such key; did you mean 'price'?",
     ]

@@ -379,7 +379,7 @@ async def test_the_key_is_nowhere_to_be_found(
         said += [repr(report), repr(config), str(report.cause), repr(report.cause), report.summary()]
     with pytest.MonkeyPatch.context() as patch:
         service.faults()
-        patch.setattr("pipeline.runner.stages.build_record", lambda *_: 1 / 0)
+        patch.setattr("pipeline.runner.stages.fetch_row", lambda *_: 1 / 0)
         report = await run(job(tmp_path / "crash", pictures, service, distinct(2)))
         assert report.cause is not None
         said += ["".join(traceback.format_exception(report.cause)), repr(report.cause.__cause__)]

@@ -47,7 +47,6 @@ MAX_SIDE_PX = 1_500
 KEY_HEADER = "Ocp-Apim-Subscription-Key"  # reference 004, Headers
 CLIENT_ID = "X-MSEdge-ClientID"  # reference 004, Headers: one user, one id for each request, persisted
 TRACE_IDS = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
-ONE_CALL = Usage(units={"transactions": 1})
 KEPT_HEADERS = (*WAIT_HEADERS, *TRACE_IDS, "content-type", "bingapis-market")
 
 
@@ -96,8 +95,8 @@ class Bing:
         return Advice(wait=wait_of_headers(answer.headers, answer.asked_at + answer.ms / 1000))
 
     def estimate(self, _request: Request) -> Usage:
-        """Return one transaction, whatever is asked."""
-        return ONE_CALL
+        """Return nothing: each call is one transaction, whose price the config knows."""
+        return Usage()
 
     def usage(self, request: Request, _answer: Answer) -> Usage:
         """Return what was estimated: answers say nothing about it."""

@@ -9,7 +9,7 @@ from pipeline.providers.bing.error_bodies import classify_error, is_error, trace
 from pipeline.providers.bing.insights_reader import KNOWN_KEYS, read_insights
 from pipeline.providers.bing.quality_hints import hint_problem
 from pipeline.providers.bing.shapes import Context
-from pipeline.providers.json_body import parse_json
+from pipeline.providers.json_body import is_damaged_json, parse_json
 from pipeline.records import Answer, Crop, Problem, ProblemKind
 from pipeline.schema import Insights, Origin
 
@@ -57,6 +57,8 @@ def unreadable(answer: Answer, document: Any) -> Problem:
     kind: ProblemKind = "transient"
     if not answer.body.removeprefix(_BOM).strip():
         kind, code, message = "throttled", "empty-body", "the service sent an empty body, as it does to slow us down"
+    elif is_damaged_json(answer.body):
+        kind, code, message = "unreadable", "not-json", "the response begins like JSON, but can't be read"
     elif document is None:
         code, message = "not-json", "the response is not JSON, or it is cut off"
     else:
