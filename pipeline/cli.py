@@ -136,7 +136,7 @@ def check(
     call: Annotated[bool, typer.Option("--call", help="Make one canary call (it is charged).")] = False,
 ) -> None:
     """Check config, manifest header, key and output folder, without any call unless --call."""
-    for line in checks.check(_load(config, sets), partial(_run, limit=1) if call else None):
+    for line in checks.check(_load(config, sets), partial(_run, limit=1, is_check=True) if call else None):
         typer.echo(line)
 
 
@@ -211,8 +211,11 @@ def main() -> None:
         sys.exit(130)
 
 
-def _run(config: Config, *, limit: int | None, progress: ProgressReporter | None = None) -> Report:
-    return anyio.run(_stoppable, lambda stop: run_job(config, limit=limit, progress=progress, stop=stop))
+def _run(
+    config: Config, *, limit: int | None, progress: ProgressReporter | None = None, is_check: bool = False
+) -> Report:
+    act = partial(run_job, config, limit=limit, progress=progress, is_check=is_check)
+    return anyio.run(_stoppable, lambda stop: act(stop=stop))
 
 
 async def _stoppable(act: Callable[[Stop], Awaitable[T]]) -> T:

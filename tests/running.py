@@ -129,4 +129,4 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def run_once(config: Config) -> Report:
     """Do one row of a job, as `check --call` does."""
-    return anyio.run(partial(run, config, limit=1))
+    return anyio.run(partial(run, config, limit=1, is_check=True))

@@ -76,7 +76,7 @@ class Fetcher:
             counters=self.counters,
             client_state=client_state or ClientState(header=service.client_state),
         )
-        self._standing = Standing()
+        self._standing = Standing(has_answered=policy.has_answered)
         self._calls = 0
 
     async def __aenter__(self) -> Self:

@@ -36,10 +36,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPolicy:
-    """How fast a service is sent to, and how its faults are tried again."""
+    """How fast a service is sent to, and how its faults are tried again.
+
+    `has_answered`: the service is known from an earlier run, so that one denial says nothing about the key.
+    """
 
     rate: RateLimit = RateLimit()
     retry: RetryPolicy = RetryPolicy()
+    has_answered: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from pipeline.fetch.policy import RetryPolicy
 from pipeline.records import Outcome, Problem
 
 OUTAGE: Final = 5  # faults one after another, over all rows, that are the service's trouble and not a row's
-DENIALS: Final = 3  # rows one after another whose denial is believed of a service that has answered before
+DENIALS: Final = frozenset({"refused", "misconfigured"})
+BELIEVED_DENIALS: Final = 3  # rows one after another, of a service that has answered before
 PATIENT_REFUSALS: Final = 3  # pauses that are only as long as asked for; after them they grow
 
 
@@ -45,12 +46,14 @@ class Standing:
 
     `refusals` (as too fast), `faults` and `denied` (the requests that were answered with a refused key or a wrong
     setting) are counted since the last success; `success_at` is when that one was sent, 0 where there was none.
+    `has_answered` is true from the first success on, which may have been in an earlier run.
     """
 
     refusals: int = 0
     faults: int = 0
     denied: frozenset[int] = frozenset()
     success_at: float = 0.0
+    has_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,15 +83,14 @@ def react(outcome: Outcome, wait: float | None, attempt: Attempt, standing: Stan
         return Reaction(standing=standing, outcome=outcome, stop=stop)
     if outcome.kind == "throttled":
         return _throttled(outcome, wait, attempt, standing, policy)
-    if outcome.kind in {"refused", "misconfigured"}:
-        standing = replace(standing, denied=standing.denied | {attempt.request})
-        outcome = replace(outcome, kind="transient")
+    if outcome.kind in DENIALS:
+        return Reaction(standing=replace(standing, denied=standing.denied | {attempt.request}), outcome=outcome)
     return _failed(outcome, wait, attempt, standing, policy)
 
 
 def _succeeded(outcome: Outcome, attempt: Attempt, standing: Standing) -> Reaction:
     success_at = attempt.sent_at or standing.success_at
-    standing = replace(standing, success_at=success_at, denied=frozenset())
+    standing = replace(standing, success_at=success_at, has_answered=True, denied=frozenset())
     has_recovered = success_at > attempt.paused_from
     if has_recovered:
         standing = replace(standing, refusals=0, faults=0)
@@ -99,7 +101,7 @@ def _final(
     problem: Problem, wait: float | None, attempt: Attempt, standing: Standing, policy: RetryPolicy
 ) -> PipelineError | None:
     """Return what ends the run: no other row could fare better, or the wait is longer than a row may take."""
-    if problem.kind in {"refused", "misconfigured"} and _is_believed(attempt, standing):
+    if problem.kind in DENIALS and _is_believed(attempt, standing):
         kind = KeyRefused if problem.kind == "refused" else Misconfigured
         return kind(problem.message)
     if problem.kind == "quota" or (wait is not None and wait > policy.row_timeout):
@@ -110,7 +112,7 @@ def _final(
 
 def _is_believed(attempt: Attempt, standing: Standing) -> bool:
     """Return True unless the service has answered before: then several rows in a row have to be denied."""
-    return not standing.success_at or len(standing.denied | {attempt.request}) >= DENIALS
+    return not standing.has_answered or len(standing.denied | {attempt.request}) >= BELIEVED_DENIALS
 
 
 def _throttled(

@@ -24,16 +24,22 @@ E = TypeVar("E", bound=BaseException)
 
 
 async def run(
-    config: Config, *, limit: int | None = None, progress: ProgressReporter | None = None, stop: Stop | None = None
+    config: Config,
+    *,
+    limit: int | None = None,
+    progress: ProgressReporter | None = None,
+    stop: Stop | None = None,
+    is_check: bool = False,
 ) -> Report:
     """Do the job, as far as it goes, and return the report of it; run.json and metrics.prom are written.
 
     `limit` is the most rows to do, `progress` runs beside the job and shows the tally, `stop` stops it from outside.
+    With `is_check` the first denial ends the run, although the service has answered the job before.
     Works in any thread and beside anything else in the event loop; signals are left to the caller. Raises UsageError,
     JobLocked and OutputError where the run can't begin.
     """
     with ExitStack() as opened:
-        options = RunOptions(limit=limit, progress=progress)
+        options = RunOptions(limit=limit, progress=progress, is_check=is_check)
         this = _open(config, options, stop, opened)
         cause = await _outcome(this)
         return _written(this.resources.job.folder, _report(this, cause))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -52,12 +52,13 @@ class RunOptions:
     """How far a run goes, and what watches it.
 
     `limit` is the most rows to do, `progress` runs beside it. A run that `is_offline` makes no call, and does only rows
-    whose records were lost.
+    whose records were lost. One that `is_check` believes the first denial of the service.
     """
 
     limit: int | None = None
     progress: ProgressReporter | None = None
     is_offline: bool = False
+    is_check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,8 @@ async def _lazy_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> L
 async def _open_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> Fetcher:
     """Open what sends to the service, within the rate limit of the key."""
     config, key = run.config, run.resources.key
-    policy = fetch_policy(config, backend)
+    has_answered = not run.options.is_check and run.resources.job.state.answers.has_any()
+    policy = replace(fetch_policy(config, backend), has_answered=has_answered)
     opened.push_async_callback(backend.close)
     service = make_provider(config, await backend.open())
     fetcher = Fetcher(

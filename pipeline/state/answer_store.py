@@ -60,6 +60,10 @@ class AnswerStore:
         row = self._first(sql, fingerprint)
         return Exchange(request=self._request(*row[:2]), answer=self._answer(*row[2:])) if row else None
 
+    def has_any(self) -> bool:
+        """Return True if at least one answer is stored."""
+        return bool(self._first("SELECT EXISTS (SELECT 1 FROM answers)")[0])
+
     def count(self) -> int:
         """Return how many answers are stored."""
         return int(self._first("SELECT count(*) FROM answers")[0])

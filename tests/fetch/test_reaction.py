@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import KeyRefused, Misconfigured, QuotaUsedUp
 from pipeline.fetch.policy import RetryPolicy
-from pipeline.fetch.reaction import DENIALS, OUTAGE, Attempt, Reaction, Standing, react
+from pipeline.fetch.reaction import BELIEVED_DENIALS, OUTAGE, Attempt, Reaction, Standing, react
 from pipeline.records import Outcome, Problem, ProblemKind, Reading
 from pipeline.schema import no_insights
 
@@ -31,7 +31,7 @@ def after(outcome: Outcome, standing: Standing | None = None, wait: float | None
 def test_an_answer_lets_the_others_follow(outcome: Outcome) -> None:
     """The service is there: what was counted against it is forgotten."""
     reaction = after(outcome, Standing(refusals=4, faults=3, denied=frozenset({7})))
-    assert reaction.standing == Standing(success_at=100.1)
+    assert reaction.standing == Standing(success_at=100.1, has_answered=True)
     assert (reaction.has_recovered, reaction.pause, reaction.stop, reaction.outcome) == (True, None, None, outcome)
 
 
@@ -58,19 +58,17 @@ def test_what_ends_the_run(kind: ProblemKind, wait: float | None, error: type[Ex
 
 @pytest.mark.parametrize(("kind", "error"), [("refused", KeyRefused), ("misconfigured", Misconfigured)])
 def test_a_key_that_was_accepted_is_not_refused_because_of_one_row(kind: ProblemKind, error: type[Exception]) -> None:
-    """After an answer, several rows in a row have to be denied; until then the row is tried again and fails alone."""
-    standing = Standing(success_at=90.0)
+    """After an answer, several rows in a row have to be denied; until then the row fails alone, and pauses nobody."""
+    standing = Standing(has_answered=True)
     for _ in range(10):  # one row, again and again
         reaction = after(problem(kind), standing, request=1)
         standing = reaction.standing
-        assert reaction.stop is None
-        assert isinstance(reaction.outcome, Problem)
-        assert reaction.outcome.kind == "transient"
-    for number in range(2, DENIALS):
+        assert (reaction.stop, reaction.pause, reaction.outcome) == (None, None, problem(kind))
+    for number in range(2, BELIEVED_DENIALS):
         standing = after(problem(kind), standing, request=number).standing
-    assert isinstance(after(problem(kind), standing, request=DENIALS).stop, error)
+    assert isinstance(after(problem(kind), standing, request=BELIEVED_DENIALS).stop, error)
     answered = after(GOOD, standing).standing
-    assert after(problem(kind), answered, request=DENIALS).stop is None
+    assert after(problem(kind), answered, request=BELIEVED_DENIALS).stop is None
 
 
 def test_a_refusal_pauses_everyone() -> None:
@@ -100,7 +98,7 @@ def test_a_row_that_alone_is_refused_waits_alone() -> None:
 @pytest.mark.parametrize("has_left", [True, False])
 def test_what_was_in_flight_when_a_pause_began_counts_for_nothing(kind: ProblemKind, *, has_left: bool) -> None:
     """It failed for a reason already known: no trouble is counted, and no pause begins for it."""
-    before = Standing(refusals=2, faults=OUTAGE + 3, success_at=10.0)
+    before = Standing(refusals=2, faults=OUTAGE + 3, success_at=10.0, has_answered=True)
     reaction = after(problem(kind), before, paused_from=100.1, has_left=has_left)
     assert (reaction.pause, reaction.standing.refusals, reaction.standing.faults) == (None, 2, OUTAGE + 3)
 
