@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -68,10 +68,10 @@ def options(
 def run(
     config: ConfigPath,
     sets: Sets = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Do at most so many rows that are not done yet.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after N rows that are not done yet.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing on success.")] = False,
 ) -> None:
-    """Do the job; it resumes by itself. The only command that cron needs."""
+    """Process every row that isn't done; run it again to resume. The only command that cron needs."""
     report = _run(_load(config, sets), limit=limit, progress=progress_for(quiet=quiet))
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
@@ -87,19 +87,19 @@ def run(
 
 @app.command()
 def plan(config: ConfigPath, sets: Sets = None) -> None:
-    """Tell what a run would do, without any call: rows, calls, cost, time at the quota, nights."""
+    """Show what a run would do, without a call: rows, calls, cost, time, nights."""
     typer.echo(make_plan(_load(config, sets)).text())
 
 
 @app.command()
 def status(config: ConfigPath, sets: Sets = None) -> None:
-    """Tell where the job stands: rows done and failed, answers stored, the last run."""
+    """Show how far the job is, and how its last run ended."""
     typer.echo(job_status(Path(_load(config, sets).output.dir)))
 
 
 @app.command()
 def report(config: ConfigPath, sets: Sets = None) -> None:
-    """Tell what the last run did (run.json)."""
+    """Print run.json: what the last run did."""
     typer.echo(orjson.dumps(read_run_json(_folder(_load(config, sets))), option=orjson.OPT_INDENT_2).decode())
 
 
@@ -109,7 +109,7 @@ def retry(
     sets: Sets = None,
     code: Annotated[str | None, typer.Option(help="Only rows that failed with this code.")] = None,
 ) -> None:
-    """Put failed rows back, so that the next run tries them again."""
+    """Mark failed rows, so that the next run tries them again."""
     folder = _folder(_load(config, sets))
     must_exist(folder)
     with open_job(folder) as job:
@@ -133,69 +133,76 @@ def schema() -> None:
 def check(
     config: ConfigPath,
     sets: Sets = None,
-    call: Annotated[bool, typer.Option("--call", help="Make one canary call (it is charged).")] = False,
+    call: Annotated[bool, typer.Option("--call", help="Also make one real call; it counts against the quota.")] = False,
 ) -> None:
-    """Check config, manifest header, key and output folder, without any call unless --call."""
+    """Check config, manifest header, key and output folder. Makes no call, unless you give --call."""
     for line in checks.check(_load(config, sets), partial(_run, limit=1, is_check=True) if call else None):
         typer.echo(line)
 
 
+# The options of `serve`: what the config file says, they say more strongly.
+ServiceConfigPath = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="The service's TOML config.", show_default=False)
+]
+Catalogue = Annotated[str | None, typer.Option(help="A csv, tsv, jsonl or txt file (each also .gz/.zst), or a folder.")]
+Root = Annotated[str | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="The catalogue's format, if its file name doesn't show it.")
+]
+FieldColumns = Annotated[
+    list[str] | None, typer.Option("--column", metavar="FIELD=COLUMN", help="The column of a field; repeatable.")
+]
+IndexFolder = Annotated[
+    str | None, typer.Option("--index", help="Where the index of the pictures is kept (out/index).")
+]
+Host = Annotated[
+    str | None, typer.Option(help="Address to listen on (127.0.0.1); any other than loopback needs a key.")
+]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (8077), 0 for a free one.")]
+Qps = Annotated[float | None, typer.Option("--qps", help="Queries per second for each key, 0 for no limit.")]
+MonthlyQuota = Annotated[int | None, typer.Option(help="Queries per month for each key, 0 for no limit.")]
+KeyEnv = Annotated[str | None, typer.Option(help="Environment variable that holds the one key callers must send.")]
+AccessLog = Annotated[bool | None, typer.Option("--access-log/--no-access-log", help="Print a line for each request.")]
+Journal = Annotated[str | None, typer.Option(help="Write a JSON line per request to this file; no keys.")]
+ReadsText = Annotated[bool | None, typer.Option("--text/--no-text", help="Read the text in pictures (on).")]
+Faults = Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.", hidden=True)]
+WithParent = Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.", hidden=True)]
+
+
 @app.command()
 def serve(
-    config: Annotated[
-        Path | None, typer.Argument(metavar="[CONFIG]", help="The service's TOML config.", show_default=False)
-    ] = None,
+    config: ServiceConfigPath = None,
     sets: Sets = None,
-    catalogue: Annotated[
-        str | None, typer.Option(help="The catalogue: csv, tsv, jsonl, txt (each also .gz/.zst), a folder.")
-    ] = None,
-    root: Annotated[
-        str | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")
-    ] = None,
-    form: Annotated[str | None, typer.Option("--format", help="Its format, where its name doesn't tell.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="FIELD=COLUMN", help="The column that holds a field; repeatable.")
-    ] = None,
-    index: Annotated[str | None, typer.Option(help="Where the index of the pictures is kept (out/index).")] = None,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on (127.0.0.1); another than loopback needs a key.")
-    ] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (8077), 0 for a free one.")] = None,
-    qps: Annotated[float | None, typer.Option(help="Queries per second for each key, 0 for no limit.")] = None,
-    monthly_quota: Annotated[int | None, typer.Option(help="Queries per month for each key, 0 for no limit.")] = None,
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable that holds the one key callers must send.")
-    ] = None,
-    access_log: Annotated[
-        bool | None, typer.Option("--access-log/--no-access-log", help="Print a line for each request.")
-    ] = None,
-    journal: Annotated[str | None, typer.Option(help="Write a JSON line per request to this file; no keys.")] = None,
-    text: Annotated[bool | None, typer.Option("--text/--no-text", help="Read the text in pictures (on).")] = None,
-    faults: Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.")] = False,
-    with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.")] = False,
+    catalogue: Catalogue = None,
+    root: Root = None,
+    form: Format = None,
+    column: FieldColumns = None,
+    index: IndexFolder = None,
+    host: Host = None,
+    port: Port = None,
+    qps: Qps = None,
+    monthly_quota: MonthlyQuota = None,
+    key_env: KeyEnv = None,
+    access_log: AccessLog = None,
+    journal: Journal = None,
+    text: ReadsText = None,
+    faults: Faults = False,
+    with_parent: WithParent = False,
 ) -> None:
-    """Run the embedded insights service by itself: v7 over loopback, answered from a catalogue."""
-    check_packages()
-    from pipeline.local import serve as local_serve  # noqa: PLC0415 - numpy is for the service alone: a run stays light without it
-
-    settings = local_serve.read_config(
-        config,
-        sets or [],
-        columns=column or [],
-        key_env=key_env,
-        catalogue__path=catalogue,
-        catalogue__root=root,
-        catalogue__format=form,
-        service__index=index,
-        service__host=host,
-        service__port=port,
-        service__access_log=access_log,
-        service__journal=journal,
-        service__text=text,
-        allowance__qps=qps,
-        allowance__per_month=monthly_quota,
-    )
-    anyio.run(local_serve.serve, local_serve.serve_config(settings, faults=faults, with_parent=with_parent))
+    """Run the embedded service on its own: it answers v7 requests from a catalogue."""
+    given: dict[str, dict[str, object]] = {
+        "catalogue": {"path": catalogue, "root": root, "format": form},
+        "service": {
+            "index": index,
+            "host": host,
+            "port": port,
+            "access_log": access_log,
+            "journal": journal,
+            "text": text,
+        },
+        "allowance": {"qps": qps, "per_month": monthly_quota},
+    }
+    _serve(config, sets or [], column or [], key_env, given, faults=faults, with_parent=with_parent)
 
 
 def main() -> None:
@@ -209,6 +216,25 @@ def main() -> None:
         sys.exit(exc.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _serve(
+    path: Path | None,
+    sets: list[str],
+    columns: list[str],
+    key_env: str | None,
+    given: Mapping[str, Mapping[str, object]],
+    *,
+    faults: bool,
+    with_parent: bool,
+) -> None:
+    """Serve until a signal comes; `given` are the options by table and key, None where one is not given."""
+    check_packages()
+    from pipeline.local import serve as local_serve  # noqa: PLC0415 - only the service needs numpy: a run stays light
+
+    options = {f"{table}.{key}": value for table, keys in given.items() for key, value in keys.items()}
+    settings = local_serve.read_config(path, sets, columns=columns, key_env=key_env, options=options)
+    anyio.run(local_serve.serve, local_serve.serve_config(settings, faults=faults, with_parent=with_parent))
 
 
 def _run(

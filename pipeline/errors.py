@@ -16,7 +16,7 @@ PipelineError
 │   ├── Stalled              exit 3: nothing moved for too long
 │   ├── PacerLost            exit 3: the pacer shared with other machines can't be reached
 │   ├── Unreachable          exit 3: nobody answers where the service should be; resume later
-│   ├── SearchFailed         exit 3: the search that the rows come from found no answer
+│   ├── SearchFailed         exit 3: the search that the rows come from got no answer
 │   ├── KeyRefused           exit 4
 │   ├── QuotaUsedUp          exit 5
 │   ├── DeadlineReached      exit 6
@@ -53,7 +53,7 @@ class PipelineError(Exception):
 
 
 class UsageError(PipelineError):
-    """Wrong config, manifest or usage: found before anything was sent."""
+    """Wrong config, manifest or usage, noticed before anything was sent."""
 
     exit_code = ExitCode.USAGE
 
@@ -140,7 +140,7 @@ class Unreachable(StopRun):
 
 
 class SearchFailed(StopRun):
-    """The search that the rows come from found no answer, however often it was asked."""
+    """The search that the rows come from got no answer, however often it was sent."""
 
     reason = "search-failed"
 

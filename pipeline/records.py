@@ -254,7 +254,7 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An answer to a search for images: what was found, and where the next page begins, if there is one."""
+    """An answer to a search for images: its images, and where the next page begins, if there is one."""
 
     images: tuple[SearchHit, ...]
     next_offset: int | None = None

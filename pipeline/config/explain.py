@@ -14,7 +14,7 @@ from pipeline.config.models import Section
 
 _SHOWN_CHARS = 80
 _SECRET = re.compile(r"key|secret|token|passw|auth|credential", re.IGNORECASE)
-# Whoever misplaces a key writes it here; so these values are never shown.
+# A misplaced key is written here most often, so these values are never shown.
 _CONFIDENTIAL = {"endpoint", "pacer", "base_url"}
 
 _SENTENCES = {

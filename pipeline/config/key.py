@@ -32,24 +32,24 @@ def read_key(settings: ProviderSettings, environ: Mapping[str, str] = os.environ
 
 
 def read_keys(variables: Sequence[str], environ: Mapping[str, str] = os.environ) -> tuple[SecretStr, ...]:
-    """Return the keys that a service knows, from the environment; raises ConfigError with every problem found."""
-    found: dict[str, SecretStr] = {}
+    """Return the keys that a service knows, from the environment; raises ConfigError with every problem."""
+    keys: dict[str, SecretStr] = {}
     problems: list[str] = []
     for number, name in enumerate(variables):
         place = f"keys[{number}].key_env"
         value = environ.get(name, "").strip()
         if not value:
             problems.append(f"{place}: {_variable(name)} is not set; export it with the key")
-        elif value in found:
+        elif value in keys:
             problems.append(f"{place}: {_variable(name)} holds the key of another entry; each needs its own")
         else:
             try:
-                found[value] = _checked(value, place)
+                keys[value] = _checked(value, place)
             except ConfigError as exc:
                 problems.append(str(exc))
     if problems:
         raise ConfigError("serve", problems)
-    return tuple(found.values())
+    return tuple(keys.values())
 
 
 def key_place(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:

@@ -27,7 +27,7 @@ def load_config(
     providers: Mapping[str, type[ProviderSettings]],
     forced: Mapping[str, object] | None = None,
 ) -> Config:
-    """Read, override (`key.path=value`) and validate a config; raises ConfigError with every problem found.
+    """Read, override (`key.path=value`) and validate a config; raises ConfigError with every problem.
 
     `providers` maps a provider's name to the model of its table, so that a new provider brings its own keys;
     `forced` are values, by key path, that stand whatever the file says.
@@ -47,7 +47,7 @@ def load_config(
 def load_service_config(
     path: str | Path | None, overrides: Iterable[str] = (), *, forced: Mapping[str, object]
 ) -> ServiceConfig:
-    """Read, override and validate the config of `serve`; raises ConfigError with every problem found.
+    """Read, override and validate the config of `serve`; raises ConfigError with every problem.
 
     Without a `path` the config is what `overrides` and `forced`, the command's own options by key path, say.
     """

@@ -42,7 +42,7 @@ class Share(Section):
     share: float | None = Field(default=None, ge=0, le=1)
 
     def exceeded(self, failed: int, total: int) -> bool:
-        """Tell whether `failed` of `total` rows are too many; a share is judged from 20 rows on."""
+        """Return True if `failed` of `total` rows are too many; a share is judged from 20 rows on."""
         if self.count is not None:
             return failed > self.count
         return self.share is not None and total >= 20 and failed > self.share * total

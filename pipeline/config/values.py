@@ -82,7 +82,7 @@ def check_base_url(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine: localhost, 127.0.0.0/8 or ::1."""
+    """Return True if `host` names this machine: localhost, 127.0.0.0/8 or ::1."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

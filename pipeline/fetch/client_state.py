@@ -29,7 +29,7 @@ class ClientState:
                 self._take(self._path.read_text("ascii"))
 
     def remember(self, headers: Mapping[str, str]) -> None:
-        """Keep the id of an answer, unless there is one already; `headers` are found in lower case."""
+        """Keep the id of an answer, unless there is one already; `headers` are looked up in lower case."""
         if self._header is None or self.headers:
             return
         if self._take(headers.get(self._header.lower(), "")) and self._path is not None:

@@ -37,7 +37,7 @@ class OutageDetector:
         self._lost_at = self._lost_since = None
 
     def missed(self, problem: Problem, permit: Permit, now: float) -> None:
-        """Note that an attempt found nobody; raises Unreachable where that has lasted too long.
+        """Note that an attempt reached nobody; raises Unreachable where that has lasted too long.
 
         What was sent and got no answer may be its row's fault, unless nothing was ever answered.
         """

@@ -127,5 +127,5 @@ class Quota:
 
 def _unusable(path: Path, exc: Exception) -> OutputError:
     return OutputError(
-        f"the count of calls in {path} can't be kept ({exc}), so no call is made; mend that and run again"
+        f"the count of calls in {path} can't be kept ({exc}), so no call is made; solve this and run again"
     )

@@ -20,7 +20,7 @@ async def search_pages(single_flight: SingleFlight, cursor: SearchCursor) -> Asy
     while cursor.request is not None:
         _, _, outcome = await single_flight.fetch(cursor.request)
         if isinstance(outcome, Problem):
-            raise SearchFailed(f"the search that the rows come from found no answer: {outcome.message}")
+            raise SearchFailed(f"the search that the rows come from got no answer: {outcome.message}")
         assert isinstance(outcome, Page)
         yield cursor.take(outcome)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import SecretStr
 
@@ -19,13 +20,18 @@ __all__ = ["read_config", "serve", "serve_config"]
 
 
 def read_config(
-    path: Path | None, sets: Iterable[str], *, columns: Iterable[str], key_env: str | None, **options: object
+    path: Path | None,
+    sets: Iterable[str],
+    *,
+    columns: Iterable[str] = (),
+    key_env: str | None = None,
+    options: Mapping[str, object] = MappingProxyType({}),
 ) -> ServiceConfig:
     """Return the config that the file, `--set` and the command's options say together, the later the stronger.
 
-    `options` are values by key path, with "__" for the dot; those that are None weren't given. Raises ConfigError.
+    `options` are values by key path; those that are None weren't given. Raises ConfigError.
     """
-    forced = {key.replace("__", "."): value for key, value in options.items() if value is not None}
+    forced = {key: value for key, value in options.items() if value is not None}
     forced |= {f"catalogue.columns.{field}": column for field, column in map(_column, columns)}
     forced |= {"keys": [{"key_env": key_env}]} if key_env else {}
     return load_service_config(path, sets, forced=forced)

@@ -34,7 +34,7 @@ class LazyFetcher:
         return await fetcher.fetch(request)
 
     async def open(self) -> Fetcher:
-        """Open the Fetcher, once, also where that fails: whoever waited for it gets IntakeClosed then.
+        """Open the Fetcher, once, also where that fails: the others that wait for it get IntakeClosed then.
 
         Raises ServiceError, Stalled, UsageError, and IntakeClosed where the intake is closed first.
         """

@@ -16,7 +16,7 @@ from pipeline.errors import PipelineError, StopRequested
 class Stop:
     """Asks a run to stop: it takes on nothing new, finishes what is in flight, commits, and says why.
 
-    Give it to `run` and call `ask` whenever the run is to stop, from any thread. Whoever asks first gives the reason;
+    Give it to `run` and call `ask` whenever the run is to stop, from any thread. The first call gives the reason;
     the run calls what it has put into `then` at once.
     """
 

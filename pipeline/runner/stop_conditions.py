@@ -61,7 +61,7 @@ def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:
     elif tally.faults_in_a_row >= FAULTS_IN_A_ROW:
         stop.ask(
             TooManyFailures(
-                f"{FAULTS_IN_A_ROW} rows one after another found no answer; is the service up? see failures.jsonl"
+                f"{FAULTS_IN_A_ROW} rows one after another got no answer; is the service up? see failures.jsonl"
             )
         )
 

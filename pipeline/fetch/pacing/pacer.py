@@ -22,7 +22,7 @@ class Pacer(Protocol):
 
     @property
     def pause(self) -> Pause:
-        """The last pause for everyone who uses the key, whoever set it, as far as this process knows."""
+        """The last pause for all runs that use the key, set by any of them, as far as this process knows."""
 
     async def take(self) -> Permit | float:
         """Grant a send now, or say in how many seconds it is worth asking again."""
@@ -84,7 +84,7 @@ class Gate:
 
     @property
     def waits(self) -> bool:
-        """Tell whether someone waits on purpose: for a permit, a pause, a backoff."""
+        """Return True if something waits on purpose: for a permit, a pause, a backoff."""
         return self._asleep > 0
 
     async def sleep(self, seconds: float) -> None:

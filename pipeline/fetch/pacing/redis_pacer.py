@@ -110,7 +110,7 @@ class RedisPacer:
         await _answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
 
     async def _pause(self, pipe: Any, seconds: float, refused: Permit | None) -> None:
-        """Decide on what is learnt so far; redis-py decides anew where another machine was faster."""
+        """Decide on what is learnt so far; redis-py decides again where another machine was faster."""
         self._learn(await pipe.get(self._keys[4]) or b"")
         now = current_time() + self._ahead
         if refused is not None and refused.sent_at is not None:

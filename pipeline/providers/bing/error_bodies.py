@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pipeline.providers.bing.shapes import Json
-from pipeline.providers.bing.waits import wait_in_words
+from pipeline.providers.bing.spoken_waits import wait_in_words
 from pipeline.providers.waits import wait_of_headers
 from pipeline.records import Answer, Problem, ProblemKind
 
