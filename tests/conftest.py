@@ -1,11 +1,22 @@
-"""What the tests of several stages share: the pictures and recordings beside the checkout, free ports."""
+"""What the tests of several stages share: pictures and recordings beside the checkout, free ports, clocks, settings."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from tests.clocks import LeapingLoop, VirtualLoop
+
+# No deadline, as machines vary in speed, and the same examples in every run: what fails was broken by the change.
+# For new examples run pytest with --hypothesis-profile=explore.
+settings.register_profile("pipeline", settings.get_profile("ci"))
+settings.register_profile("explore", settings.get_profile("ci"), derandomize=False)
+settings.load_profile("pipeline")
 
 PROJECT = Path(__file__).parents[1]
 SHARED = PROJECT.parent / "shared"
@@ -51,6 +62,12 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / ".state"
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give modules that say VIRTUAL_CLOCK = True the clock that jumps, all others the real one that can leap."""
+    module = getattr(item, "module", None)
+    return {"virtual": VirtualLoop} if getattr(module, "VIRTUAL_CLOCK", False) else {"real": LeapingLoop}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

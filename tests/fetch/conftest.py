@@ -1,11 +1,9 @@
-"""A clock that jumps, for modules that say VIRTUAL_CLOCK = True, and a small provider of our own."""
+"""A small provider of our own, Fetchers for it, and a server that does what a script says."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from types import SimpleNamespace
@@ -25,37 +23,6 @@ from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.records import Advice, Answer, Outcome, Problem, ProblemKind, Reading, Request, Usage
 from pipeline.schema import no_insights
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    """Never waits: moves its clock to the next timer instead."""
-
-    now = 1_000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits for something that will never come")
-        self.now += max(0.0, timeout)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only in sleeps, and then at once."""
-
-    def __init__(self) -> None:
-        self.selector = _JumpingSelector()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        """Return the selector's clock."""
-        return self.selector.now
-
-
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    module = getattr(item, "module", None)
-    return {"virtual": VirtualLoop} if getattr(module, "VIRTUAL_CLOCK", False) else {"real": asyncio.new_event_loop}
 
 
 class _Response(ClientResponse):

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import ManifestConfig
@@ -74,7 +74,6 @@ _cells = st.lists(st.fixed_dictionaries({"id": _word, "image": _image, "title": 
 
 
 @given(cells=_cells, form=st.sampled_from(list(WRITERS)), packing=st.sampled_from(list(PACKERS)))
-@settings(max_examples=100, deadline=None)
 def test_what_is_written_is_read(cells: list[Cells], form: str, packing: str) -> None:
     """A manifest's rows are what was written: ids, images, carried text with quotes and line breaks, order, numbers."""
     with tempfile.TemporaryDirectory() as folder:

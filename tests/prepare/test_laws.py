@@ -7,7 +7,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -106,7 +106,7 @@ rules_of_any_kind = st.builds(
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=70)
 @given(data=files(), rules=rules_of_any_kind)
 def test_any_picture_ends_inside_the_limits(data: bytes, rules: FitRules) -> None:
     """The result can be decoded, is within both limits, keeps its aspect within one pixel, and is upright."""
@@ -127,7 +127,7 @@ def test_any_picture_ends_inside_the_limits(data: bytes, rules: FitRules) -> Non
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30)
 @given(data=files())
 def test_what_fits_already_comes_back_byte_identical(data: bytes) -> None:
     """A file that the service accepts is not changed, and fit_from_header() has the same result."""
@@ -141,7 +141,7 @@ def test_what_fits_already_comes_back_byte_identical(data: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=70)
 @given(
     data=files(),
     edits=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), min_size=1),

@@ -314,7 +314,7 @@ STEPS: dict[str, Callable[[World, Any, Any], object]] = {
 
 
 @given(lines=st.lists(rows, min_size=2, max_size=12), nights=nights, size=st.integers(1, 4))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_history_ends_like_a_first_run(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], nights: list[Any], size: int
 ) -> None:

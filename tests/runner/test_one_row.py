@@ -178,7 +178,7 @@ async def test_an_unreadable_answer_is_not_paid_for_again() -> None:
     assert (second.exit_code, second.traffic.sends) == (1, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.one_of(
         st.binary(max_size=300),

@@ -198,7 +198,7 @@ steps = st.lists(
 
 
 @given(steps=steps, batch=st.integers(1, 7), torn=st.binary(max_size=5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_each_row_is_there_once_after_any_history(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[str, State, int]],

@@ -193,7 +193,7 @@ _suffixes = st.sampled_from([".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".txt"
 
 
 @given(start=_starts, pieces=st.lists(_pieces, max_size=30), suffix=_suffixes)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_manifest_and_catalogue_read_any_table_alike(start: bytes, pieces: list[bytes], suffix: str) -> None:
     """Whatever a file holds: the same rows, the same bad lines, or the same refusal."""
     with tempfile.TemporaryDirectory() as folder:

@@ -63,7 +63,7 @@ delays = st.lists(st.none() | st.floats(0, 0.4) | st.just(0.0), min_size=1, max_
 
 
 @given(qps=st.integers(1, 60), guard=st.floats(0, 0.2), delays=delays)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_never_more_than_the_limit_in_any_second(qps: int, guard: float, delays: list[float | None]) -> None:
     """Whatever keeps granted sends from leaving, no window of a second holds more of them than the limit."""
     simulation = Simulation(pace(qps, guard), delays)
@@ -72,7 +72,6 @@ def test_never_more_than_the_limit_in_any_second(qps: int, guard: float, delays:
 
 
 @given(qps=st.integers(1, 60), delays=st.lists(st.none() | st.floats(0, 0.05), min_size=1, max_size=120))
-@settings(max_examples=100, deadline=None)
 def test_no_permit_is_lost(qps: int, delays: list[float | None]) -> None:
     """Sends that never leave give their permit back: all the others leave in the time the rate needs."""
     simulation = Simulation(pace(qps), delays)
@@ -129,7 +128,7 @@ def test_a_dead_holder_is_forgotten() -> None:
     qps=st.integers(1, 40),
     lateness=st.lists(st.floats(0, 0.1) | st.just(0.0), min_size=1, max_size=150),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_sends_that_arrive_late_count_when_they_arrive(qps: int, lateness: list[float]) -> None:
     """Where each late arrival is told as its answer comes, no second at the service holds more than the limit."""
     steady, now = pace(qps, guard=0.001), 100.0

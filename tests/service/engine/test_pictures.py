@@ -96,7 +96,7 @@ def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     assert refused.value.code == "too-many-pixels"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cut=st.integers(1, len(JPEG)), place=st.integers(0, len(JPEG) - 1), value=st.integers(0, 255))
 def test_damaged_bytes_raise_no_other_error(cut: int, place: int, value: int) -> None:
     """Whatever is wrong with the bytes, the result is a picture or BadPicture."""
