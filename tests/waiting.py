@@ -1,0 +1,35 @@
+"""How tests wait for threads, processes and sockets: for the event itself, with one bound that only a hang reaches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import anyio
+import pytest
+
+T = TypeVar("T")
+
+HANG_SECONDS: Final = 120.0  # nothing that a test waits for takes as long, however busy the machine is
+POLL_SECONDS: Final = 0.005
+
+
+def wait_until(reached: Callable[[], T], what: str) -> T:
+    """Poll `reached` until it returns something true, and return that; fail with `what` where it never does."""
+    give_up = time.monotonic() + HANG_SECONDS
+    while not (result := reached()):
+        if time.monotonic() > give_up:
+            pytest.fail(f"waited {HANG_SECONDS:.0f} s in vain until {what}")
+        time.sleep(POLL_SECONDS)
+    return result
+
+
+async def until(reached: Callable[[], T], what: str) -> T:
+    """Do the same as wait_until() without holding up the event loop."""
+    give_up = time.monotonic() + HANG_SECONDS  # not the loop's clock, which a test may put forward
+    while not (result := reached()):
+        if time.monotonic() > give_up:
+            pytest.fail(f"waited {HANG_SECONDS:.0f} s in vain until {what}")
+        await anyio.sleep(POLL_SECONDS)
+    return result
