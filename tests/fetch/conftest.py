@@ -112,7 +112,7 @@ def fetching() -> Fetching:
     """Return a maker of Fetchers for the small provider, with waits of milliseconds."""
 
     def make(endpoint: str, *, limits: RateLimit = RateLimit(qps=0), **waits: float) -> Fetcher:  # noqa: B008 - frozen
-        waits = {"first_wait": 0.01, "max_wait": 0.05, "request_timeout": 1.0, "row_timeout": 20.0, **waits}
+        waits = {"first_wait": 0.01, "max_wait": 0.05, "request_timeout": 20.0, "row_timeout": 600.0, **waits}
         retry = RetryPolicy(**waits)  # type: ignore[arg-type]  # attempts may be given as a float
         policy = FetchPolicy(rate=limits, retry=retry)
         return Fetcher(Small(endpoint), SecretStr(KEY), policy, pacer=ProcessPacer(limits))

@@ -9,6 +9,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,22 +29,37 @@ from pipeline.fetch.pacing.pacer import IntakeClosed, ProcessPacer
 from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.records import Problem, Reading, Request
+from tests.clocks import leap
+from tests.waiting import HANG_SECONDS, until
 
 if TYPE_CHECKING:
     from tests.fetch.conftest import Fetching, ScriptedServer, Small
 
 Step = Callable[[SocketStream], Awaitable[None]]
+TIMEOUT = 20.0  # for one exchange on this loop; the steps that outlast it put the clock forward
 POST = Request(method="POST", target="/ask?q=1", form="bytes", body=b"picture" * 1000)
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
-def say(*parts: bytes, pause: float = 0.0) -> Step:
-    """Send the parts, `pause` seconds apart."""
+def say(*parts: bytes) -> Step:
+    """Send the parts one by one; the client, on the same loop, has read each before the next."""
 
     async def step(stream: SocketStream) -> None:
         for part in parts:
             await stream.send(part)
-            await anyio.sleep(pause)
+            await anyio.sleep(0.01)
+
+    return step
+
+
+def drip(*parts: bytes) -> Step:
+    """Send three parts, each well within the time limit, all together beyond it; then say nothing more."""
+
+    async def step(stream: SocketStream) -> None:
+        for part in parts[:3]:
+            await say(part)(stream)
+            leap(0.4 * TIMEOUT)
+        await anyio.sleep_forever()
 
     return step
 
@@ -62,7 +78,7 @@ def then_reset(*parts: bytes) -> Step:
     """Send the parts and reset the connection."""
 
     async def step(stream: SocketStream) -> None:
-        await say(*parts, pause=0.01)(stream)
+        await say(*parts)(stream)
         raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await stream.aclose()
@@ -73,12 +89,13 @@ def then_reset(*parts: bytes) -> Step:
 async def half_close(stream: SocketStream) -> None:
     """Say nothing more, but go on listening."""
     await stream.send_eof()
-    await anyio.sleep(30)
+    await anyio.sleep_forever()
 
 
 async def never(_: SocketStream) -> None:
-    """Neither answer nor close."""
-    await anyio.sleep(30)
+    """Neither answer nor close, until the client has no time left."""
+    leap(1.1 * TIMEOUT)
+    await anyio.sleep_forever()
 
 
 def head(length: int, *extra: bytes) -> bytes:
@@ -95,8 +112,8 @@ FAULTS: dict[str, tuple[Step, str]] = {
     "closed in the body": (then_close(head(1000), b"{"), "truncated-body"),
     "closed in a chunk": (then_close(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"), "truncated-body"),
     "no answer": (never, "timed-out"),
-    "slow head": (say(*[bytes([byte]) for byte in GOOD], pause=0.05), "timed-out"),
-    "slow body": (say(head(1000), *[b" "] * 1000, pause=0.05), "timed-out"),
+    "slow head": (drip(*[bytes([byte]) for byte in GOOD]), "timed-out"),
+    "slow body": (drip(head(1000), *[b" "] * 1000), "timed-out"),
     "garbage": (say(b"\x00\xff\xfe what is this?\r\n\r\n"), "bad-http"),
     "endless head": (say(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), "bad-http"),
     "another protocol": (say(b"SSH-2.0-OpenSSH_9.2\r\n"), "bad-http"),
@@ -114,9 +131,9 @@ async def test_a_fault_is_tried_again_and_then_classified(
     """Each fault costs one attempt, the next one may succeed, and a fault that stays has a stable code."""
     async with (
         scripted(step, step, step, say(GOOD)).running() as server,
-        fetching(server.endpoint, attempts=2, request_timeout=0.15) as fetcher,
+        fetching(server.endpoint, attempts=2, request_timeout=TIMEOUT) as fetcher,
     ):
-        with anyio.fail_after(5):
+        with anyio.fail_after(HANG_SECONDS):
             answer, outcome = await fetcher.fetch(POST)
             assert isinstance(outcome, Problem)
             assert (outcome.kind, outcome.code) == ("transient", code)
@@ -167,21 +184,25 @@ async def test_a_service_that_cant_be_reached_stops_the_run(
     listens: bool, scripted: type[ScriptedServer], small: type[Small], key: SecretStr, tmp_path: Path
 ) -> None:
     """Nobody there: soon the run says so, no row has failed, and nothing is charged for what never left."""
-    limits, retry = RateLimit(qps=0), RetryPolicy(first_wait=0.01, max_wait=0.05, request_timeout=0.2, row_timeout=1.0)
+    limits, patient = RateLimit(qps=0), RetryPolicy(first_wait=0.01, max_wait=0.05)
+    hasty = replace(patient, request_timeout=0.2, row_timeout=1.0)
     with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_run=1))) as quota, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         async with scripted(say(GOOD)).running() as server:
             place = (
                 server.endpoint.replace("http:", "https:") if listens else f"http://localhost:{taken.getsockname()[1]}"
             )
-            async with metered(small(place), key, limits, retry, quota) as fetcher:
-                with anyio.fail_after(5), pytest.raises(Unreachable, match="has not been reached") as stopped:
+            async with metered(small(place), key, limits, hasty, quota) as fetcher:
+                with (
+                    anyio.fail_after(HANG_SECONDS),
+                    pytest.raises(Unreachable, match="has not been reached") as stopped,
+                ):
                     await fetcher.fetch(POST)
                 assert "no answer from" in fetcher.trouble
                 with pytest.raises(IntakeClosed):
                     await fetcher.fetch(POST)
             assert (quota.calls, quota.used(), fetcher.counters.calls) == (0, (0, 0), 0)
-            async with metered(small(server.endpoint), key, limits, retry, quota) as fetcher:
+            async with metered(small(server.endpoint), key, limits, patient, quota) as fetcher:
                 assert isinstance((await fetcher.fetch(POST))[1], Reading)
                 assert fetcher.trouble == ""
         assert (quota.calls, quota.used()) == (1, (1, 1))
@@ -205,8 +226,7 @@ async def test_a_service_that_comes_back_costs_no_row_an_attempt(
     async with fetching(f"http://127.0.0.1:{port}/v1", attempts=1) as fetcher, anyio.create_task_group() as tasks:
 
         async def appear() -> None:
-            await anyio.sleep(0.1)
-            assert fetcher.counters.faults > 1
+            await until(lambda: fetcher.counters.faults > 1, "the service was missed")
             await tasks.start(server.listen, port)
 
         tasks.start_soon(appear)
@@ -292,7 +312,7 @@ async def test_no_fault_shows_the_key(
     caplog.set_level(logging.DEBUG)
     async with (
         scripted(step).running() as server,
-        fetching(server.endpoint, attempts=1, request_timeout=0.1) as fetcher,
+        fetching(server.endpoint, attempts=1, request_timeout=TIMEOUT) as fetcher,
     ):
         answer, outcome = await fetcher.fetch(POST)
         shown = f"{answer!r} {outcome!r} {fetcher!r} {vars(fetcher)!r} {caplog.text}"

@@ -41,7 +41,7 @@ class SlowPacer(ProcessPacer):
 
 
 def fetcher(small: type[Small], endpoint: str, pacer: ProcessPacer, key: SecretStr) -> Fetcher:
-    policy = FetchPolicy(rate=LIMITS, retry=RetryPolicy(attempts=1, request_timeout=2.0))
+    policy = FetchPolicy(rate=LIMITS, retry=RetryPolicy(attempts=1))
     return Fetcher(small(endpoint), key, policy, pacer=pacer)
 
 
