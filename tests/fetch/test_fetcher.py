@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock
 
 import anyio
 import pytest
-from aiohttp import ClientConnectorDNSError
+from aiohttp import ClientConnectorDNSError, Payload
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_reqrep import ConnectionKey
 from aioresponses import CallbackResult, aioresponses
 from anyio import current_time
@@ -188,6 +190,53 @@ async def test_an_outage_pauses_everyone(fetching: Fetching) -> None:
                 tasks.start_soon(ask, fetcher)
         assert requests_to(mock) <= 20 + 20
     assert [type(outcome) for outcome in outcomes] == [Reading] * 20
+
+
+async def reads(body: Payload) -> None:
+    """Take a request's body off the wire, as a server does; aioresponses itself never looks at it."""
+    await body.write(AsyncMock(AbstractStreamWriter))
+
+
+@pytest.mark.parametrize(
+    ("status", "in_flight", "pauses"),
+    [pytest.param(429, 6, [10, 10], id="refusals"), pytest.param(503, 8, [10, 20], id="faults")],
+)
+async def test_what_was_in_flight_when_a_pause_began_counts_for_nothing_more(
+    status: int, in_flight: int, pauses: list[int], fetching: Fetching
+) -> None:
+    """Many fail together: those after the one that began the pause lengthen neither it nor the next one.
+
+    The next one is begun by the request that tries alone after the first; five faults in a row begin a pause, and each
+    further one doubles it.
+    """
+    sent_at: list[float] = []
+
+    async def serve(_: object, *, data: Payload, **__: object) -> CallbackResult:
+        await reads(data)
+        sent_at.append(current_time())
+        number = len(sent_at) - 1
+        if 1 <= number <= in_flight:
+            await anyio.sleep(1 + number / 100)
+        return CallbackResult(body="{}", status=status if 1 <= number <= in_flight + 1 else 200)
+
+    outcomes: list[object] = []
+
+    async def ask(fetcher: Fetcher) -> None:
+        outcomes.append((await fetcher.ask(POST))[1])
+
+    limits = RateLimit(qps=0, concurrency=10)
+    with aioresponses() as mock:
+        mock.post(URL, callback=serve, repeat=True)
+        async with fetching(ENDPOINT, limits=limits, first_wait=10.0, max_wait=1e4, row_timeout=1e6) as fetcher:
+            await ask(fetcher)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(in_flight):
+                    tasks.start_soon(ask, fetcher)
+    assert [type(outcome) for outcome in outcomes] == [Reading] * (in_flight + 1)
+    assert len(sent_at) == 1 + in_flight + 1 + in_flight
+    counters = fetcher.counters
+    assert (counters.pauses, counters.refusals + counters.faults) == (2, in_flight + 1)
+    assert counters.paused == pytest.approx(sum(pauses))
 
 
 async def test_a_row_that_alone_is_refused_stalls_nobody(fetching: Fetching) -> None:
