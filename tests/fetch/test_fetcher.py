@@ -222,7 +222,7 @@ async def test_what_was_in_flight_when_a_pause_began_counts_for_nothing_more(
     outcomes: list[object] = []
 
     async def ask(fetcher: Fetcher) -> None:
-        outcomes.append((await fetcher.ask(POST))[1])
+        outcomes.append((await fetcher.fetch(POST))[1])
 
     limits = RateLimit(qps=0, concurrency=10)
     with aioresponses() as mock:

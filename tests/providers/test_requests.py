@@ -159,6 +159,7 @@ def test_row_overrides_market_and_site(make: Callable[..., Bing], row: Callable[
         ({}, {"market": "xx-XX"}, "unknown-market"),
         ({"cc": "CH", "accept_language": ("de",)}, {"market": "de-CH"}, "market-and-country"),
         ({}, {"crop": Crop(left=0.5, top=0, right=0.5, bottom=1)}, "bad-crop"),
+        ({}, {"crop": Crop(left=0, top=0.5, right=1, bottom=0.5)}, "bad-crop"),
         ({}, {"crop": Crop(left=0, top=0.9, right=1, bottom=0.1)}, "bad-crop"),
         ({}, {"crop": Crop(left=-0.1, top=0, right=1, bottom=1)}, "bad-crop"),
         ({}, {"crop": Crop(left=0, top=0, right=1, bottom=float("nan"))}, "bad-crop"),
