@@ -22,6 +22,7 @@ from pipeline import load_config
 from pipeline.config import Config
 from pipeline.report.run_json import Report
 from pipeline.runner.job import run
+from tests.waiting import HANG_SECONDS
 
 KEY = "recognisable-key-0123456789"
 KEY_ENV = "TEST_INSIGHTS_KEY"
@@ -83,7 +84,7 @@ def running_service(
         yield Service(port=orjson.loads(ready)["port"], journal=journal, process=process)
     finally:
         process.stdin.close()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_SECONDS)
         process.stdout.close()
 
 

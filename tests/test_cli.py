@@ -32,6 +32,7 @@ from tests.running import (
     write_config,
     write_manifest,
 )
+from tests.waiting import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,9 @@ def command(*words: str | Path, key: str = KEY, stdin: str = "") -> subprocess.C
     """Run image-insights in a process of its own."""
     environment = {**os.environ, KEY_ENV: key}
     line = [sys.executable, "-m", "pipeline", *map(str, words)]
-    return subprocess.run(line, input=stdin, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    return subprocess.run(
+        line, input=stdin, capture_output=True, text=True, env=environment, check=False, timeout=HANG_SECONDS
+    )
 
 
 def test_run_prints_one_line_and_says_what_it_did(config: Path) -> None:
@@ -171,7 +174,7 @@ def test_renormalising_waits_for_no_manifest_from_stdin(config: Path, tmp_path: 
     pipe = subprocess.PIPE
     with subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as idle:
         assert idle.stderr
-        assert (idle.wait(timeout=30), idle.stderr.read().count("\n")) == (2, 1)
+        assert (idle.wait(timeout=HANG_SECONDS), idle.stderr.read().count("\n")) == (2, 1)
     assert "2 rows have lost their lines" in command("renormalise", *words).stderr
     assert "2 records written" in command("run", *words, stdin="p0.png\np1.png\n").stdout
     assert command("renormalise", *words).stdout.startswith("2 records rebuilt")
@@ -204,7 +207,7 @@ def test_a_signal_leaves_nothing_temporary(config: Path, tmp_path: Path, number:
     temporary.mkdir()
     line = [sys.executable, "-c", PLANNING, "plan", str(config), str(int(number))]
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=HANG_SECONDS)
     assert (done.returncode, done.stdout) == (128 + number, "")
     assert done.stderr == f"image-insights: stopped by {number.name}\n"
     assert list(temporary.iterdir()) == []
@@ -237,7 +240,7 @@ def test_a_second_signal_waits_for_no_thread(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.stderr.readline() == f"image-insights: stopped by {number.name}\n"
         process.send_signal(number)
-        assert (process.wait(timeout=20), process.stderr.read()) == (-number, "")
+        assert (process.wait(timeout=HANG_SECONDS), process.stderr.read()) == (-number, "")
 
 
 # An isolated decoder that is dead already when the run ends it: asyncio's watcher finds no such child any more.
@@ -258,7 +261,7 @@ main()
 def test_asyncio_warns_nobody(config: Path) -> None:
     """Off a terminal stderr holds nothing but what a user can act on."""
     line = [sys.executable, "-c", REAPED, "run", str(config)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -271,7 +274,9 @@ def test_a_stray_file_in_the_working_folder_is_not_run(config: Path, tmp_path: P
     line = [sys.executable, "-P", "-c", "from pipeline.entry import main; main()", "run", str(config)]
     environment = {**os.environ, KEY_ENV: KEY}
     environment.pop("PYTHONSAFEPATH", None)
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    done = subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, env=environment, check=False, timeout=HANG_SECONDS
+    )
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.startswith("finished: 3 records written")
 

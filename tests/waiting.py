@@ -15,21 +15,26 @@ HANG_SECONDS: Final = 120.0  # nothing that a test waits for takes as long, howe
 POLL_SECONDS: Final = 0.005
 
 
-def wait_until(reached: Callable[[], T], what: str) -> T:
+def wait_until(reached: Callable[[], T | None], what: str) -> T:
     """Poll `reached` until it returns something true, and return that; fail with `what` where it never does."""
     give_up = time.monotonic() + HANG_SECONDS
-    while not (result := reached()):
-        if time.monotonic() > give_up:
-            pytest.fail(f"waited {HANG_SECONDS:.0f} s in vain until {what}")
+    while True:
+        if result := reached():
+            return result
+        _fail_after(give_up, what)
         time.sleep(POLL_SECONDS)
-    return result
 
 
-async def until(reached: Callable[[], T], what: str) -> T:
+async def until(reached: Callable[[], T | None], what: str) -> T:
     """Do the same as wait_until() without holding up the event loop."""
     give_up = time.monotonic() + HANG_SECONDS  # not the loop's clock, which a test may put forward
-    while not (result := reached()):
-        if time.monotonic() > give_up:
-            pytest.fail(f"waited {HANG_SECONDS:.0f} s in vain until {what}")
+    while True:
+        if result := reached():
+            return result
+        _fail_after(give_up, what)
         await anyio.sleep(POLL_SECONDS)
-    return result
+
+
+def _fail_after(give_up: float, what: str) -> None:
+    if time.monotonic() > give_up:
+        pytest.fail(f"waited {HANG_SECONDS:.0f} s in vain until {what}")

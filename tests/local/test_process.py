@@ -20,6 +20,7 @@ from pipeline.runner.job import run
 from pipeline.service.engine.embedding import _digest
 from pipeline.service.findings import ModelConfig
 from tests.running import draw, load
+from tests.waiting import HANG_SECONDS
 
 # Children that say how far their index is: one of them goes on, the others hang, deaf to SIGTERM.
 SLOW = """
@@ -47,7 +48,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
     """A child that says something now and then may take longer than the limit on its silence."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG_SECONDS):
         service = EmbeddedService([sys.executable, "-c", SLOW], tmp_path / "service.log")
         try:
             assert await service.open() == "http://127.0.0.1:4711/v7.0"
@@ -69,7 +70,7 @@ async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: py
     ]
     (tmp_path / "job.toml").write_text("\n".join(tables))
     monkeypatch.setattr("pipeline.local.backend.command_of", lambda *_: [sys.executable, "-c", STUCK])
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG_SECONDS):
         report = await run(load(tmp_path / "job.toml"))
     assert (report.exit_code, report.reason, report.traffic.sends) == (3, "stalled", 0)
     assert "no further with its index" in str(report.cause)
@@ -100,7 +101,7 @@ class Held:
 async def test_a_child_that_can_not_be_killed_is_left() -> None:
     """It is asked, then killed, and then not waited for any longer."""
     held = Held()
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG_SECONDS):
         await process._end(cast("Process", held))
     assert held.told == ["terminate", "kill"]
 

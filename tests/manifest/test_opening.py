@@ -22,6 +22,7 @@ from pipeline.records import Failure, LocalFile, Row
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.parsing import parse_text
 from pipeline.tabular.root import Root
+from tests.waiting import HANG_SECONDS
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ async def test_a_wait_for_stdin_can_be_given_up(pipe: tuple[int, int]) -> None:
     assert scope.cancelled_caught
     assert not ended.is_set()
     opened.close()
-    assert await anyio.to_thread.run_sync(ended.wait, 10)
+    assert await anyio.to_thread.run_sync(ended.wait, HANG_SECONDS)
 
 
 def test_a_segment_reads_nothing_ahead() -> None:

@@ -18,6 +18,7 @@ from pipeline.errors import SourceError
 from pipeline.prepare.addresses import AddressRefused, PublicResolver, is_public
 from pipeline.prepare.download import Downloader
 from tests.prepare.pictures import scene, stored
+from tests.waiting import HANG_SECONDS
 
 PICTURE = stored(scene(40, 30), "PNG")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -58,7 +59,13 @@ def page(body: bytes = PICTURE, status: int = 200, **headers: str) -> Handler:
     return handler
 
 
-async def fetch(url: str, *, max_bytes: int = 10_000, timeout: float = 20, allow_private: bool = True) -> bytes:  # noqa: ASYNC109 - the Downloader's own setting
+async def fetch(
+    url: str,
+    *,
+    max_bytes: int = 10_000,
+    timeout: float = HANG_SECONDS,  # noqa: ASYNC109 - the Downloader's own setting
+    allow_private: bool = True,
+) -> bytes:
     async with Downloader(max_bytes=max_bytes, timeout=timeout, allow_private=allow_private) as downloader:
         return await downloader.fetch(url)
 
@@ -78,7 +85,7 @@ async def test_picture_is_fetched_whatever_its_content_type_says(site: Site) -> 
 async def test_request_carries_no_credentials_and_keeps_no_cookies(site: Site) -> None:
     """A picture's server gets no key and no credentials, and its cookies are not kept."""
     site.pages["/a"] = page(Set_Cookie="session=1; Path=/")
-    async with Downloader(max_bytes=10_000, timeout=20, allow_private=True) as downloader:
+    async with Downloader(max_bytes=10_000, timeout=HANG_SECONDS, allow_private=True) as downloader:
         await downloader.fetch(site.url("/a"))
         await downloader.fetch(site.url("/a"))
     for request in site.requests:

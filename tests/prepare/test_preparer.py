@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -21,6 +20,7 @@ from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.preparer import Preparer
 from pipeline.records import Form, Image, InsightsToken, Limits, LocalFile, Prepared, RemoteUrl, Row
 from tests.prepare.pictures import scene, stored
+from tests.waiting import HANG_SECONDS, until
 
 
 def limits(*forms: Form) -> Limits:
@@ -131,7 +131,7 @@ class BlockedFit:
             self.most = max(self.most, self.running)
             self.threads.add(threading.get_ident())
         self.started.set()
-        assert self.released.wait(30)
+        assert self.released.wait(HANG_SECONDS)
         with self.lock:
             self.running -= 1
         return fit(data, rules)
@@ -144,12 +144,6 @@ def blocked_fit(monkeypatch: pytest.MonkeyPatch) -> BlockedFit:
     return stand_in
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        while not condition():  # noqa: ASYNC110 - the condition turns true on a thread that knows no anyio
-            await anyio.sleep(0.001)
-
-
 @pytest.mark.parametrize(("workers", "share", "most"), [(3, 1, 1), (3, 2, 2), (2, 9, 2)])
 async def test_memory_and_workers_bound_what_runs_at_once(
     large: Row, blocked_fit: BlockedFit, monkeypatch: pytest.MonkeyPatch, workers: int, share: int, most: int
@@ -160,7 +154,7 @@ async def test_memory_and_workers_bound_what_runs_at_once(
     async with Preparer(config, limits()) as preparer, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(preparer.prepare, large)
-        await until(lambda: blocked_fit.running == most)
+        await until(lambda: blocked_fit.running == most, f"{most} run")
         blocked_fit.released.set()
     assert blocked_fit.most == most
     assert threading.get_ident() not in blocked_fit.threads
@@ -172,10 +166,10 @@ async def test_cancelled_row_gives_back_what_it_held(large: Row, blocked_fit: Bl
         async with anyio.create_task_group() as group:
             group.start_soon(preparer.prepare, large)
             group.start_soon(preparer.prepare, large)
-            await until(blocked_fit.started.is_set)
+            await until(blocked_fit.started.is_set, "one runs")
             group.cancel_scope.cancel()
             blocked_fit.released.set()
-        with anyio.fail_after(20):
+        with anyio.fail_after(HANG_SECONDS):
             assert await preparer.prepare(large) is not None
 
 
@@ -204,6 +198,6 @@ async def test_cancelled_wait_takes_nothing() -> None:
         with anyio.move_on_after(0.01):
             async with budget.take(8):
                 raise AssertionError("it can't have fitted")
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with budget.take(10):
             pass

@@ -13,6 +13,7 @@ from pipeline.fetch.pacing.pacer import IntakeClosed
 from pipeline.records import Answer, Outcome, Problem, Request
 from pipeline.runner.lazy_fetcher import LazyFetcher
 from pipeline.runner.stop import Stop
+from tests.waiting import HANG_SECONDS
 
 REQUEST = Request(method="GET", target="/x", form="token")
 ANSWER = Answer(status=200, headers={}, body=b"{}", asked_at=1.0)
@@ -86,7 +87,7 @@ async def test_a_closed_intake_opens_nothing(*, begun: bool) -> None:
         with pytest.raises(IntakeClosed):
             await lazy_fetcher.fetch(REQUEST)
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(HANG_SECONDS):
         async with anyio.create_task_group() as tasks:
             if begun:
                 tasks.start_soon(ask)

@@ -29,6 +29,7 @@ from pipeline.service.findings import (
 )
 from pipeline.service.http.app import FAULTS, JOURNAL, AppConfig, build_app
 from pipeline.service.http.journal import JournalEntry
+from tests.waiting import HANG_SECONDS
 
 
 def make_item(number: int, **facts: Any) -> Item:
@@ -190,7 +191,7 @@ class Served:
 
     def send_exactly(self, method: str, target: str, body: bytes, headers: dict[str, str]) -> Reply:
         """Send a request on a new connection."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=HANG_SECONDS)
         try:
             connection.request(method, target, body or None, headers)
             response: HTTPResponse = connection.getresponse()

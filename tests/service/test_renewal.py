@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +31,7 @@ from pipeline.service.http.call import Call
 from pipeline.service.http.endpoints import Endpoints
 from pipeline.service.http.json_objects import Json
 from tests.service.engine.drawing import draw, fill
+from tests.waiting import HANG_SECONDS, wait_until
 
 # Unlike `python -m`, the installed command doesn't import from the working folder.
 COMMAND = Path(sys.executable).with_name("image-insights")
@@ -83,7 +83,7 @@ def next_line(service: subprocess.Popen[bytes], word: str = "renewed") -> str:
 
 
 def get(port: int, path: str) -> dict[str, Any]:
-    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=HANG_SECONDS) as response:
         body: dict[str, Any] = orjson.loads(response.read())
         return body
 
@@ -105,13 +105,15 @@ def add_row(table: Path, pictures: Path, number: int) -> None:
 
 def build_of(service: int) -> int:
     """Wait for the process in which a service builds its index, and return its id; others read text."""
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up:
+
+    def build() -> int | None:
         for child in Path(f"/proc/{service}/task/{service}/children").read_text().split():
             with suppress(OSError):  # it has ended meanwhile
                 if b"renewal" in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
-    raise AssertionError("no build has started")
+        return None
+
+    return wait_until(build, "a build has started")
 
 
 @contextmanager
@@ -202,7 +204,7 @@ def test_a_service_that_stops_ends_its_build(launch: Start, table: Path, picture
         service.send_signal(signal.SIGHUP)
         next_line(service, "index: rebuilding (SIGHUP)")
         service.send_signal(signal.SIGTERM)
-        _, log = service.communicate(timeout=20)  # ends when no process has stderr open
+        _, log = service.communicate(timeout=HANG_SECONDS)  # ends when no process has stderr open
     assert service.returncode == 0
     assert b"Traceback" not in log
 
@@ -255,7 +257,7 @@ def test_a_service_that_waits_for_a_builder_can_be_stopped(launch: Start, table:
         service = launch(table)
         next_line(service, "another process builds this index")
         service.send_signal(signal.SIGTERM)
-        assert service.wait(timeout=20) == 0
+        assert service.wait(timeout=HANG_SECONDS) == 0
 
 
 def test_a_build_dies_with_its_service(launch: Start, table: Path, pictures: Path, tmp_path: Path) -> None:
@@ -270,7 +272,7 @@ def test_a_build_dies_with_its_service(launch: Start, table: Path, pictures: Pat
         service.kill()
         service.wait()
         pidfd = os.pidfd_open(build)
-        assert select.select([pidfd], [], [], 20)[0], "the build outlives its service"
+        assert select.select([pidfd], [], [], HANG_SECONDS)[0], "the build outlives its service"
         os.close(pidfd)
 
 
@@ -295,7 +297,7 @@ def test_a_terminal_that_goes_away_ends_the_service(launch: Start, table: Path) 
     port_of(service)
     os.close(master)
     service.send_signal(signal.SIGHUP)
-    assert service.wait(timeout=20) == 0
+    assert service.wait(timeout=HANG_SECONDS) == 0
 
 
 async def test_a_call_keeps_the_engine_it_started_with(tmp_path: Path, pictures: Path) -> None:

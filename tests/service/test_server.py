@@ -22,6 +22,7 @@ from pipeline.service.access.authenticator import ApiKey
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig
 from pipeline.service.server import ProgressReporter, ServeConfig, own_url, serve
+from tests.waiting import HANG_SECONDS
 
 CHILD = """
 import sys
@@ -75,7 +76,7 @@ def test_a_call_in_progress_is_finished_before_the_end(launch: Start) -> None:
     ready = _ready(child)
     assert (ready["ready"], ready["pictures"], ready["skipped"]) == (True, 8, 0)
     assert ready["explorer"] == f"http://127.0.0.1:{ready['port']}/"
-    with socket.create_connection(("127.0.0.1", ready["port"]), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", ready["port"]), timeout=HANG_SECONDS) as connection:
         connection.sendall(
             b"GET /v7.0/images/trending?secret-key=s3cret HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
             b'Ocp-Apim-Subscription-Key: s3cret\r\nX-Fault: {"kind": "answer", "delay": 0.2}\r\n\r\n'
@@ -83,7 +84,7 @@ def test_a_call_in_progress_is_finished_before_the_end(launch: Start) -> None:
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")
         child.send_signal(signal.SIGTERM)
         response = connection.recv(65536)
-    rest, log = child.communicate(timeout=20)
+    rest, log = child.communicate(timeout=HANG_SECONDS)
     assert response.startswith(b"HTTP/1.1 200")
     assert (child.returncode, rest) == (0, b"")
     assert b"index: 8 of 8 rows" in log
@@ -99,13 +100,13 @@ def test_the_service_dies_with_its_parent(launch: Start) -> None:
     assert parent.stdout is not None
     assert parent.stdout.read() == b""
     with pytest.raises(ConnectionRefusedError):
-        HTTPConnection("127.0.0.1", ready["port"], timeout=5).connect()
+        HTTPConnection("127.0.0.1", ready["port"], timeout=HANG_SECONDS).connect()
 
 
 def test_watching_a_parent_needs_a_pipe(launch: Start) -> None:
     """A stdin that is no pipe would end at once, or never."""
     child = launch(stdin=subprocess.DEVNULL)
-    _, log = child.communicate(timeout=20)
+    _, log = child.communicate(timeout=HANG_SECONDS)
     assert child.returncode == 1
     assert b"must be a pipe" in log
 

@@ -20,6 +20,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.waiting import HANG_SECONDS
+
 PROGRAMS = ("chromium", "chromedriver")
 FLAGS = (
     "--headless=new",
@@ -84,8 +86,8 @@ class Browser:
         return [element.text for element in self.all(selector)]
 
     def wait(self, condition: Callable[[], object], message: str = "") -> None:
-        """Wait until a condition holds; fails with `message` after ten seconds."""
-        WebDriverWait(self.driver, 10, poll_frequency=0.03).until(lambda _driver: condition(), message)
+        """Wait until a condition holds; fails with `message` where it never does."""
+        WebDriverWait(self.driver, HANG_SECONDS, poll_frequency=0.03).until(lambda _driver: condition(), message)
 
     def choose(self, *pictures: Path) -> None:
         """Choose a picture with the file field, and wait for the response."""

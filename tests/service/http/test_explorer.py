@@ -21,6 +21,7 @@ from pipeline.service.access.authenticator import ApiKey
 from pipeline.service.http.app import AppConfig
 from tests.service.http.browsing import LOW_CONTRAST, Browser, browsing
 from tests.service.serving import FixedEngine, Served, draw_mug, make_item, serving
+from tests.waiting import HANG_SECONDS
 
 KEY = "recognisable-key-0123456789"
 HOSTILE = '<img src=x onerror="window.owned=1"><script>window.owned=1</script>'
@@ -236,7 +237,7 @@ def test_the_bar_stays_until_everything_is_done(page: Browser, engine: FixedEngi
 
 def assert_set(event: threading.Event) -> None:
     """Wait until a test sets an event."""
-    assert event.wait(20)
+    assert event.wait(HANG_SECONDS)
 
 
 def test_a_slow_file_does_not_replace_a_later_one(

@@ -14,6 +14,7 @@ import pytest
 from pipeline.service.http.app import JOURNAL
 from pipeline.service.http.faults import BOMB_BYTES
 from pipeline.service.http.journal import JournalEntry
+from tests.waiting import HANG_SECONDS
 
 if TYPE_CHECKING:
     from tests.service.serving import FixedEngine, Served
@@ -95,10 +96,10 @@ def test_a_response_that_never_comes(served: Served, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(journal, "record", record_and_notify)
     served.fail({"kind": "hang"})
-    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=HANG_SECONDS) as connection:
         connection.sendall(b"GET %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\r\n" % TARGET.encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 100")
-    assert recorded.wait(20)
+    assert recorded.wait(HANG_SECONDS)
     assert [(entry.status, entry.fault) for entry in served.journal] == [(499, "hang")]
 
 

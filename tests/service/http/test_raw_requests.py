@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.waiting import HANG_SECONDS
+
 if TYPE_CHECKING:
     from tests.service.serving import FixedEngine, Served
 
@@ -61,7 +63,7 @@ FORMS = {
 
 
 def _exchange(port: int, head: bytes, body: bytes) -> tuple[int, bytes]:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS) as connection:
         connection.sendall(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
         response = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, content = response.partition(b"\r\n\r\n")

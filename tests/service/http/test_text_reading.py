@@ -27,6 +27,7 @@ from pipeline.service.text.workers import OcrWorkers, ReadFailure
 from tests.running import KEY, KEY_ENV, lines_of, load, write_config, write_manifest
 from tests.service.serving import serving
 from tests.sheets import CARDS, SIGNS, png
+from tests.waiting import HANG_SECONDS
 
 BOX: Quad = ((0.1, 0.2), (0.5, 0.2), (0.5, 0.3), (0.1, 0.3))
 TEXT = RecognisedText(regions=(TextRegion(box=BOX, lines=(TextLine(text="a dense page", box=BOX, words=()),)),))
@@ -88,7 +89,7 @@ def test_a_caller_that_leaves_does_not_end_the_read(
     head = f"Content-Type: multipart/form-data; boundary=frontier\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(f"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\n{head}".encode() + body)
-        assert workers.started.acquire(timeout=20)
+        assert workers.started.acquire(timeout=HANG_SECONDS)
     while not [entry for entry in service.journal if entry.status == 499]:
         service.send("GET", "/healthz")
     workers.finish.set()
@@ -101,7 +102,7 @@ def test_requests_about_one_picture_share_one_read(slow_service: tuple[Any, Bloc
     service, workers = slow_service
     with ThreadPoolExecutor() as pool:
         requests = [pool.submit(service.visual_search, picture=picture) for _ in range(4)]
-        assert workers.started.acquire(timeout=20)
+        assert workers.started.acquire(timeout=HANG_SECONDS)
         workers.finish.set()
         assert [text_of(each.result()) for each in requests] == ["a dense page"] * 4
     assert len(workers.pictures) == 1
@@ -131,7 +132,7 @@ def test_the_queue_is_limited(
     first, second = paint((1, 2, 3)), paint((200, 20, 30))
     with ThreadPoolExecutor() as pool:
         requests = [pool.submit(service.visual_search, picture=first)]
-        assert workers.started.acquire(timeout=20)
+        assert workers.started.acquire(timeout=HANG_SECONDS)
         assert service.visual_search(picture=second).status == 429
         requests.append(pool.submit(service.visual_search, picture=first))
         workers.finish.set()
@@ -162,7 +163,7 @@ def test_the_reason_is_kept_until_a_request_gets_it(
         monkeypatch.setattr(reader, "_max_wait", 0.2)
         workers.finish.clear()
         assert service.visual_search(picture=picture).status == 429
-        assert workers.started.acquire(timeout=20)
+        assert workers.started.acquire(timeout=HANG_SECONDS)
         workers.finish.set()
         while len(reader._queue):
             service.send("GET", "/healthz")
@@ -182,7 +183,7 @@ def test_a_service_stops_while_a_request_waits_for_its_text(
     with ThreadPoolExecutor() as pool:
         with serving(real_engine, AppConfig(text=True)) as service:
             request = pool.submit(service.visual_search, picture=picture)
-            assert blocked[0].started.acquire(timeout=20)
+            assert blocked[0].started.acquire(timeout=HANG_SECONDS)
         with pytest.raises(RemoteDisconnected):
             request.result()
     assert not blocked[0].finish.is_set()
@@ -252,10 +253,10 @@ def test_a_service_that_stops_while_it_reads_ahead_ends_cleanly(tmp_path: Path, 
     with subprocess.Popen(command, cwd=project, stdout=pipe, stderr=pipe) as child:
         assert child.stdout is not None
         port = orjson.loads(child.stdout.readline())["port"]
-        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = HTTPConnection("127.0.0.1", port, timeout=HANG_SECONDS)
         connection.request("GET", "/healthz")
         assert connection.getresponse().status == 200
         connection.close()
         child.terminate()
-        _, log = child.communicate(timeout=20)
+        _, log = child.communicate(timeout=HANG_SECONDS)
     assert (child.returncode, b"Traceback" in log) == (0, False), log

@@ -20,9 +20,9 @@ from anyio.from_thread import BlockingPortal
 from pipeline.service.text.recognised_text import RecognisedText
 from pipeline.service.text.workers import OcrWorkers, ReadFailure
 from tests.sheets import CARDS, CHANGES, LABELS, SIGNS, edits, png
+from tests.waiting import HANG_SECONDS
 
 Read = Callable[..., RecognisedText | ReadFailure]
-SECONDS = 30
 CARD = png(CARDS[0].draw())
 
 
@@ -48,7 +48,7 @@ def ends(pid: int) -> bool:
     except ProcessLookupError:
         return True
     try:
-        return bool(select.select([handle], [], [], SECONDS)[0])
+        return bool(select.select([handle], [], [], HANG_SECONDS)[0])
     finally:
         os.close(handle)
 
@@ -101,7 +101,7 @@ def test_a_killed_process_is_replaced(read: Read, portal: BlockingPortal, worker
     under_way = portal.start_task_soon(workers.read, CARD, (0.0, 0.0, 1.0, 1.0))
     (pid,) = pids_of_workers(os.getpid())
     os.kill(pid, signal.SIGKILL)
-    assert full(under_way.result(SECONDS)) == CARDS[0].text
+    assert full(under_way.result(HANG_SECONDS)) == CARDS[0].text
 
 
 def test_a_picture_that_kills_its_process_twice_fails(portal: BlockingPortal) -> None:
