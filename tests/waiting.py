@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import anyio
@@ -33,6 +35,13 @@ async def until(reached: Callable[[], T | None], what: str) -> T:
             return result
         _fail_after(give_up, what)
         await anyio.sleep(POLL_SECONDS)
+
+
+def is_pending(process: int, number: signal.Signals) -> bool:
+    """Return True while a signal that was sent to a process has not reached it."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (pending,) = (line for line in status.splitlines() if line.startswith("ShdPnd:"))
+    return bool(int(pending.split()[1], 16) & 1 << number - 1)
 
 
 def _fail_after(give_up: float, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import cast
@@ -13,21 +14,23 @@ from anyio.abc import Process
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
-from pipeline.local import process
+from pipeline.local import process as process_module
 from pipeline.local.embedded import _by_content
 from pipeline.local.process import EmbeddedService
 from pipeline.runner.job import run
 from pipeline.service.engine.embedding import _digest
 from pipeline.service.findings import ModelConfig
+from tests.clocks import leap
 from tests.running import draw, load
-from tests.waiting import HANG_SECONDS
+from tests.waiting import is_pending, until
 
-# Children that say how far their index is: one of them goes on, the others hang, deaf to SIGTERM.
+# Children that say how far their index is: one goes on when it is told to, the other hangs, deaf to SIGTERM.
 SLOW = """
-import sys, time
-for done in range(8):
-    print(f"index: {done} of 8 rows", file=sys.stderr, flush=True)
-    time.sleep(0.1)
+import sys
+with open(sys.argv[1]) as steps:
+    for done in range(8):
+        print(f"index: {done} of 8 rows", file=sys.stderr, flush=True)
+        steps.readline()
 print('{"ready": true, "port": 4711}', flush=True)
 sys.stdin.read()
 """
@@ -39,17 +42,41 @@ os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for tenths of a second where a run waits for minutes."""
-    monkeypatch.setattr(process, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(process, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the child's log more often than a run does, as these tests put the clock forward."""
+    monkeypatch.setattr(process_module, "LOOK_SECONDS", 0.01)
+
+
+async def pass_time(seconds: float) -> None:
+    """Put the clock forward, and give the wait for the child the time to look at it."""
+    leap(seconds)
+    await look()
+
+
+async def look() -> None:
+    """Let the wait for the child look at its log: timers are handled in their order."""
+    await anyio.sleep(5 * process_module.LOOK_SECONDS)
 
 
 async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
     """A child that says something now and then may take longer than the limit on its silence."""
-    with anyio.fail_after(HANG_SECONDS):
-        service = EmbeddedService([sys.executable, "-c", SLOW], tmp_path / "service.log")
+    log, steps = tmp_path / "service.log", tmp_path / "steps"
+    os.mkfifo(steps)
+
+    def said() -> int:
+        return log.read_text().count("\n") if log.exists() else 0
+
+    async def take_long() -> None:
+        with os.fdopen(os.open(steps, os.O_RDWR), "wb", buffering=0) as told:
+            for done in range(8):
+                await until(lambda: said() > done, f"step {done} is said")  # noqa: B023 - it is called at once
+                for _ in range(2):
+                    await pass_time(0.45 * process_module.SILENCE_SECONDS)
+                told.write(b"go on\n")
+
+    service = EmbeddedService([sys.executable, "-c", SLOW, str(steps)], log)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(take_long)
         try:
             assert await service.open() == "http://127.0.0.1:4711/v7.0"
         finally:
@@ -70,14 +97,29 @@ async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: py
     ]
     (tmp_path / "job.toml").write_text("\n".join(tables))
     monkeypatch.setattr("pipeline.local.backend.command_of", lambda *_: [sys.executable, "-c", STUCK])
-    with anyio.fail_after(HANG_SECONDS):
+    log = tmp_path / "out" / "service.log"
+
+    def child() -> int | None:
+        said = log.read_text() if log.exists() else ""
+        process = int(said.split()[-1]) if said.endswith("\n") else 0
+        stopped = process and "State:\tT" in Path(f"/proc/{process}/status").read_text()
+        return process if stopped else None
+
+    async def run_out_of_time() -> None:
+        process = await until(child, "the child hangs")
+        await look()
+        await pass_time(1.1 * process_module.SILENCE_SECONDS)
+        await until(lambda: is_pending(process, signal.SIGTERM), "the child is asked to stop")
+        await pass_time(1.1 * process_module.STOP_SECONDS)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_out_of_time)
         report = await run(load(tmp_path / "job.toml"))
     assert (report.exit_code, report.reason, report.traffic.sends) == (3, "stalled", 0)
     assert "no further with its index" in str(report.cause)
-    said = (tmp_path / "out" / "service.log").read_text()
-    assert said.count("index: 1 of 8 rows") == 1  # it was started once, although two rows asked for it
+    assert log.read_text().count("index: 1 of 8 rows") == 1  # it was started once, although two rows asked for it
     with pytest.raises(ProcessLookupError):
-        os.kill(int(said.split()[-1]), 0)
+        os.kill(int(log.read_text().split()[-1]), 0)
 
 
 class Held:
@@ -95,14 +137,14 @@ class Held:
         self.told.append("kill")
 
     async def wait(self) -> None:
+        leap(1.1 * process_module.STOP_SECONDS)
         await anyio.sleep_forever()
 
 
 async def test_a_child_that_can_not_be_killed_is_left() -> None:
     """It is asked, then killed, and then not waited for any longer."""
     held = Held()
-    with anyio.fail_after(HANG_SECONDS):
-        await process._end(cast("Process", held))
+    await process_module._end(cast("Process", held))
     assert held.told == ["terminate", "kill"]
 
 
