@@ -6,22 +6,29 @@ import os
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pipeline.report.run_json import RUN_FILE
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, running_service, write_config, write_manifest
+from tests.waiting import HANG_SECONDS, is_pending, wait_until
 
 ROWS = 2_000
 PICTURES = 80
 IN_FLIGHT = 4
 SEED = 20261121
+
+NOTHING = b'{"_type": "ImageKnowledge", "tags": []}'
 
 pytestmark = pytest.mark.crash
 
@@ -42,7 +49,7 @@ class Storm:
             return subprocess.Popen(command, stdout=log, stderr=log, env=environment(self.config), **options)  # type: ignore[call-overload, no-any-return] # options of the tests
 
     def end(self, process: subprocess.Popen[bytes]) -> int:
-        code = process.wait(timeout=120)
+        code = process.wait(timeout=HANG_SECONDS)
         self.exits[code] += 1
         return code
 
@@ -112,10 +119,14 @@ def storm(tmp_path: Path, pictures: Path, service: Service) -> Storm:
 
 
 def strike(storm: Storm, number: signal.Signals, times: int, chance: random.Random) -> None:
-    """Start the job and send it a signal after a random while, until it was struck often enough; then let it end."""
+    """Start the job and send it a signal after a random while, until it was struck often enough; then let it end.
+
+    The while begins as the job opens its state, so that a slow machine strikes it at work, too.
+    """
     while storm.kills < times:
         process = storm.start()
-        time.sleep(chance.uniform(0.3, 2.0))
+        wait_until(partial(is_open, process), "the job has its state open")
+        time.sleep(chance.uniform(0.0, 1.2))
         process.send_signal(number)
         code = storm.end(process)
         storm.kills += code in {-number, 128 + number}
@@ -123,6 +134,15 @@ def strike(storm: Storm, number: signal.Signals, times: int, chance: random.Rand
             reset(storm)
     while storm.end(storm.start()) not in {0, 1}:
         assert storm.exits.total() < times * 5
+
+
+def is_open(process: subprocess.Popen[bytes]) -> bool:
+    """Return True once a job has opened its state, which it may have to put in order, or has ended."""
+    if process.poll() is not None:
+        return True
+    with suppress(OSError):  # a file that was closed meanwhile, or a process that has ended
+        return any(file.readlink().name == "state.db" for file in Path(f"/proc/{process.pid}/fd").iterdir())
+    return False
 
 
 def reset(storm: Storm) -> None:
@@ -151,17 +171,41 @@ def test_terminated_at_random_instants(storm: Storm, long: bool, capsys: pytest.
         print(f"\nSIGTERM: {dict(storm.figures)}")  # noqa: T201 - likewise
 
 
-def test_a_second_signal_ends_the_run_at_once(storm: Storm) -> None:
-    """While an answer is awaited, the first SIGTERM waits for it and the second does not."""
-    storm.service.faults({"kind": "hang", "times": 100})
+@pytest.fixture
+def silent(tmp_path: Path, pictures: Path, storm: Storm) -> Iterator[socket.socket]:
+    """Return a socket that listens in the place of the service; the job asks there, one row at a time."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(HANG_SECONDS)
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}/v7.0"
+        root, one = {"root": str(pictures)}, {"concurrency": 1}
+        write_config(storm.config, tmp_path / "manifest.csv", endpoint, manifest=root, limits=one)
+        yield listener
+
+
+def test_a_signal_waits_for_the_answer_that_is_awaited(storm: Storm, silent: socket.socket) -> None:
+    """After SIGTERM the answer in flight still makes its record, and nothing more is asked."""
     process = storm.start()
-    wait_for_calls(storm, 0)
-    process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 143
-    storm.service.faults()
+    connection, _ = silent.accept()
+    with connection:
+        assert connection.recv(65536)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_pending(process.pid, signal.SIGTERM), "the signal has arrived")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(NOTHING), NOTHING))
+        assert storm.end(process) == 143
+    assert [record["id"] for record in lines_of(storm.config.parent / "out" / "insights.jsonl")] == ["r0"]
+
+
+def test_a_second_signal_ends_the_run_at_once(storm: Storm, silent: socket.socket) -> None:
+    """It waits for no answer, and leaves no report of an end in good order."""
+    process = storm.start()
+    connection, _ = silent.accept()
+    with connection:
+        assert connection.recv(65536)
+        for _ in range(2):
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not is_pending(process.pid, signal.SIGTERM), "the signal has arrived")
+        assert storm.end(process) == 143
+    assert not (storm.config.parent / "out" / RUN_FILE).exists()
 
 
 def test_a_disk_quota_stops_the_run_and_the_next_one_goes_on(storm: Storm) -> None:
@@ -187,27 +231,14 @@ def test_a_service_that_dies_and_comes_back(storm: Storm, tmp_path: Path, pictur
             mortal.endpoint,
             manifest={"root": str(pictures)},
             limits={"concurrency": IN_FLIGHT, "qps": 60},
-            retry={"attempts": 2, "row_timeout": "20s"},  # half of it is waited for a service that was there
+            retry={"attempts": 2, "row_timeout": "4s"},  # half of it is waited for a service that was there
         )
         dying = Storm(config, mortal)
         process = dying.start()
-        wait_for_calls(dying, 5)
+        wait_until(lambda: mortal.journal.read_bytes().count(b"\n") > 5, "some calls are answered")
         mortal.process.kill()
         assert dying.end(process) == 3
     with running_service(tmp_path / "mortal", pictures, port=mortal.port) as back:
         again = Storm(config, back, kills=1)
         assert again.end(again.start()) == 1
         again.check()
-
-
-def wait_for_calls(storm: Storm, count: int) -> None:
-    """Wait, for at most 20 s, until the job runs and more than `count` calls were answered, or one is on its way."""
-    give_up = time.monotonic() + 20
-    while time.monotonic() < give_up:
-        if count == 0 and (storm.config.parent / "out" / "reserve").exists():
-            time.sleep(0.7)
-            return
-        if count and len(storm.service.seen()) > count:
-            return
-        time.sleep(0.02)
-    pytest.fail("the job did not get going")
