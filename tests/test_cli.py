@@ -32,7 +32,7 @@ from tests.running import (
     write_config,
     write_manifest,
 )
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +286,8 @@ def test_a_second_run_exits_with_7(config: Path, service: Service) -> None:
     service.faults({"kind": "hang", "times": 100})
     environment = {**os.environ, KEY_ENV: KEY}
     with subprocess.Popen([sys.executable, "-m", "pipeline", "run", str(config), "--quiet"], env=environment) as first:
-        while not (config.parent / "out" / "reserve").exists():
-            assert first.poll() is None
+        reserve = config.parent / "out" / "reserve"
+        wait_until(lambda: reserve.exists() or first.poll() is not None, "the first run is at work")
         second = command("run", config)
         first.kill()
     assert (second.returncode, f"process {first.pid}" in second.stderr) == (7, True)

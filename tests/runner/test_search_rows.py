@@ -19,6 +19,7 @@ from pipeline.commands.plan import make_plan
 from pipeline.config import Config
 from pipeline.errors import ConfigError, Misconfigured
 from pipeline.runner.job import run
+from tests.clocks import leap
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, run_once, running_service, write_manifest
 
 MUGS = 6
@@ -82,10 +83,13 @@ def searches(service: Service) -> list[str]:
 
 @dataclass(slots=True)
 class Pages:
-    """A service whose searches answer with these pages by offset, in the order they were asked; others with nothing."""
+    """A service whose searches answer with these pages by offset, in the order they were asked; others with nothing.
+
+    While a search is answered, `takes` seconds pass on the run's clock.
+    """
 
     pages: Mapping[int, dict[str, Any]]
-    delay: float = 0.0
+    takes: float = 0.0
     asked: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -96,7 +100,8 @@ class Pages:
         said = f"search {request.query['offset']} {request.query['count']}" if is_search else content[-300:].decode()
         self.asked.append(said)
         if is_search:
-            await anyio.sleep(self.delay)
+            leap(self.takes)
+            await anyio.sleep(0.01)  # for what is due by then
         body = self.pages[int(request.query["offset"])] if is_search else {"_type": "ImageKnowledge", "tags": []}
         return web.Response(body=orjson.dumps(body), content_type="application/json")
 
@@ -198,8 +203,8 @@ async def test_the_quota_may_end_between_pages(tmp_path: Path, monkeypatch: pyte
 async def test_a_page_in_flight_is_not_lost_to_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run waits for the page it has paid for, and the next one begins with it."""
     monkeypatch.setenv(KEY_ENV, KEY)
-    async with serving(Pages({0: page("a", "b")}, delay=0.5)) as served:
-        short = job(tmp_path, served.url, 'search = { q = "x" }', "limits.max_runtime='200ms'")
+    async with serving(Pages({0: page("a", "b")}, takes=30)) as served:
+        short = job(tmp_path, served.url, 'search = { q = "x" }', "limits.max_runtime='20s'")
         assert (await run(short)).exit_code == 6
         assert served.asked == ["search 0 35"]
         report = await run(job(tmp_path, served.url, 'search = { q = "x" }'))

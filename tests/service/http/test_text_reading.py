@@ -197,7 +197,7 @@ class SlowWorkers(OcrWorkers):
         return TEXT
 
 
-@pytest.mark.parametrize("concurrency", [0, 16], ids=["from the latency", "far too many"])
+@pytest.mark.parametrize("concurrency", [0, 24], ids=["from the latency", "far too many"])
 async def test_a_run_over_dense_pages_loses_no_row(
     concurrency: int,
     tmp_path: Path,
@@ -205,9 +205,9 @@ async def test_a_run_over_dense_pages_loses_no_row(
     real_engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sixteen requests in flight would each take 1.2 s, with a timeout of 1 s: none times out, and none is retried.
+    """Two dozen requests in flight would each take 1.8 s, with a timeout of 1.6 s: none times out, and none is retried.
 
-    The proportions are those of real pages: 15 s each, with a timeout of 60 s.
+    Real pages take 15 s each, with a timeout of 60 s.
     """
     monkeypatch.setattr(reader_module, "OcrWorkers", lambda _: SlowWorkers(2))
     monkeypatch.setattr(reader_module, "MAX_WAIT_SECONDS", 0.5)
@@ -223,7 +223,7 @@ async def test_a_run_over_dense_pages_loses_no_row(
         manifest,
         endpoint,
         limits={"concurrency": concurrency},
-        retry={"request_timeout": "1s", "attempts": 2},
+        retry={"request_timeout": "1.6s", "attempts": 2},
     )
     summary = await run(load(config))
     assert summary.exit_code == 0
