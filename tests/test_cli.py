@@ -299,7 +299,7 @@ def test_the_local_backend_needs_no_endpoint_and_no_key(tmp_path: Path) -> None:
     """The embedded service is started for the run, answers from its own pictures, and is gone afterwards."""
     for number in range(3):
         draw(tmp_path / "pictures" / f"p{number}.png", number)
-    text = f'[manifest]\npath = "{tmp_path}/pictures"\n[provider]\nname = "local"\n[limits]\nqps = 0\n'
+    text = f'[manifest]\npath = "{tmp_path}/pictures"\n[provider]\nname = "local"\ntext = false\n[limits]\nqps = 0\n'
     (tmp_path / "job.toml").write_text(f'{text}[output]\ndir = "{tmp_path}/out"\n')
     result = command("run", tmp_path / "job.toml")
     assert result.returncode == 0, result.stderr

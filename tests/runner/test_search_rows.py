@@ -285,7 +285,18 @@ async def test_a_refused_key_ends_a_search_too(tmp_path: Path, service: Service)
     assert (report.exit_code, len(service.seen())) == (4, 1)
 
 
-LOCAL = '[manifest]\n{source}\n[provider]\nname = "local"\n{provider}\n[limits]\nqps = 0\n[output]\ndir = "{out}"\n'
+LOCAL = """
+[manifest]
+{source}
+[provider]
+name = "local"
+text = false
+{provider}
+[limits]
+qps = 0
+[output]
+dir = "{out}"
+"""
 
 
 def local_job(tmp_path: Path, source: str, provider: str = "") -> Config:

@@ -60,7 +60,7 @@ def launch(project: Path, tmp_path: Path) -> Iterator[Start]:
 
     def begin(catalogue: Path, watch: float = 0.0, **options: Any) -> subprocess.Popen[bytes]:
         command = [str(COMMAND), "serve", "--catalogue", str(catalogue), "--port", "0"]
-        command += ["--index", str(tmp_path / "index"), "--set", f"service.watch={watch}"]
+        command += ["--index", str(tmp_path / "index"), "--set", f"service.watch={watch}", "--no-text"]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         running.append(subprocess.Popen(command, **{"cwd": project, **pipes}))
         return running[-1]
@@ -104,7 +104,7 @@ def add_row(table: Path, pictures: Path, number: int) -> None:
 
 
 def build_of(service: int) -> int:
-    """Wait for the process in which a service builds its index, and return its id; others read text."""
+    """Wait for the process in which a service builds its index, and return its id."""
 
     def build() -> int | None:
         for child in Path(f"/proc/{service}/task/{service}/children").read_text().split():
