@@ -27,7 +27,7 @@ from pipeline.service.text.workers import OcrWorkers, ReadFailure
 from tests.running import KEY, KEY_ENV, lines_of, load, write_config, write_manifest
 from tests.service.serving import serving
 from tests.sheets import CARDS, SIGNS, png
-from tests.waiting import HANG_SECONDS
+from tests.waiting import HANG_SECONDS, wait_until
 
 BOX: Quad = ((0.1, 0.2), (0.5, 0.2), (0.5, 0.3), (0.1, 0.3))
 TEXT = RecognisedText(regions=(TextRegion(box=BOX, lines=(TextLine(text="a dense page", box=BOX, words=()),)),))
@@ -90,8 +90,7 @@ def test_a_caller_that_leaves_does_not_end_the_read(
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(f"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\n{head}".encode() + body)
         assert workers.started.acquire(timeout=HANG_SECONDS)
-    while not [entry for entry in service.journal if entry.status == 499]:
-        service.send("GET", "/healthz")
+    wait_until(lambda: any(entry.status == 499 for entry in service.journal), "the client is seen to have left")
     workers.finish.set()
     assert text_of(service.visual_search(picture=picture)) == "a dense page"
     assert workers.pictures == [picture]
@@ -165,8 +164,7 @@ def test_the_reason_is_kept_until_a_request_gets_it(
         assert service.visual_search(picture=picture).status == 429
         assert workers.started.acquire(timeout=HANG_SECONDS)
         workers.finish.set()
-        while len(reader._queue):
-            service.send("GET", "/healthz")
+        wait_until(lambda: not len(reader._queue), "the read has ended")
     monkeypatch.setattr(reader, "_max_wait", 20.0)
     assert {"kind": "text", "reason": "too slow"} in service.visual_search(picture=picture).json["unavailable"]
     assert len(workers.pictures) == 3
