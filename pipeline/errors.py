@@ -12,6 +12,7 @@ PipelineError
 │   └── RequestError         the row asks for what the service's documents forbid
 ├── StopRun                  the run drains, commits, and exits with the code of the leaf
 │   ├── TooManyFailures      exit 3
+│   ├── PicturesMissing      exit 3: many pictures that had their records are gone at once
 │   ├── OutputError          exit 3: disk full, output or ledger not writable
 │   ├── Stalled              exit 3: nothing moved for too long
 │   ├── PacerLost            exit 3: the pacer shared with other machines can't be reached
@@ -113,6 +114,12 @@ class TooManyFailures(StopRun):
     """More rows failed than `output.max_failed` allows, or too many one after another."""
 
     reason = "too-many-failures"
+
+
+class PicturesMissing(StopRun):
+    """Many pictures that had their records can't be read any more; nothing was replaced."""
+
+    reason = "pictures-missing"
 
 
 class OutputError(StopRun):

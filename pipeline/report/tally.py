@@ -17,7 +17,9 @@ class Tally:
 
     `seen` counts the rows read from the manifest, `begun` those that this run has started to process, `from_store` the
     records built without a call. `faults_in_a_row` counts the rows since the last success that failed because of the
-    service or the connection. `moved` grows with every step of any stage; while it doesn't, the run is stalled.
+    service or the connection. `missing` counts, by code, the failed rows that keep their record because their picture
+    can't be read now; `missing_in_a_row` those of them since the last picture that was there, as far as they are local,
+    and `missing_path` is the last one. `moved` grows with every step of any stage; while it doesn't, the run is stalled.
     """
 
     seen: int = 0
@@ -35,6 +37,9 @@ class Tally:
     bytes_before: int = 0
     bytes_after: int = 0
     faults_in_a_row: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
+    missing_in_a_row: int = 0
+    missing_path: str = ""
     moved: int = 0
 
     @property
@@ -69,6 +74,7 @@ class Tally:
     def count_prepared(self, prepared: Prepared) -> None:
         """Count a prepared picture."""
         self.moved += 1
+        self.missing_in_a_row = 0
         self.bytes_before += prepared.source.bytes
         self.bytes_after += len(prepared.data)
         if prepared.action == "encoded":
@@ -92,3 +98,10 @@ class Tally:
         self.failed[failure.code] += 1
         if failure.stage == "fetch":
             self.faults_in_a_row = self.faults_in_a_row + 1 if failure.retryable else 0
+
+    def count_missing(self, code: str, path: str | None) -> None:
+        """Count a failed row that keeps its record; `path` is that of a local picture."""
+        self.missing[code] += 1
+        if path is not None:
+            self.missing_in_a_row += 1
+            self.missing_path = path

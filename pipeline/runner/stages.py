@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
@@ -21,6 +21,7 @@ from pipeline.providers.base import Provider
 from pipeline.records import Failure, Prepared, Request, Row, image_name
 from pipeline.report.tally import Tally
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
+from pipeline.resume.keys import local_picture
 from pipeline.runner.stop import Stop
 from pipeline.schema import Insights
 from pipeline.sink.outcome import failed_row, problem_failure, record_row, row_failure
@@ -72,7 +73,14 @@ class Outbox:
         await self._items.send(finished)
 
     async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
-        """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass."""
+        """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass.
+
+        A picture that can't be read may be there again tomorrow, whatever the reason.
+        """
+        if failure.stage == "source" and pending.has_record:
+            failure = replace(failure, retryable=True)
+            picture = local_picture(pending.item)
+            self._tally.count_missing(failure.code, picture.path if picture else None)
         self._tally.count_failure(failure)
         if not (failure.retryable and pending.has_record):
             await self._items.send(failed_row(pending, failure, time.time(), fingerprints))

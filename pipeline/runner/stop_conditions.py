@@ -1,4 +1,4 @@
-"""What may end a run before its manifest does: the deadline, too many failures, a stall."""
+"""What may end a run before its manifest does: the deadline, too many failures, missing pictures, a stall."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 import anyio
 
 from pipeline.config import Share
-from pipeline.errors import DeadlineReached, Stalled, TooManyFailures
+from pipeline.errors import DeadlineReached, PicturesMissing, Stalled, TooManyFailures
 from pipeline.report.tally import Tally
 from pipeline.runner.policies import Deadline
 from pipeline.runner.stop import Stop
 
 FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
+MISSING_IN_A_ROW = 10  # pictures that had their records
 _LOOK_SECONDS = 5.0
 
 
@@ -55,9 +56,16 @@ def next_time(of_day: time, now: datetime) -> datetime:
 
 
 def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:
-    """Ask to stop where too many of this run's rows failed, or too many in a row on the way to the service."""
-    if max_failed.exceeded(tally.failed.total(), tally.tried):
-        stop.ask(_too_many(tally.failed, tally.tried))
+    """Ask to stop where too many of this run's rows failed, or too many in a row on the way to the service.
+
+    Rows that keep their record are not counted: a few deleted pictures would else end every night. Many that vanish at
+    once end the run.
+    """
+    failed, tried = tally.failed - tally.missing, tally.tried - tally.missing.total()
+    if max_failed.exceeded(failed.total(), tried):
+        stop.ask(_too_many(failed, tried))
+    elif tally.missing_in_a_row >= MISSING_IN_A_ROW and _looks_unmounted(tally):
+        stop.ask(_missing(tally))
     elif tally.faults_in_a_row >= FAULTS_IN_A_ROW:
         stop.ask(
             TooManyFailures(
@@ -68,7 +76,9 @@ def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:
 
 def judge_whole(stop: Stop, tally: Tally, max_failed: Share) -> None:
     """At the end of a run, ask for exit code 3 where too many rows of the manifest have failed, now or before."""
-    if max_failed.exceeded(tally.failures, tally.finished):
+    if max_failed.exceeded(tally.failures, tally.finished) and 2 * tally.missing.total() > tally.failures:
+        stop.ask(_missing(tally))
+    elif max_failed.exceeded(tally.failures, tally.finished):
         stop.ask(_too_many(tally.failed + tally.failed_before, tally.finished))
 
 
@@ -77,6 +87,31 @@ def _too_many(failed: Counter[str], rows: int) -> TooManyFailures:
     return TooManyFailures(
         f"{failed.total()} of {rows} rows failed, more than output.max_failed allows "
         f"(most often {code}, {count} times); see failures.jsonl"
+    )
+
+
+def _looks_unmounted(tally: Tally) -> bool:
+    """Return True if no picture was there so far, or if what is left of the missing one's folder is empty.
+
+    An empty mount point is all that is left of a disk or a share that is not mounted.
+    """
+    if not tally.done_before and not tally.passed + tally.encoded:
+        return True
+    folder = Path(tally.missing_path).parent
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return True
+
+
+def _missing(tally: Tally) -> PicturesMissing:
+    where = f" in {Path(tally.missing_path).parent}" if tally.missing_path else ""
+    code, _ = tally.missing.most_common(1)[0]
+    return PicturesMissing(
+        f"{tally.missing.total()} pictures that have a record can't be read any more{where} ({code}); is it mounted? "
+        "Every record was kept; if the pictures are gone for good, take their rows out of the manifest"
     )
 
 
