@@ -19,7 +19,8 @@ class Tally:
     records built without a call. `faults_in_a_row` counts the rows since the last success that failed because of the
     service or the connection. `missing` counts, by code, the failed rows that keep their record because their picture
     can't be read now; `missing_in_a_row` those of them since the last picture that was there, as far as they are local,
-    and `missing_path` is the last one. `moved` grows with every step of any stage; while it doesn't, the run is stalled.
+    and `missing_path` is the last one. `moved` grows with every step of any stage; while it doesn't, the run is
+    stalled.
     """
 
     seen: int = 0

@@ -4,7 +4,7 @@ Four short values say which row, picture and question it was (resume/keys.py com
 
 row key        16 bytes: the row itself, by its id, or by its line where it has no id of its own
 content key    16 bytes: all that the row's line in the output comes from, but for the picture's content
-file stamp     16 bytes: size and modification time of a local picture, which is not opened while they are the same
+file stamp     32 bytes: size, times and inode of a local picture, which is not opened while they are the same
 cache key      16 bytes: the picture's own bytes and all that is asked about it; equal for rows that one call answers
 """
 

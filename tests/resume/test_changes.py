@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def test_an_unchanged_row_is_done_and_a_changed_one_is_not(job: Job, tmp_path: Path) -> None:
-    """The picture's size and time, the row and the settings each make a row new again."""
+    """The picture's size and times, the row and the settings each make a row new again."""
     picture = tmp_path / "a.jpg"
     picture.write_bytes(b"1")
     row = make_row("a", path=picture)
@@ -64,6 +64,33 @@ def test_an_unchanged_row_is_done_and_a_changed_one_is_not(job: Job, tmp_path: P
     assert job.detect(replace(row, market="de-DE")).done_before == 0
     assert job.detect(replace(row, carry={"title": "new"})).done_before == 0
     os.utime(picture, ns=(1, 1))
+    assert job.detect(row).done_before == 0
+
+
+def _overwrite(picture: Path) -> None:
+    picture.write_bytes(b"2")
+
+
+def _replace(picture: Path) -> None:
+    other = picture.with_suffix(".tmp")
+    other.write_bytes(b"2")
+    other.replace(picture)
+
+
+@pytest.mark.parametrize("change", [_overwrite, _replace], ids=["in place", "as rsync does"])
+def test_other_content_of_the_same_size_and_time_is_noticed(
+    job: Job, tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    """Inode and change time tell it, although size and modification time were put back."""
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(b"1")
+    before = picture.stat()
+    row = make_row("a", path=picture)
+    job.mark(job.detect(row).pending_rows[0])
+    change(picture)
+    os.utime(picture, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = picture.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
     assert job.detect(row).done_before == 0
 
 

@@ -62,6 +62,18 @@ def told(report: Report) -> tuple[int, str]:
     return int(report.exit_code), report.reason
 
 
+def unmount(folder: Path) -> None:
+    """Leave an empty folder, as where a disk is not mounted."""
+    folder.rename(folder.with_suffix(".away"))
+    folder.mkdir()
+
+
+def mount(folder: Path) -> None:
+    """Bring back what was there."""
+    folder.rmdir()
+    folder.with_suffix(".away").rename(folder)
+
+
 @pytest.mark.parametrize("count", [40, 10])
 async def test_pictures_that_are_not_mounted_cost_no_record(
     tmp_path: Path, pictures: Path, service: Service, count: int
@@ -70,16 +82,14 @@ async def test_pictures_that_are_not_mounted_cost_no_record(
     config = job(tmp_path, pictures, service, range(count))
     assert (await run(config)).exit_code == 0
     before = (tmp_path / "out" / "insights.jsonl").read_bytes()
-    pictures.rename(tmp_path / "away")
-    pictures.mkdir()
+    unmount(pictures)
     for _ in range(2):
         report = await run(config)
         assert told(report) == (3, "pictures-missing")
         assert f"in {pictures} (not-found); is it mounted?" in str(report.cause)
         assert (tmp_path / "out" / "insights.jsonl").read_bytes() == before
         assert lines_of(tmp_path / "out" / "failures.jsonl") == []
-    pictures.rmdir()
-    (tmp_path / "away").rename(pictures)
+    mount(pictures)
     report = await run(config)
     assert (report.exit_code, report.tally.done_before, len(service.seen())) == (0, count, count)
 
