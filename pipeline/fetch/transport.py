@@ -117,7 +117,7 @@ class Transport:
                 body = await _read_capped(response)
                 headers, target = self._kept(response.headers), response.headers.get("location", "nowhere")
                 status = response.status
-                self._client_state.remember(response.headers)
+                self._client_state.remember(self._without_secrets(response.headers))
             if permit.sent_at is None:
                 await self._settle(permit)  # the end of the answer breaks off whatever still sends
         except WithheldError:
@@ -131,6 +131,7 @@ class Transport:
         if 300 <= status < 400:
             return _problem("misconfigured", "redirected", _redirect_text(self._redactor.clean(target)), status)
         ms = (current_time() - permit.granted_at) * 1000
+        body = self._redactor.clean_bytes(body)
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
     def _open(self, connector: aiohttp.TCPConnector, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
@@ -166,6 +167,12 @@ class Transport:
             for name in self._service.kept_headers
             if (value := headers.get(name))
         }
+
+    def _without_secrets(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the header that names this client, unless it holds a secret: what is sent back is sent as it came."""
+        name = (self._service.client_state or "").lower()
+        value = headers.get(name, "")
+        return {name: value} if value and self._redactor.clean(value) == value else {}
 
     async def _on_headers(
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
