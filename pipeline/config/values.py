@@ -111,9 +111,20 @@ def check_colour(text: str) -> str:
 
 
 def check_pacer(text: str) -> str:
-    """Return where the pace of a key is kept: a file, this process, or a Redis."""
-    if text not in {"file", "process"} and not re.fullmatch(r"rediss?://[^\s/]\S*", text):
+    """Return where the pace of a key is kept: a file, this process, or a Redis; no message shows the URL's password."""
+    if text in {"file", "process"}:
+        return text
+    if not re.fullmatch(r"rediss?://[^\s/]\S*", text):
         raise ValueError('must be "file", "process" or a URL that begins with redis:// or rediss://')
+    try:
+        parts, port = urlsplit(text), urlsplit(text).port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if not parts.hostname or port == 0 or not re.fullmatch(r"/?|/\d{1,5}", parts.path) or parts.fragment:
+        raise ValueError(
+            "must be a URL such as redis://user:password@host:6379/0; "
+            "in a user or a password, write / as %2F, # as %23, ? as %3F and @ as %40"
+        )
     return text
 
 

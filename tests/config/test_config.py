@@ -206,6 +206,26 @@ def test_each_problem_says_where_it_is_and_what_to_do(tmp_path: Path, change: st
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "redis://user:hunter/2@host:6379/0",
+        "redis://user:hunter#2@host",
+        "redis://user:hunter?2@host",
+        "redis://user:hunter2@host:port",
+        "redis://user:hunter2@host:6379/db",
+        "redis://user:hunter2@:6379",
+        "redis://user:hunter2@[host",
+        "http://user:hunter2@host",
+    ],
+)
+def test_a_wrong_url_of_a_redis_does_not_show_its_password(tmp_path: Path, url: str) -> None:
+    """It is refused before anything connects, and the message says how to write it."""
+    (problem,) = _problems(tmp_path, LEAST, f"limits.pacer={url}")
+    assert problem.startswith("limits.pacer: must be")
+    assert "hunter" not in problem
+
+
+@pytest.mark.parametrize(
     ("change", "value"),
     [
         ("limits.qps=10", 10.0),

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 import redis.asyncio
@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from pipeline.errors import ConfigError, PacerLost
 from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit, credit
 from pipeline.fetch.policy import RateLimit
+from pipeline.fetch.redaction import Redactor
 
 TIMEOUT: Final = 5.0
 IDLE: Final = 3_600_000  # milliseconds after which unused keys vanish
@@ -70,8 +71,9 @@ return redis.call('ZCARD', KEYS[3]) - 1
 class RedisPacer:
     """A pacer for all machines that use the same Redis and the same `name`."""
 
-    def __init__(self, client: redis.asyncio.Redis, name: str, limits: RateLimit) -> None:
+    def __init__(self, client: redis.asyncio.Redis, name: str, limits: RateLimit, redactor: Redactor) -> None:
         self._client = client
+        self._redactor = redactor
         self._keys = [f"image-insights:{name}:{part}" for part in ("pause", "even", "sends", "pending", "learnt")]
         self._take = client.register_script(TAKE)
         self._settle = client.register_script(SETTLE)
@@ -89,7 +91,7 @@ class RedisPacer:
         """See Pacer."""
         name = uuid4().hex
         while True:
-            wait, now, learnt = await _answered(self._take(keys=self._keys, args=self._arguments(name)))
+            wait, now, learnt = await self._answered(self._take(keys=self._keys, args=self._arguments(name)))
             self._ahead = float(now) - current_time()
             if learnt == self._learnt:
                 return float(wait) if float(wait) > 0 else Permit(granted_at=current_time(), name=name)
@@ -97,17 +99,17 @@ class RedisPacer:
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
-        load = await _answered(self._settle(keys=self._keys, args=[permit.name, int(sent), IDLE]))
+        load = await self._answered(self._settle(keys=self._keys, args=[permit.name, int(sent), IDLE]))
         permit.sent_at, permit.load = (current_time(), load) if sent else (None, 0)
 
     async def late(self, permit: Permit, seconds: float) -> None:
         """See Pacer."""
         send = {permit.name: min(seconds, LATE_MAX)}
-        await _answered(self._client.zadd(self._keys[2], send, xx=True, incr=True))
+        await self._answered(self._client.zadd(self._keys[2], send, xx=True, incr=True))
 
     async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
         """See Pacer; a shorter pause never ends a longer one."""
-        await _answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
+        await self._answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
 
     async def _pause(self, pipe: Any, seconds: float, refused: Permit | None) -> None:
         """Decide on what is learnt so far; redis-py decides again where another machine was faster."""
@@ -120,6 +122,13 @@ class RedisPacer:
         pipe.set(self._keys[4], self._pace.cells.tobytes(), px=IDLE)
         pipe.set(self._keys[0], 1, px=max(1, int((self._pace.paused_until - now) * 1000)))
 
+    async def _answered(self, call: Awaitable[Any]) -> Any:
+        try:
+            return await call
+        except RedisError as exc:
+            said = self._redactor.clean(str(exc))
+            raise PacerLost(f"the Redis of limits.pacer no longer answers ({said}); start it and run again") from None
+
     def _learn(self, learnt: bytes) -> None:
         self._learnt = learnt
         self._pace.cells.cast("B")[:] = learnt or bytes(self._pace.cells.nbytes)
@@ -130,23 +139,22 @@ class RedisPacer:
         return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt]
 
 
-async def _answered(call: Awaitable[Any]) -> Any:
-    try:
-        return await call
-    except RedisError as exc:
-        raise PacerLost(f"the Redis of limits.pacer no longer answers ({exc}); start it and run again") from exc
-
-
 @asynccontextmanager
 async def redis_pacer(url: str, name: str, limits: RateLimit) -> AsyncIterator[RedisPacer]:
     """Connect to the Redis at `url`; raises ConfigError where none answers there."""
-    client = redis.asyncio.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+    place = urlsplit(url)
+    redactor = Redactor({*filter(None, (place.password, unquote(place.password or "")))})
+    try:
+        client = redis.asyncio.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+    except ValueError:  # an unknown option; the error may quote the URL
+        raise ConfigError("limits.pacer", ["has an option that is none of redis-py's"]) from None
     try:
         await client.ping()
     except RedisError as exc:
         await client.aclose()
-        place = urlsplit(url)
-        problem = f"no Redis answers at {place.hostname}:{place.port or 6379} ({exc}); start it or choose another pacer"
-        raise ConfigError("limits.pacer", [problem]) from exc
+        said = redactor.clean(str(exc))
+        where = f"{place.hostname}:{place.port or 6379}"
+        problem = f"no Redis answers at {where} ({said}); start it or choose another pacer"
+        raise ConfigError("limits.pacer", [problem]) from None
     async with client:
-        yield RedisPacer(client, name, limits)
+        yield RedisPacer(client, name, limits, redactor)
