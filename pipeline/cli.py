@@ -21,8 +21,9 @@ from pipeline.commands import check as checks
 from pipeline.commands.plan import make_plan
 from pipeline.commands.renormalise import renormalise as renormalise_job
 from pipeline.config import Config
-from pipeline.errors import ExitCode, InternalError, PipelineError, Stalled
+from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.local.embedded import check_packages
+from pipeline.report.printable import printable, printable_lines
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import Report, read_run_json
 from pipeline.report.status import job_status
@@ -76,7 +77,7 @@ def run(
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
         if isinstance(report.cause, InternalError):
-            traceback.print_exception(report.cause)
+            typer.echo(printable_lines("".join(traceback.format_exception(report.cause)).rstrip()), err=True)
     elif not quiet:
         typer.echo(report.summary())
     if isinstance(report.cause, Stalled):  # a thread that hangs would be waited for
@@ -94,13 +95,14 @@ def plan(config: ConfigPath, sets: Sets = None) -> None:
 @app.command()
 def status(config: ConfigPath, sets: Sets = None) -> None:
     """Show how far the job is, and how its last run ended."""
-    typer.echo(job_status(Path(_load(config, sets).output.dir)))
+    typer.echo(printable_lines(job_status(Path(_load(config, sets).output.dir))))
 
 
 @app.command()
 def report(config: ConfigPath, sets: Sets = None) -> None:
     """Print run.json: what the last run did."""
-    typer.echo(orjson.dumps(read_run_json(_folder(_load(config, sets))), option=orjson.OPT_INDENT_2).decode())
+    content = orjson.dumps(read_run_json(_folder(_load(config, sets))), option=orjson.OPT_INDENT_2)
+    typer.echo(printable_lines(content.decode()))
 
 
 @app.command()
@@ -137,7 +139,7 @@ def check(
 ) -> None:
     """Check config, manifest header, key and output folder. Makes no call, unless you give --call."""
     for line in checks.check(_load(config, sets), partial(_run, limit=1, is_check=True) if call else None):
-        typer.echo(line)
+        typer.echo(printable(line))
 
 
 # The options of `serve`: what the config file says, they say more strongly.
@@ -212,7 +214,8 @@ def main() -> None:
     try:
         app()
     except PipelineError as exc:
-        typer.echo(f"image-insights: {exc}", err=True)
+        show = printable_lines if isinstance(exc, ConfigError) else printable  # which has a line for each problem
+        typer.echo(f"image-insights: {show(str(exc))}", err=True)
         sys.exit(exc.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

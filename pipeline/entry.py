@@ -13,6 +13,8 @@ from io import TextIOBase
 from types import FrameType
 from typing import TextIO
 
+from pipeline.report.printable import printable
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ABORTED = 3
 
@@ -139,6 +141,6 @@ def _leave(number: int, _: FrameType | None) -> None:
 
 def _tell(sentence: str) -> None:
     try:
-        os.write(2, f"image-insights: {sentence}\n".encode(errors="backslashreplace"))
+        os.write(2, f"image-insights: {printable(sentence)}\n".encode())
     except OSError:
         return

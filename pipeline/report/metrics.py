@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.report.printable import printable
 from pipeline.report.run_json import Report
 from pipeline.sink.output import write_atomically
 
@@ -56,7 +57,7 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
 
 def _label(folder: Path) -> str:
     """Return the label that identifies the job if one collector has several: its output folder."""
-    escaped = str(folder).replace("\\", r"\\").replace('"', r"\"").replace("\n", " ")
+    escaped = printable(str(folder)).replace("\\", r"\\").replace('"', r"\"")
     return f'job="{escaped}"'
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from pipeline.report.printable import printable
 from pipeline.report.tally import Tally
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ async def show_bar(tally: Tally, waits_for: WaitsFor, console: Console | None = 
     from rich.console import Console  # noqa: PLC0415 - as above
 
     counts = (progress.MofNCompleteColumn(), progress.TimeRemainingColumn())
-    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}"), *counts)
+    columns = (progress.SpinnerColumn(), progress.TextColumn("{task.description}", markup=False), *counts)
     started = anyio.current_time()
     with progress.Progress(*columns, console=console or Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
@@ -61,4 +62,4 @@ def progress_line(tally: Tally, seconds: float, waits_for: str = "") -> str:
     rate = tally.tried / seconds if seconds else 0.0
     records = tally.ok + tally.empty
     text = f"{records} records, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
-    return f"{text}; {waits_for}" if waits_for else text
+    return f"{text}; {printable(waits_for)}" if waits_for else text

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
+from pipeline.report.printable import printable
 from pipeline.report.tally import Tally
 from pipeline.sink.output import write_atomically
 
@@ -66,6 +67,11 @@ class Report:
         return self.cause.reason if isinstance(self.cause, StopRun) else "error"
 
     @property
+    def message(self) -> str | None:
+        """Why the run ended early, as one line that can be shown; None if it finished."""
+        return printable(str(self.cause).replace("\n", "; ")) if self.cause else None
+
+    @property
     def seconds(self) -> float:
         """The duration of the run."""
         return (self.ended - self.started).total_seconds()
@@ -80,7 +86,7 @@ class Report:
             f"{self.traffic.sends} calls",
             f"{self.seconds:.1f} s",
         ]
-        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.cause}{self._resume_hint()}" if self.cause else "")
+        return f"{self.reason}: {', '.join(parts)}" + (f"; {self.message}{self._resume_hint()}" if self.cause else "")
 
     def _resume_hint(self) -> str:
         """Return when to go on if that is later than now, else an empty string."""
@@ -100,7 +106,7 @@ class Report:
             "seconds": round(self.seconds, 3),
             "exit_code": int(self.exit_code),
             "reason": self.reason,
-            "message": str(self.cause) if self.cause else None,
+            "message": self.message,
             "resume_after": _utc(resume) if resume else None,
             "rows": _rows(tally, left),
             "failures": dict((tally.failed + tally.failed_before).most_common()),
