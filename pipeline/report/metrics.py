@@ -1,4 +1,7 @@
-"""Write metrics.prom for Prometheus' textfile collector: the last run, and the time of the last success."""
+"""Write metrics.prom for Prometheus' textfile collector: the last run, and the time of the last success.
+
+A success is a night that did all it was allowed to: it ended by itself (exit code 0 or 1), or at a quota or a deadline.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,21 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.errors import ExitCode
 from pipeline.report.printable import printable
 from pipeline.report.run_json import Report
 from pipeline.sink.output import write_atomically
 
 METRICS_FILE = "metrics.prom"
 _PREFIX = "image_insights_"
+_SUCCESS = {ExitCode.DONE, ExitCode.SOME_FAILED, ExitCode.QUOTA, ExitCode.DEADLINE}
 _LAST_SUCCESS = _PREFIX + "last_success_timestamp_seconds"
 
 
 def write_metrics(folder: Path, report: Report) -> None:
     """Replace metrics.prom atomically; if this run failed, the time of the last success is kept from the old file."""
     path = folder / METRICS_FILE
-    success = report.ended.timestamp() if report.exit_code in {0, 1} else _last_success(path)
+    success = report.ended.timestamp() if report.exit_code in _SUCCESS else _last_success(path)
     lines = [
         line
         for name, kind, text, samples in _families(report, success)
@@ -52,7 +57,13 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
     yield "cost", "gauge", "Cost of the last run's calls, in the unit of cost_per_1000_calls.", {"": traffic.cost}
     yield "run_seconds", "gauge", "How long the last run took.", {"": report.seconds}
     yield "exit_code", "gauge", "Exit code of the last run.", {"": report.exit_code}
-    yield "last_success_timestamp_seconds", "gauge", "When a run last ended with exit code 0 or 1.", {"": success}
+    yield "last_run_timestamp_seconds", "gauge", "When the last run ended.", {"": report.ended.timestamp()}
+    text = "When a run last did all it was allowed to: exit code 0, 1, 5 or 6."
+    yield "last_success_timestamp_seconds", "gauge", text, {"": success}
+    left: Samples = {} if report.rows_left is None else {"": report.rows_left}
+    yield "rows_left", "gauge", "Rows that are not done; absent if the manifest was not read to its end.", left
+    resume = report.resume_after.timestamp() if report.resume_after else 0.0
+    yield "resume_after_timestamp_seconds", "gauge", "When to run again after a used-up quota, else 0.", {"": resume}
 
 
 def _label(folder: Path) -> str:

@@ -67,6 +67,16 @@ class Report:
         return self.cause.reason if isinstance(self.cause, StopRun) else "error"
 
     @property
+    def resume_after(self) -> datetime | None:
+        """When to run again, where the cause says so."""
+        return self.cause.resume_after if isinstance(self.cause, StopRun) else None
+
+    @property
+    def rows_left(self) -> int | None:
+        """The rows that were read but not done; None if the manifest was not read to its end."""
+        return self.tally.seen - self.tally.finished if self.complete else None
+
+    @property
     def message(self) -> str | None:
         """Why the run ended early, as one line that can be shown; None if it finished."""
         return printable(str(self.cause).replace("\n", "; ")) if self.cause else None
@@ -90,14 +100,12 @@ class Report:
 
     def _resume_hint(self) -> str:
         """Return when to go on if that is later than now, else an empty string."""
-        resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
+        resume = self.resume_after
         return f"; go on after {_utc(resume)}" if resume and resume > self.ended else ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the content of run.json."""
         tally = self.tally
-        resume = self.cause.resume_after if isinstance(self.cause, StopRun) else None
-        left = tally.seen - tally.finished if self.complete else None
         return {
             "schema": "1",
             "provider": self.provider,
@@ -107,8 +115,8 @@ class Report:
             "exit_code": int(self.exit_code),
             "reason": self.reason,
             "message": self.message,
-            "resume_after": _utc(resume) if resume else None,
-            "rows": _rows(tally, left),
+            "resume_after": _utc(self.resume_after) if self.resume_after else None,
+            "rows": _rows(tally, self.rows_left),
             "failures": dict((tally.failed + tally.failed_before).most_common()),
             "calls": _calls(self.traffic, tally),
             "pictures": _pictures(tally),

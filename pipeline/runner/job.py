@@ -42,7 +42,7 @@ async def run(
         options = RunOptions(limit=limit, progress=progress, is_check=is_check)
         this = _open(config, options, stop, opened)
         cause = await _outcome(this)
-        return _written(this.resources.job.folder, _report(this, cause))
+        return _written(this.resources.job.folder, _report(this, cause), is_check=is_check)
 
 
 async def rebuild(config: Config, stop: Stop | None = None) -> int:
@@ -83,11 +83,15 @@ async def _outcome(run: Run) -> PipelineError | None:
     return _with_place(cause, run.config) if isinstance(cause, KeyRefused) else cause
 
 
-def _written(folder: Path, report: Report) -> Report:
-    """Write run.json and metrics.prom; where they can't be, the report says so, unless it has a cause already."""
+def _written(folder: Path, report: Report, *, is_check: bool) -> Report:
+    """Write run.json and metrics.prom; where they can't be, the report says so, unless it has a cause already.
+
+    A check is no night: the metrics stay those of the last run.
+    """
     try:
         write_run_json(folder, report)
-        write_metrics(folder, report)
+        if not is_check:
+            write_metrics(folder, report)
     except OutputError as exc:
         return report if report.cause else replace(report, cause=exc)
     return report

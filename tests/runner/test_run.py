@@ -235,6 +235,17 @@ async def test_the_quota_of_a_day_ends_a_run_that_the_next_one_goes_on_with(
     assert (await ok(richer)).traffic.sends == 4
 
 
+async def test_a_check_leaves_the_metrics_alone(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """It is no night: neither its success nor its failure is one."""
+    config = job(tmp_path, pictures, service, distinct(3))
+    await run(config, limit=1, is_check=True)
+    assert not (tmp_path / "out" / "metrics.prom").exists()
+    await run(config, limit=1)
+    before = (tmp_path / "out" / "metrics.prom").read_bytes()
+    await run(config, is_check=True)
+    assert (tmp_path / "out" / "metrics.prom").read_bytes() == before
+
+
 async def test_a_run_never_costs_more_than_max_cost(tmp_path: Path, pictures: Path, service: Service) -> None:
     """At 1.00 a thousand calls, 0.005 pays for five."""
     limits: dict[str, object] = {"cost_per_1000_calls": 1.0, "max_cost": 0.005}
