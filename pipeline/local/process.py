@@ -11,6 +11,7 @@ import orjson
 from anyio.abc import ByteReceiveStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from pipeline.child_environment import child_environment
 from pipeline.errors import ExitCode, PipelineError, ServiceError, Stalled, UsageError
 from pipeline.local.embedded import check_packages
 
@@ -45,7 +46,12 @@ class EmbeddedService:
         self.check()
         with self._log.open("wb") as errors:
             self._process = await anyio.open_process(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=child_environment(),
+                start_new_session=True,
             )
         return f"http://127.0.0.1:{await _port(self._process, self._log)}/v7.0"
 

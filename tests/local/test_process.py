@@ -34,6 +34,13 @@ with open(sys.argv[1]) as steps:
 print('{"ready": true, "port": 4711}', flush=True)
 sys.stdin.read()
 """
+TALKATIVE = """
+import os, sys
+print(*sorted(os.environ), sep="\\n", file=sys.stderr, flush=True)
+print(open("/proc/self/environ").read(), file=sys.stderr, flush=True)
+print('{"ready": true, "port": 4711}', flush=True)
+sys.stdin.read()
+"""
 STUCK = """
 import os, signal, sys
 print(f"index: 1 of 8 rows, process {os.getpid()}", file=sys.stderr, flush=True)
@@ -81,6 +88,22 @@ async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> Non
             assert await service.open() == "http://127.0.0.1:4711/v7.0"
         finally:
             await service.close()
+
+
+async def test_the_child_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded service needs the path of programs and libraries, and none of the keys of its parent."""
+    monkeypatch.setenv("TEST_INSIGHTS_KEY", "recognisable-key-0123456789")
+    monkeypatch.setenv("CDN_LOGIN", "recognisable-key-0123456789")
+    with anyio.fail_after(60):
+        service = EmbeddedService([sys.executable, "-c", TALKATIVE], tmp_path / "service.log")
+        try:
+            await service.open()
+        finally:
+            await service.close()
+    said = (tmp_path / "service.log").read_text()
+    assert "PATH" in said.splitlines()
+    assert not {"TEST_INSIGHTS_KEY", "CDN_LOGIN"} & set(said.splitlines())
+    assert "recognisable-key" not in said
 
 
 async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
