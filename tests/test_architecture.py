@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[1]
 # A unit may import those of earlier lines only: data flows from the manifest to the report, and imports follow it.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("child_environment", "errors", "schema"),
+    ("guards",),
     ("records", "tabular"),
     ("config",),
     ("manifest", "prepare", "providers", "state"),
@@ -32,8 +33,8 @@ RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
 SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "text", "search", "access", "http", "server")
-# Reading files is the same on both sides of the wire; what is said over it is not.
-SHARED = ("errors", "tabular")
+# Reading files, and what is checked in them, is the same on both sides of the wire; what is said over it is not.
+SHARED = ("errors", "guards", "tabular")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "pipeline.local.serve"
 STARTS_TASKS = ("pipeline.runner.execution", "pipeline.service.")
@@ -93,7 +94,11 @@ def _wrong(module: str, imported: str) -> str | None:
     if here == there or not there:
         return None
     if here == SERVICE:
-        return None if there in SHARED else "the service may import nothing of the pipeline but its errors and tables"
+        return (
+            None
+            if there in SHARED
+            else "the service may import nothing of the pipeline but its errors, guards and tables"
+        )
     if there == SERVICE:
         return None if module == SERVES else f"only {SERVES} may import the service"
     if RANKS[there] < RANKS[here]:
@@ -192,6 +197,7 @@ def test_every_module_says_what_it_is_for() -> None:
         ("pipeline.providers.bing.read", "pipeline.fetch.retry"),
         ("pipeline.manifest.rows", "pipeline.prepare.fit"),
         ("pipeline.tabular.tables", "pipeline.records"),
+        ("pipeline.guards.picture", "pipeline.prepare.fit"),
         ("pipeline.service.http.app", "pipeline.records"),
         ("pipeline.runner.stages", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),

@@ -22,9 +22,9 @@ from aiohttp import (
 from yarl import URL
 
 from pipeline.errors import SourceError
+from pipeline.guards.formats import has_picture_signature, identify_other
 from pipeline.prepare.addresses import AddressRefused, PublicResolver, public_socket
 from pipeline.prepare.local_file import check_length
-from pipeline.prepare.sniff import has_picture_signature, identify_other
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import sha256
 from time import perf_counter
 
-from pipeline.prepare.codec import MEDIA_TYPES, pillow_errors
+from pipeline.guards.picture import pillow_errors
 from pipeline.prepare.colour import convert, on_background, to_srgb, turn_upright
 from pipeline.prepare.container import is_complete, strip_metadata
 from pipeline.prepare.decode import decode, shrink
@@ -17,6 +17,13 @@ from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.header import Header, check_memory, read_header, target_size, working_set
 from pipeline.records import Prepared, SourceFacts
 
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+}
 _LOSSLESS = {"PNG", "GIF"}
 _LINE_ART_BYTES_PER_PX = 0.1  # a lossless file with fewer is a drawing or a screenshot
 

@@ -8,20 +8,11 @@ from PIL import ExifTags, Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.errors import PrepareError
-from pipeline.prepare.codec import MAX_SOURCE_PX, open_image
+from pipeline.guards.memory import decoding_bytes
+from pipeline.guards.picture import open_image
 from pipeline.prepare.fit_rules import FitRules
 
 Size = tuple[int, int]
-
-# Each scan of a file can repeat the whole picture. Real encoders write about ten scans, attacks thousands.
-_MAX_SCANS = 200
-# Bytes per px in Pillow's memory; every mode with more than one band takes 4.
-_BYTES_PER_PX = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
-# Bytes per px of the full-size copies that are made before resizing: to convert palettes and grey levels, and to
-# multiply by alpha.
-_COPIES = {"1": 1, "P": 8, "PA": 8, "LA": 4, "RGBA": 5, "I": 8, "F": 8, "I;16": 3, "I;16B": 3, "LAB": 4, "YCbCr": 4}
-# These decoders hold a frame or a strip of their own in addition to the picture.
-_DOUBLE_BUFFERED = {"WEBP", "AVIF", "GIF", "TIFF"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +47,6 @@ def read_header(data: bytes, rules: FitRules) -> Header:
             f"the file has {len(data):,} bytes; prepare.max_file_bytes allows {rules.max_file_bytes:,}",
         )
     image = open_image(data)
-    width, height = image.size
-    if width * height > MAX_SOURCE_PX:
-        raise PrepareError("too-many-pixels", f"{width:,} x {height:,} px are more than {MAX_SOURCE_PX:,}")
-    if "progressive" in image.info and data.count(b"\xff\xda") > _MAX_SCANS:
-        raise PrepareError("too-many-scans", f"the JPEG has more than {_MAX_SCANS} scans")
     name = "JPEG" if isinstance(image, JpegImageFile) else image.format or ""
     return Header(image=image, format=name, stored_size=image.size, orientation=_orientation(image, data))
 
@@ -96,19 +82,9 @@ def scaled(size: Size, eighths: int) -> Size:
 
 def working_set(header: Header, target: Size) -> int:
     """Estimate the peak memory of decoding and resizing, in bytes, from the header alone."""
-    image = header.image
-    width, height = scaled(header.stored_size, decode_eighths(header, target))
-    frames = 2 if header.format in _DOUBLE_BUFFERED else 1
-    per_px = _BYTES_PER_PX.get(image.mode, 4) * frames + _COPIES.get(image.mode, 0)
-    resized = 4 * target[0] * (target[1] + height) if target != (width, height) else 0
-    return width * height * per_px + _coefficients(image) + resized
-
-
-def _coefficients(image: ImageFile.ImageFile) -> int:
-    """Return the bytes that libjpeg holds for all coefficients of a progressive JPEG: 2 per sample."""
-    if not isinstance(image, JpegImageFile) or "progressive" not in image.info:
-        return 0
-    return 2 * image.layers * image.width * image.height
+    decoded = scaled(header.stored_size, decode_eighths(header, target))
+    resized = 4 * target[0] * (target[1] + decoded[1]) if target != decoded else 0
+    return decoding_bytes(header.image, header.stored_size, decoded) + resized
 
 
 def _orientation(image: ImageFile.ImageFile, data: bytes) -> int:

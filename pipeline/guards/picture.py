@@ -1,4 +1,7 @@
-"""The border to Pillow: the formats that are read, its settings, and its errors translated into ours."""
+"""Open a picture without decoding it: the formats, the pixels and the scans that a decoder may be given.
+
+The border to Pillow: its settings, and its errors translated into ours.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,22 @@ from contextlib import contextmanager
 from io import BytesIO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.errors import PrepareError
-from pipeline.prepare.sniff import has_picture_signature, identify_other
+from pipeline.guards.formats import has_picture_signature, identify_other
+from pipeline.guards.scans import MAX_SCANS, first_scan_has, has_too_many_scans
 
 # MPO is not in the list: Pillow opens it as JPEG, and raises KeyError if MPO is named itself.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
-MEDIA_TYPES = {
-    "JPEG": "image/jpeg",
-    "PNG": "image/png",
-    "GIF": "image/gif",
-    "WEBP": "image/webp",
-    "BMP": "image/bmp",
-}
 MAX_SOURCE_PX = 2**28
+# The key of Image.info that says whether a JPEG has several scans.
+SEVERAL_SCANS = "several_scans"
 # Bytes passed to a decoder at once. With Pillow's 64 KiB it takes the GIL for each block: 2 % of a decode.
 _BLOCK_BYTES = 2**23
 
 # Pillow checks this before a scaled decode is set up, so its default would refuse pictures that decode in 30 MB.
-# Our own guards (header.py) are stricter and compare the memory that is really needed.
+# Our own guards are stricter and compare the memory that is really needed.
 Image.MAX_IMAGE_PIXELS = MAX_SOURCE_PX
 # Pillow's documented block allocator keeps freed pixel memory (blocks of 16 MB) for the next picture. The kernel need
 # not clear new pages each time, which makes resizing 15-30 % faster.
@@ -37,7 +37,10 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def open_image(data: bytes) -> ImageFile.ImageFile:
-    """Open a picture by its content, without decoding it; raises PrepareError if it is not a picture of FORMATS."""
+    """Open a picture by its content, without decoding it; raises PrepareError.
+
+    Codes: empty, corrupt, unsupported-format, not-a-picture, too-many-pixels, too-many-scans.
+    """
     if not data:
         raise PrepareError("empty", "the file is empty")
     with pillow_errors():
@@ -49,6 +52,9 @@ def open_image(data: bytes) -> ImageFile.ImageFile:
             code, name = identify_other(data)
             raise PrepareError(code, f"the file is {name}; JPEG, PNG, GIF, WebP, AVIF, TIFF and BMP are read") from exc
     image.decodermaxblock = _BLOCK_BYTES
+    _check_pixels(image)
+    if isinstance(image, JpegImageFile):
+        _check_scans(image, data)
     return image
 
 
@@ -70,3 +76,18 @@ def pillow_errors() -> Iterator[None]:
         if isinstance(exc, EOFError) or "truncated" in str(exc).lower():
             raise PrepareError("truncated", f"the picture is cut off ({exc})") from exc
         raise PrepareError("corrupt", f"the picture can't be decoded ({exc})") from exc
+
+
+def _check_pixels(image: ImageFile.ImageFile) -> None:
+    width, height = image.size
+    if not width * height:
+        raise PrepareError("corrupt", "the picture has no pixels")
+    if width * height > MAX_SOURCE_PX:
+        raise PrepareError("too-many-pixels", f"{width:,} x {height:,} px are more than {MAX_SOURCE_PX:,}")
+
+
+def _check_scans(image: JpegImageFile, data: bytes) -> None:
+    """Refuse a JPEG of too many scans, and note if it has more than one: decoding then takes more memory."""
+    if has_too_many_scans(data):
+        raise PrepareError("too-many-scans", f"the JPEG has more than {MAX_SCANS} scans")
+    image.info[SEVERAL_SCANS] = "progressive" in image.info or not first_scan_has(image.layers, data)
