@@ -14,7 +14,7 @@ PROJECT = Path(__file__).parents[1]
 
 # A unit may import those of earlier lines only: data flows from the manifest to the report, and imports follow it.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("child_environment", "errors", "schema"),
+    ("child_environment", "errors", "schema", "wording"),
     ("guards",),
     ("records", "tabular"),
     ("config",),
@@ -34,7 +34,7 @@ SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
 SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "text", "search", "access", "http", "server")
 # Reading files, and what is checked in them, is the same on both sides of the wire; what is said over it is not.
-SHARED = ("errors", "guards", "tabular")
+SHARED = ("errors", "guards", "tabular", "wording")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "pipeline.local.serve"
 STARTS_TASKS = ("pipeline.runner.execution", "pipeline.service.")

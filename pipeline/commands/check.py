@@ -9,10 +9,12 @@ from pathlib import Path
 from pipeline.config import Config, read_key
 from pipeline.errors import UsageError
 from pipeline.local.backend import backend_of, make_provider
-from pipeline.manifest import open_manifest
+from pipeline.manifest import STDIN, Manifest, open_manifest
+from pipeline.records import Failure
 from pipeline.report.run_json import Report
 from pipeline.runner.policies import search_cursor
 from pipeline.sink.job_files import open_job
+from pipeline.wording import counted
 
 # Does one row of the job, at most.
 RunOnce = Callable[[Config], Report]
@@ -26,7 +28,7 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
     """
     yield "config    valid"
     backend_of(config).check()
-    yield _source(config)
+    yield from (f"manifest  {line}" for line in _source(config))
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"
     with open_job(Path(config.output.dir)):
@@ -35,15 +37,38 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
         yield f"call      {_call(config, run_once)}"
 
 
-def _source(config: Config) -> str:
-    """Look at where the rows come from; raises UsageError where that can't be."""
+def _source(config: Config) -> Iterator[str]:
+    """Look at where the rows come from, and say what was found out; raises UsageError where that can't be."""
     provider = make_provider(config)
     if config.manifest.path:
-        with open_manifest(config.manifest):
-            return f"manifest  {config.manifest.path} can be read"
+        yield from _manifest(config)
+        return
     search_cursor(config, provider)
     what = "a search" if config.manifest.search else "the images that are trending"
-    return f"manifest  {what} can be asked for"
+    yield f"{what} can be asked for"
+
+
+def _manifest(config: Config) -> Iterator[str]:
+    """Read the manifest to its end, and say what was found out about it; stdin is left for the run."""
+    with open_manifest(config.manifest) as manifest:
+        if config.manifest.path == STDIN:
+            yield "stdin can be read"
+        else:
+            rows, failures = _count(manifest)
+            yield f"{config.manifest.path} can be read: {counted(rows, 'row')}"
+            yield from failures
+        yield from manifest.notes
+
+
+def _count(manifest: Manifest) -> tuple[int, list[str]]:
+    """Return the number of rows, and a line about those that can't be used, if there are any."""
+    rows, failed, first = 0, 0, ""
+    for row in manifest.rows():
+        rows += 1
+        if isinstance(row, Failure):
+            failed += 1
+            first = first or row.message
+    return rows, [f"{counted(failed, 'row')} can't be used; the first one: {first}"] if failed else []
 
 
 def _call(config: Config, run_once: RunOnce) -> str:

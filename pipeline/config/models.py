@@ -14,6 +14,8 @@ from pipeline.config.values import (
     TimeOfDay,
     Wait,
     check_colour,
+    check_delimiter,
+    check_encoding,
     check_endpoint,
     check_pacer,
     check_text,
@@ -25,6 +27,8 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Channels = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
+Delimiter = Annotated[str, AfterValidator(check_delimiter)]
+Encoding = Annotated[str, AfterValidator(check_encoding), Field(max_length=40)]
 
 
 class Section(BaseModel):
@@ -77,6 +81,10 @@ class SearchSettings(Section):
 Q = TypeVar("Q", bound=SearchSettings, default=SearchSettings)
 
 
+# Keys of [manifest] that say how a path is read.
+_KEYS_OF_PATH = {"format", "delimiter", "encoding", "root", "columns", "carry"}
+
+
 class ManifestConfig(Section, Generic[Q]):
     """[manifest]: where the rows come from: a file, a search for images, or the images that are trending."""
 
@@ -84,6 +92,8 @@ class ManifestConfig(Section, Generic[Q]):
     search: Q | None = None
     trending: bool = False
     format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
+    delimiter: Delimiter = "auto"
+    encoding: Encoding = "auto"
     root: Text | None = None
     columns: Columns = Columns()
     carry: tuple[Text, ...] = Field(default=(), max_length=1000)
@@ -235,7 +245,7 @@ class Config(Section, Generic[P, Q]):
         given = [name for name in ("path", "search", "trending") if getattr(value, name)]
         if len(given) != 1:
             raise ValueError(f"needs one of path, search and trending (it has {' and '.join(given) or 'none'})")
-        unused = value.model_fields_set & {"format", "root", "columns", "carry"}
+        unused = value.model_fields_set & _KEYS_OF_PATH
         if unused and given != ["path"]:
             raise ValueError(f"{', '.join(sorted(unused))} belongs to path, not to {given[0]}; leave it out")
         return value

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.config.models import Count, ModelSettings, Section
+from pipeline.config.models import Count, Delimiter, Encoding, ModelSettings, Section
 from pipeline.config.values import Duration, Text, check_base_url, check_variable
 
 Rate = Annotated[float, Field(ge=0, le=10_000)]
@@ -45,6 +45,8 @@ class CatalogueSettings(Section):
 
     path: Text
     format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
+    delimiter: Delimiter = "auto"
+    encoding: Encoding = "auto"
     root: Text | None = None
     columns: CatalogueColumns = CatalogueColumns()
 

@@ -103,6 +103,25 @@ def check_text(text: str) -> str:
     return text
 
 
+def check_delimiter(text: str) -> str:
+    """Return the one character that separates columns, or "auto"."""
+    text = "\t" if text in {"\\t", "tab"} else text
+    if text != "auto" and (len(text) != 1 or text.isalnum() or text in '"\r\n\0'):
+        raise ValueError('must be one character such as ";", "tab", or "auto"')
+    return text
+
+
+def check_encoding(text: str) -> str:
+    """Return the name of an encoding of text that Python knows, or "auto"."""
+    try:
+        "a".encode("utf-8" if text == "auto" else text)
+    except (LookupError, UnicodeError, ValueError):
+        raise ValueError(
+            'must be the name of an encoding such as "utf-8", "cp1252" or "shift_jis", or "auto"'
+        ) from None
+    return text
+
+
 def check_colour(text: str) -> str:
     """Return a colour in hexadecimal."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", text):

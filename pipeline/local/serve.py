@@ -66,7 +66,14 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
 
 def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
     columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True)
-    return CatalogueConfig(path=Path(settings.path), format=settings.format, root=_path(settings.root), columns=columns)
+    return CatalogueConfig(
+        path=Path(settings.path),
+        format=settings.format,
+        delimiter=settings.delimiter,
+        encoding=settings.encoding,
+        root=_path(settings.root),
+        columns=columns,
+    )
 
 
 def _model(settings: ModelSettings | None) -> ModelConfig | None:

@@ -1,6 +1,6 @@
 """Stage 1: the rows of a manifest, read lazily."""
 
-from pipeline.manifest.opening import open_manifest
+from pipeline.manifest.opening import STDIN, open_manifest
 from pipeline.manifest.segments import Manifest, Segment
 
-__all__ = ["Manifest", "Segment", "open_manifest"]
+__all__ = ["STDIN", "Manifest", "Segment", "open_manifest"]

@@ -13,16 +13,17 @@ from pipeline.config import ManifestConfig
 from pipeline.errors import ConfigError, TableError
 from pipeline.manifest.rows import RowRules, folder_rows, table_rows
 from pipeline.manifest.segments import Manifest
+from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures
-from pipeline.tabular.formats import FORMATS, TableFile, TableFormat, find_format
+from pipeline.tabular.formats import FORMATS, TableFile, TableFormat, find_format, with_settings
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.root import Root
-from pipeline.tabular.tables import WantedColumns, open_table
+from pipeline.tabular.tables import open_table
 
 # Goes up when the same lines are to be read differently: lines that earlier runs know are then parsed again.
-_READING_VERSION = 1
+_READING_VERSION = 2
 _SECTION = "manifest"
-_STDIN = "-"
+STDIN = "-"
 
 
 def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
@@ -31,27 +32,33 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
     Raises TableError where it can't be read, its format is unknown, its root is no folder, or a column is missing, and
     ConfigError where columns are configured for a manifest that has none.
     """
-    file = TableFile(path=config.path, format=config.format, section=_SECTION)
-    table_format = _stdin_format(config) if config.path == _STDIN else find_format(file)
+    file = TableFile(
+        path=config.path,
+        section=_SECTION,
+        format=config.format,
+        delimiter=config.delimiter,
+        encoding=config.encoding,
+    )
+    table_format = _stdin_format(file) if config.path == STDIN else find_format(file)
     if table_format.kind in {"txt", "folder"} and (config.carry or config.columns.model_fields_set):
         problem = f"a {table_format.kind} manifest has no columns; leave them out"
         raise ConfigError("manifest.columns, manifest.carry", [problem])
     rules = RowRules(columns=config.columns, root=Root(_root(config, table_format), _SECTION), carry=config.carry)
     if table_format.kind == "folder":
         return _open_folder(file, table_format, rules)
-    return _open_table(file, table_format, rules, config, stdin if config.path == _STDIN else None)
+    return _open_table(file, table_format, rules, config, stdin if config.path == STDIN else None)
 
 
-def _stdin_format(config: ManifestConfig) -> TableFormat:
-    if config.format == "folder":
+def _stdin_format(file: TableFile) -> TableFormat:
+    if file.format == "folder":
         raise TableError('manifest.format: stdin is no folder; give "csv", "tsv", "jsonl" or "txt"')
-    return FORMATS["txt" if config.format == "auto" else config.format]
+    return with_settings(FORMATS["txt" if file.format == "auto" else file.format], file)
 
 
 def _root(config: ManifestConfig, table_format: TableFormat) -> Path:
     if config.root is not None:
         return Path(config.root)
-    if config.path == _STDIN:
+    if config.path == STDIN:
         return Path()
     return Path(config.path) if table_format.kind == "folder" else Path(config.path).parent
 
@@ -74,7 +81,8 @@ def _open_table(
         table.lines,
         partial(table_rows, parse=table.parse, rules=rules),
         root=os.fspath(rules.root.path),
-        reading=_reading_digest(table_format, rules, table.header),
+        reading=_reading_digest(table.format, rules, table.header),
+        notes=table.notes,
         close=table.close,
     )
 
@@ -85,8 +93,10 @@ def _wanted_columns(config: ManifestConfig) -> WantedColumns:
     named = sorted(getattr(columns, field) for field in columns.model_fields_set)
     return WantedColumns(
         image=columns.image,
+        ids=(columns.id,),
         required=(*named, *config.carry),
         optional=tuple(columns.model_dump().values()),
+        hinted={f"manifest.columns.{field}": name for field, name in columns.model_dump().items()},
         settings="manifest.columns and manifest.carry",
     )
 

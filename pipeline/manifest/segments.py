@@ -55,7 +55,7 @@ class Manifest:
     """An open source of rows, read once from front to end; close it, or use it as a context manager.
 
     `read` makes rows of lines and numbers them from an ordinal on. `reading` is a digest (at most 32 bytes) of all that
-    decides what the text of a line says.
+    decides what the text of a line says. `notes` are sentences about what was found out when it was opened.
     """
 
     def __init__(
@@ -65,12 +65,14 @@ class Manifest:
         *,
         root: str = "",
         reading: bytes = b"",
+        notes: Sequence[str] = (),
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self._lines = lines
         self._read = read
         self._root = root
         self._reading = reading
+        self.notes = notes
         self._close = close
         self._ordinal = 0
 

@@ -38,6 +38,8 @@ class CatalogueConfig:
     path: Path
     root: Path | None = None
     format: Format = "auto"
+    delimiter: str = "auto"
+    encoding: str = "auto"
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     whole: bool = False
 

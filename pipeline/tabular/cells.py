@@ -19,6 +19,8 @@ _SEPARATORS = re.compile(r"[/\\]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # A scheme with two slashes, or one of those that go without; "photo:1.jpg" is the name of a file.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?|data|file|blob|cid|urn|javascript):", re.IGNORECASE)
+# "//cdn.example.com/a.jpg", as pages of shops have it; a network share has no dot in its name.
+_WITHOUT_SCHEME = re.compile(r"//[\w-]+(\.[\w-]+)+(:\d+)?/")
 _URL = re.compile(
     r"https?://(?:[^/?#@\s]*@)?(?:[^/?#@:\s\[\]]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
 )
@@ -34,13 +36,11 @@ def read_text(value: object, column: str) -> str | None:
 
 
 def read_id(fields: LineFields, column: str, image_column: str) -> str:
-    """Return the id in `column`: text or a whole number; without such a column the image's text is the id."""
+    """Return the id in `column`: text, a number or true; without such a column the image's text is the id."""
     if column not in fields:
         return check_id(read_image_text(fields, image_column))
     value = fields[column]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    text = read_text(value, column)
+    text = read_text(str(value).lower() if isinstance(value, int) else value, column)
     if text is None:
         raise LineError("empty-id", f"{column!r} is empty; every row needs an id of its own")
     return check_id(text)
@@ -76,6 +76,8 @@ def read_image(fields: LineFields, column: str) -> tuple[ImageKind, str]:
             return "token", _checked_token(text.removeprefix(_TOKEN).strip())
         if match := _SCHEME.match(text):
             return "url", _url_with_scheme(text, (match[1] or match[2]).lower())
+    if _WITHOUT_SCHEME.match(text):
+        return "url", _checked_url(f"https:{text}")
     _check_relative(text)
     return "path", text
 

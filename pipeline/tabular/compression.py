@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import Protocol
 
 import zstandard
 
@@ -16,7 +17,14 @@ DAMAGED = (EOFError, zlib.error, zstandard.ZstdError)
 _FEED_BYTES = 2048
 
 
-def open_binary(path: Path) -> io.BufferedReader | gzip.GzipFile:
+class Binary(Protocol):
+    """A stream of bytes, as far as tables need one."""
+
+    def read1(self, size: int = -1, /) -> bytes: ...  # noqa: D102 - as of the io module
+    def close(self) -> None: ...  # noqa: D102 - likewise
+
+
+def open_binary(path: Path) -> Binary:
     """Open the content of a plain, .gz or .zst file (suffixes in any case); raises OSError."""
     match path.suffix.lower():
         case ".gz":

@@ -2,22 +2,82 @@
 
 from __future__ import annotations
 
-import gzip
+import codecs
 import io
 import re
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from pipeline.errors import LineError, TableError
-from pipeline.tabular.compression import DAMAGED
+from pipeline.tabular.compression import DAMAGED, Binary
 
 MAX_LINE_CHARS = 1_000_000
+HEAD_BYTES: Final = 1 << 16
 _SURROGATE = re.compile("[\udc80-\udcff]")
+_ERRORS = "pipeline.tabular.surrogates"
 
 
-def as_text(binary: io.BufferedReader | gzip.GzipFile, encoding: str) -> io.TextIOWrapper:
+def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
+    """Turn bytes that can't be decoded into lone surrogates, as "surrogateescape" does for bytes above 127 only."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + (byte | 0x80)) for byte in bad), error.end
+
+
+codecs.register_error(_ERRORS, _as_surrogates)
+
+
+class ReplayedStream(io.RawIOBase):
+    """A stream whose first `size` bytes, `head`, are read already: they come first, then the rest.
+
+    Of a stream that `waits` for its next bytes, such as a pipe, only the first line is read ahead. An error that ends
+    the head is raised behind it, where it belongs.
+    """
+
+    def __init__(self, source: Binary, size: int, *, waits: bool = False) -> None:
+        self._source = source
+        self._error: BaseException | None = None
+        self.head = b""
+        while len(self.head) < size and not (waits and (b"\n" in self.head or b"\r" in self.head)):
+            if not (data := self._try_read(size - len(self.head))):
+                break
+            self.head += data
+        self._left = memoryview(self.head)
+
+    def _try_read(self, size: int) -> bytes:
+        try:
+            return self._source.read1(size)
+        except (OSError, *DAMAGED) as exc:
+            self._error = exc
+            return b""
+
+    def readable(self) -> bool:
+        """Return True: it can be read."""
+        return True
+
+    def close(self) -> None:
+        """Close the stream itself too."""
+        self._source.close()
+        super().close()
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # typeshed's Buffer needs 3.12
+        """Fill `buffer` and return the number of bytes, 0 at the end."""
+        data: bytes | memoryview
+        if self._left:
+            data, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        elif self._error is not None:
+            raise self._error
+        else:
+            data = self._source.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def as_text(binary: ReplayedStream, encoding: str) -> io.TextIOWrapper:
     """Decode a stream; bytes that can't be decoded become lone surrogates, so that only their own line fails."""
-    return io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
+    return io.TextIOWrapper(io.BufferedReader(binary, HEAD_BYTES), encoding=encoding, errors=_ERRORS, newline="")
 
 
 def physical_lines(stream: io.TextIOWrapper, place: str) -> Iterator[str]:
@@ -45,12 +105,13 @@ def check_line(line: str) -> None:
     if "\0" in line:
         raise LineError("bad-line", "the line holds a NUL byte")
     if not line.isascii() and _SURROGATE.search(line):
-        raise LineError("bad-encoding", "the line is not UTF-8; save the file as UTF-8")
+        ways_out = 'save the file as UTF-8, or name its encoding in the setting `encoding`, such as "cp1252"'
+        raise LineError("bad-encoding", f"the line is not UTF-8, or not in the encoding that is set; {ways_out}")
 
 
 def _without_mark(line: str, place: str) -> str:
     if line.startswith(("\udcff\udcfe", "\udcfe\udcff")):
-        raise TableError(f"{place}: is UTF-16; save it as UTF-8")
+        raise TableError(f'{place}: is UTF-16; set `encoding` to "auto" or "utf-16"')
     return line.removeprefix("\ufeff")
 
 

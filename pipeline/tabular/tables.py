@@ -1,42 +1,36 @@
-"""Opens a table, checks that it has the columns it needs, and reads it line by line."""
+"""Opens a table, finds out how it is written, checks that it has the columns it needs, and reads it line by line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from functools import partial
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pipeline.errors import TableError
+from pipeline.tabular.columns import WantedColumns, check_columns, find_aliases, find_hints, has_column
 from pipeline.tabular.compression import open_binary
-from pipeline.tabular.decoding import as_text, physical_lines
-from pipeline.tabular.formats import TableFile, TableFormat
+from pipeline.tabular.decoding import HEAD_BYTES, ReplayedStream, as_text, physical_lines
+from pipeline.tabular.detection import UTF_8, WINDOWS, excel_delimiter, find_delimiter, find_encoding
+from pipeline.tabular.formats import AUTO, TableFile, TableFormat
 from pipeline.tabular.line_reader import LineReader
-from pipeline.tabular.parsing import ParsedLine, Parser, csv_parser, parse_json, parse_text
+from pipeline.tabular.parsing import (
+    CsvParser,
+    JsonParser,
+    ParsedLine,
+    Parser,
+    TextParser,
+    check_json_lines,
+    check_text_lines,
+    read_header,
+)
 from pipeline.tabular.standard_input import StandardInput
 
-_JSON_LOOK_AHEAD = 20
-_COLUMNS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WantedColumns:
-    """The columns that are read from a table.
-
-    Every table needs `image`, the only column of plain text. A csv header must name those in `required` too, and
-    nothing that is read, `optional` columns included, more than once. `settings` are the config keys that choose the
-    columns, for messages.
-    """
-
-    image: str
-    required: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    settings: str
+_LOOK_AHEAD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +38,15 @@ class Table:
     """An open table; iterate over it once, then close it, or use it as a context manager.
 
     `lines` are those still to be read, `parse` makes fields of them, `header` names the columns of a csv table (empty
-    for other formats). Iterating raises TableError where the file can't be read on.
+    for other formats). `format` is how it is read, `notes` are sentences about what was found out for it. Iterating
+    raises TableError where the file can't be read on.
     """
 
     lines: LineReader
     parse: Parser
+    format: TableFormat
     header: tuple[str, ...]
+    notes: tuple[str, ...]
     close: Callable[[], None]
 
     def __iter__(self) -> Iterator[ParsedLine]:
@@ -75,64 +72,134 @@ def open_table(
     """
     with ExitStack() as opened:
         place = file.path if stdin is None else "stdin"
-        encoding = table_format.encoding
-        stream = _open_file(file, encoding, opened) if stdin is None else _open_stdin(stdin, encoding, opened)
-        lines = LineReader(physical_lines(stream, place))
-        header, parse = _parser(lines, table_format, columns, place)
-        return Table(lines=lines, parse=parse, header=header, close=opened.pop_all().close)
+        stream = _open_file(file, opened) if stdin is None else _open_stdin(stdin, table_format, opened)
+        encoding = find_encoding(stream.head) if file.encoding == AUTO else table_format.encoding
+        text = as_text(stream, encoding)
+        start = _Start(
+            lines=LineReader(physical_lines(text, place)),
+            format=replace(table_format, encoding=encoding),
+            file=file,
+            columns=columns,
+            place=place,
+            looks_ahead=stdin is None,
+        )
+        table = start.read()
+        notes = (*_encoding_notes(file, encoding), *table.notes)
+        return replace(table, notes=notes, close=opened.pop_all().close)
 
 
-def _open_file(file: TableFile, encoding: str, opened: ExitStack) -> TextIOWrapper:
+def _open_file(file: TableFile, opened: ExitStack) -> ReplayedStream:
     try:
-        return opened.enter_context(as_text(open_binary(Path(file.path)), encoding))
+        return opened.enter_context(ReplayedStream(open_binary(Path(file.path)), HEAD_BYTES))
     except OSError as exc:
         raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc
 
 
-def _open_stdin(descriptor: int, encoding: str, opened: ExitStack) -> TextIOWrapper:
+def _open_stdin(descriptor: int, table_format: TableFormat, opened: ExitStack) -> ReplayedStream:
+    """Open stdin, without waiting for the first line of a list. It is stopped and not closed: a thread may read it."""
     source = StandardInput(descriptor)
     opened.callback(source.stop)
-    return as_text(BufferedReader(source), encoding)
+    return ReplayedStream(BufferedReader(source), 0 if table_format.kind == "txt" else HEAD_BYTES, waits=True)
 
 
-def _parser(
-    lines: LineReader, table_format: TableFormat, columns: WantedColumns, place: str
-) -> tuple[tuple[str, ...], Parser]:
-    """Return the header of a csv table and the parser of a table's rows; check that the columns are there."""
-    if table_format.kind == "txt":
-        return (), partial(parse_text, column=columns.image)
-    if table_format.kind == "jsonl":
-        if keys := _first_keys(lines):
-            _check_columns(keys, WantedColumns(image=columns.image, settings=columns.settings), place)
-        return (), parse_json
-    header, parse = csv_parser(lines, table_format.delimiter, place)
-    _check_columns(header, columns, place)
-    return header, parse
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """The start of a table: its lines before anything is read; a list from stdin is not looked at before its turn."""
+
+    lines: LineReader
+    format: TableFormat
+    file: TableFile
+    columns: WantedColumns
+    place: str
+    looks_ahead: bool
+
+    def read(self) -> Table:
+        """Return the table with its header read, its first lines looked at, and its columns checked."""
+        match self.format.kind:
+            case "csv":
+                return self._csv()
+            case "jsonl":
+                return self._json()
+            case _:
+                return self._text()
+
+    def _csv(self) -> Table:
+        section, columns = self.file.section, self.columns
+        delimiter, why = self._delimiter()
+        header = read_header(self.lines, delimiter, self.place)
+        try:
+            check_columns(header, columns, self.place)
+        except TableError as exc:
+            if len(header) > 1:
+                raise
+            raise TableError(f"{exc}; if the columns are separated otherwise, set {section}.delimiter") from exc
+        aliases = find_aliases(header, columns.names)
+        notes = (
+            [f"the columns are separated by {_named(delimiter)} ({why}; {section}.delimiter sets it)"] if why else []
+        )
+        return self._table(
+            CsvParser(header=header, delimiter=delimiter, aliases=aliases, image=columns.image),
+            replace(self.format, delimiter=delimiter),
+            header=header,
+            notes=(*notes, *find_hints(header, columns)),
+        )
+
+    def _delimiter(self) -> tuple[str, str]:
+        """Return the delimiter, and how it was found out, nothing where that is no news; Excel's own line is read."""
+        first = self._peek_written()
+        named = excel_delimiter(first)
+        if named is not None:
+            while next(self.lines) != first:
+                pass
+        if self.file.delimiter != AUTO:
+            return self.format.delimiter, ""
+        if named is not None:
+            return named, "as its first line says"
+        delimiter = find_delimiter(first, self.format.delimiter, partial(has_column, name=self.columns.image))
+        return delimiter, "" if delimiter == self.format.delimiter else "as its header shows"
+
+    def _json(self) -> Table:
+        columns, first = self.columns, self._peek(_LOOK_AHEAD)
+        check_json_lines(first, self.place)
+        parse = JsonParser(columns=columns)
+        objects = [fields for _, fields in parse(LineReader(first)) if isinstance(fields, Mapping)]
+        keys = tuple(dict.fromkeys(key for fields in objects for key in fields))
+        if keys:  # of these only the image must be there: any line may lack the others
+            check_columns(keys, replace(columns, required=(), optional=()), self.place)
+        return self._table(parse, self.format, notes=tuple(find_hints(keys, columns)))
+
+    def _text(self) -> Table:
+        if self.looks_ahead:
+            check_text_lines(self._peek_written(), self.columns.image, self.file.section, self.place)
+        return self._table(TextParser(column=self.columns.image), self.format)
+
+    def _table(
+        self, parse: Parser, table_format: TableFormat, header: tuple[str, ...] = (), notes: tuple[str, ...] = ()
+    ) -> Table:
+        return Table(lines=self.lines, parse=parse, format=table_format, header=header, notes=notes, close=lambda: None)
+
+    def _peek(self, count: int) -> list[str]:
+        first = self.lines.read(count)
+        self.lines.put_back(first)
+        return first
+
+    def _peek_written(self) -> str:
+        """Return the first line that is not blank, nothing where there is none among the first ones."""
+        first: list[str] = []
+        while len(first) < _LOOK_AHEAD and (line := self.lines.read(1)):
+            first += line
+            if not line[0].isspace():
+                break
+        self.lines.put_back(first)
+        return first[-1] if first else ""
 
 
-def _first_keys(lines: LineReader) -> list[str]:
-    """Return the keys of the first JSON objects; of these the image must be one, others may be absent from any line."""
-    first = lines.read(_JSON_LOOK_AHEAD)
-    lines.put_back(first)
-    objects = [fields for _, fields in parse_json(LineReader(first)) if isinstance(fields, Mapping)]
-    return list(dict.fromkeys(key for fields in objects for key in fields))
+def _named(delimiter: str) -> str:
+    return "tabs" if delimiter == "\t" else f"{delimiter!r}"
 
 
-def _check_columns(header: Sequence[str], columns: WantedColumns, place: str) -> None:
-    """Raise TableError, naming every column that is missing, and every one that is read and occurs twice."""
-    needed = _unique([columns.image, *columns.required])
-    problems = [f"there is no column {name!r}{_suggestion(name, header)}" for name in needed if name not in header]
-    repeated = [name for name in _unique([*needed, *columns.optional]) if header.count(name) > 1]
-    problems += [f"the column {name!r} is in the header twice" for name in repeated]
-    if problems:
-        raise TableError(f"{place}: {'; '.join(problems)} (see {columns.settings})")
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))
-
-
-def _suggestion(name: str, header: Sequence[str]) -> str:
-    close = get_close_matches(name, header, n=1)
-    shown = ", ".join(repr(column) for column in header[:_COLUMNS_SHOWN])
-    return f", did you mean {close[0]!r}?" if close else f", only {shown}"
+def _encoding_notes(file: TableFile, encoding: str) -> list[str]:
+    if file.encoding != AUTO or encoding == UTF_8:
+        return []
+    why = "it is not UTF-8, and reads like a Western language" if encoding == WINDOWS else "as its first bytes show"
+    return [f"the encoding is {encoding} ({why}; {file.section}.encoding sets it)"]

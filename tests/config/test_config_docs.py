@@ -33,12 +33,14 @@ def _own(model: type[BaseModel], base: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _sections(config: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """Return the tables of a config by their names."""
-    return {
-        name: field.annotation
-        for name, field in config.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    """Return the tables of a config by their names; a provider's own table has what every provider has."""
+    kinds = {name: _bound(field.annotation) for name, field in config.model_fields.items()}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+
+
+def _bound(annotation: Any) -> Any:
+    """Return a type, for a type variable the one that bounds it."""
+    return getattr(annotation, "__bound__", None) or annotation
 
 
 def _all_sections() -> dict[str, type[BaseModel]]:
@@ -93,7 +95,7 @@ def _kind(field: FieldInfo) -> str:
     for reader in readers:
         if reader in _KINDS_BY_READER:
             return _KINDS_BY_READER[reader]
-    for part in _parts(field.annotation):
+    for part in map(_bound, _parts(field.annotation)):
         if isinstance(part, type) and issubclass(part, BaseModel):
             return "table"
         if part in _KINDS:

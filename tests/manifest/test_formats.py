@@ -181,5 +181,5 @@ def test_what_is_not_compressed_is_refused(tmp_path: Path, packing: str) -> None
     """A file that only says it is compressed is a clear error, not rows of garbage."""
     path = tmp_path / f"m.txt{packing}"
     path.write_bytes(b"a.jpg\nb.jpg\n")
-    with open_manifest(ManifestConfig(path=str(path))) as manifest, pytest.raises(TableError, match="line 0"):
-        list(manifest.rows())
+    with pytest.raises(TableError, match="line 0"):
+        open_manifest(ManifestConfig(path=str(path)))

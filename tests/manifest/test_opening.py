@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import threading
 import tracemalloc
@@ -20,7 +21,7 @@ from pipeline.manifest import Manifest, Segment, open_manifest
 from pipeline.manifest.rows import RowRules, table_rows
 from pipeline.records import Failure, LocalFile, Row
 from pipeline.tabular.line_reader import LineReader
-from pipeline.tabular.parsing import parse_text
+from pipeline.tabular.parsing import TextParser
 from pipeline.tabular.root import Root
 from tests.waiting import HANG_SECONDS
 
@@ -45,13 +46,31 @@ def _config(path: Path | str, **more: object) -> ManifestConfig:
 UNREADABLE: dict[str, tuple[str, bytes, dict[str, object], str]] = {
     "empty table": ("m.csv", b"", {}, "is empty"),
     "no image column": ("m.csv", b"id,imgae\n", {}, "did you mean 'imgae'"),
-    "nothing like it": ("m.csv", b"sku;file\n", {}, "only 'sku;file'"),
+    "nothing like it": ("m.csv", b"sku;content\n", {}, "only 'sku', 'content'"),
+    "no delimiter that is known": ("m.csv", b"id%image\n", {}, "set manifest.delimiter"),
+    "another delimiter than set": ("m.csv", b"id,image\n", {"delimiter": ";"}, "only 'id,image'"),
     "no such id column": ("m.csv", b"id,image\n", {"columns": {"id": "sku"}}, "no column 'sku'"),
     "no such carried column": ("m.csv", b"id,image,title\n", {"carry": ["titel"]}, "did you mean 'title'"),
     "a column that stands twice": ("m.csv", b"id,image,id\n", {}, "'id' is in the header twice"),
     "broken header": ("m.csv", b'"id"x,image\n', {}, "the header can't be read"),
-    "Latin-1 header": ("m.csv", b"id,image,gr\xf6\xdfe\n", {}, "not UTF-8"),
-    "UTF-16": ("m.csv", "id,image\n".encode("utf-16"), {}, "is UTF-16"),
+    "a header in Cyrillic": ("m.csv", "id,image,цвет\n".encode("cp1251"), {}, "the setting `encoding`"),
+    "another encoding than set": ("m.csv", "id,image\n".encode("utf-16"), {"encoding": "utf-8"}, "is UTF-16; set"),
+    "a JSON array": ("m.jsonl", b'[{"image": "a.jpg"},\n{"image": "b.jpg"}]\n', {}, "is one JSON array"),
+    "a JSON array in one line": ("m.jsonl", b'[{"image": "a.jpg"}]', {}, "jq -c '.[]'"),
+    "a JSON array below each other": ("m.jsonl", b'[\n  {\n    "image": "a.jpg"\n  }\n]\n', {}, "is one JSON array"),
+    "objects over several lines": (
+        "m.jsonl",
+        b'{\n "image": "a.jpg"\n}\n{\n "image": "b"\n}\n',
+        {},
+        "over several lines",
+    ),
+    "a JSON document": ("m.json", b"[]", {}, "JSON array in a line of its own"),
+    "a spreadsheet": ("m.xlsx", b"PK", {}, 'as "CSV UTF-8"'),
+    "a picture": ("m.JPG", b"", {}, "give the folder that holds the picture"),
+    "a table as a list": ("m.txt", b"id,image\na,a.png\n", {}, 'manifest.format = "csv"'),
+    "a table of Excel as a list": ("m.txt", "Id\tImage\n".encode("utf-16"), {}, 'manifest.format = "tsv"'),
+    "two that may be meant": ("m.csv", b"id,Image,IMAGE\n", {}, "did you mean 'Image'"),
+    "a shop's export": ("m.csv", b"Handle,Title,Image Src,Image Position\n", {}, "did you mean 'Image Src'"),
     "objects without the image": ("m.jsonl", b'{"file": "a.jpg"}\n', {}, "no column 'image'"),
     "carry from text": ("m.txt", b"a.jpg\n", {"carry": ["title"]}, "has no columns"),
     "parquet": ("m.parquet", b"PAR1", {}, "no known format"),
@@ -183,7 +202,7 @@ def test_a_segment_reads_nothing_ahead() -> None:
 
     sizes = []
     rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"))
-    parse = partial(parse_text, column="image")
+    parse = TextParser(column="image")
     manifest = Manifest(LineReader(lines()), partial(table_rows, parse=parse, rules=rules))
     segments: list[Segment[Known]]
     while segments := manifest.segments():
@@ -243,7 +262,8 @@ def test_a_segment_with_an_open_quote_is_not_closed(tmp_path: Path, monkeypatch:
 
 def test_an_error_on_the_way_ends_the_segments(tmp_path: Path) -> None:
     """A manifest that breaks in the middle raises where its rows are asked for."""
-    (tmp_path / "m.txt.gz").write_bytes(b"no gzip")
+    whole = gzip.compress(b"".join(b"%s.jpg\n" % os.urandom(20).hex().encode() for _ in range(20)))
+    (tmp_path / "m.txt.gz").write_bytes(whole[: len(whole) // 2])
     with open_manifest(_config(tmp_path / "m.txt.gz")) as manifest, pytest.raises(TableError):
         manifest.segments()
 

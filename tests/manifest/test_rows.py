@@ -31,9 +31,8 @@ BAD_TABLE_LINES = {
     "stray quote": (b'1,"a".jpg,', "bad-line"),
     "quote left open": (b'1,"a.jpg,', "bad-line"),
     "NUL": (b"1,a\0.jpg,", "bad-line"),
-    "over-long field": (b"1,a.jpg," + b"x" * 200_000, "bad-line"),
     "over-long line": (b"1,a.jpg" + b",x" * MAX_LINE_CHARS, "bad-line"),
-    "Latin-1": ("1,käse.jpg,".encode("latin-1"), "bad-encoding"),
+    "another encoding": ("1,чай.jpg,".encode("cp1251"), "bad-encoding"),
     "empty id": (b" ,a.jpg,", "empty-id"),
     "over-long id": (b"i" * (MAX_ID_CHARS + 1) + b",a.jpg,", "bad-id"),
     "control character in the id": (b"a\x07b,a.jpg,", "bad-id"),
@@ -80,12 +79,11 @@ BAD_JSON_LINES = {
     "NaN": (b'{"image": NaN}', "bad-line"),
     "half a surrogate": (b'{"image": "\\ud800.jpg"}', "bad-line"),
     "deep": (b"[" * 100_000, "bad-line"),
-    "Latin-1": (b'{"image": "k\xe4se.jpg"}', "bad-encoding"),
+    "another encoding": ('{"image": "чай.jpg"}'.encode("cp1251"), "bad-encoding"),
     "no image": (b'{"id": "1"}', "missing-image"),
     "an image that is a number": (b'{"id": "1", "image": 5}', "bad-value"),
     "an id that is a list": (b'{"id": ["1"], "image": "a.jpg"}', "bad-value"),
     "an id that is null": (b'{"id": null, "image": "a.jpg"}', "empty-id"),
-    "an id that is true": (b'{"id": true, "image": "a.jpg"}', "bad-value"),
     "a market that is a number": (b'{"image": "a.jpg", "market": 1}', "bad-value"),
     "an escaped control character": (b'{"image": "a\\u0000.jpg"}', "bad-image"),
     "an empty crop": (b'{"image": "a.jpg", "crop": []}', "bad-crop"),
@@ -105,7 +103,7 @@ def test_a_bad_json_line_fails_alone(tmp_path: Path, line: bytes, code: str) -> 
 def test_bad_lines_of_a_text_manifest_fail_alone(tmp_path: Path) -> None:
     """Text manifests have the same rules, one image a line."""
     path = tmp_path / "m.txt"
-    path.write_bytes(b"a.jpg\nk\xe4se.jpg\n" + b"x" * MAX_LINE_CHARS + b"\n\n../b.jpg\nc.jpg")
+    path.write_bytes("a.jpg\nщи.jpg\n".encode("cp1251") + b"x" * MAX_LINE_CHARS + b"\n\n../b.jpg\nc.jpg")
     assert [(_code(row), row.line) for row in rows_of(path)] == [
         ("ok", 1),
         ("bad-encoding", 2),

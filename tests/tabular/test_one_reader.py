@@ -71,12 +71,42 @@ TABLES: dict[str, tuple[str, bytes, list[Read]]] = {
     "line ends of old": ("m.csv", b"id,image\ra,a.png\rb,b.png\r", GOOD),
     "a mark in a text": ("m.txt", b"\xef\xbb\xbfa.png\n b.png \n", [(1, "a.png", "a.png"), (2, "b.png", "b.png")]),
     "blank lines": ("m.csv", b"\nid,image\n\n  \na,a.png\n", [(5, "a", "a.png")]),
-    "rows of commas": ("m.csv", b"id,image\n,\na,a.png\n", [(2, None, None), (3, "a", "a.png")]),
+    "rows of commas": ("m.csv", b"id,image\n,\na,a.png\n , ,\n,\n,,,,\n", [(3, "a", "a.png")]),
+    "semicolons": ("m.csv", b"id;image;title\na;a.png;x, y\nb;b.png;\n", GOOD),
+    "bars": ("m.csv", b"id|image\na|a.png\nb|b.png\n", GOOD),
+    "tabs in a csv": ("m.csv", b"id\timage\na\ta.png\nb\tb.png\n", GOOD),
+    "commas in a tsv": ("m.tsv", b"id,image\na,a.png\nb,b.png\n", GOOD),
+    "Excel's first line": (
+        "m.csv",
+        b"\xef\xbb\xbfsep=;\r\nid;image\r\na;a.png\r\nb;b.png",
+        [(3, "a", "a.png"), (4, "b", "b.png")],
+    ),
+    "UTF-16": ("m.csv", "id,image\na,a.png\nb,b.png\n".encode("utf-16"), GOOD),
+    "UTF-16 without a mark": ("m.tsv", "id\timage\na\ta.png\nb\tb.png\n".encode("utf-16-le"), GOOD),
+    "a list in UTF-16": (
+        "m.txt",
+        "k\xe4se.png\nb.png".encode("utf-16"),
+        [(1, "k\xe4se.png", "k\xe4se.png"), (2, "b.png", "b.png")],
+    ),
+    "a header in capitals": ("m.csv", b"Id, IMAGE ,Title\na,a.png,A\nb,b.png,B\n", GOOD),
+    "keys in capitals": (
+        "m.jsonl",
+        b'{"ID": "a", "Image": "a.png"}\n{"image": "b.png", "Id ": "b"}\n',
+        [(1, "a", "a.png"), (2, "b", "b.png")],
+    ),
+    "comments in a list": (
+        "m.txt",
+        b'# mine\r\na.png\r\n; old\r\n"b c.png"\r\n./#d.png',
+        [(2, "a.png", "a.png"), (4, "b c.png", "b c.png"), (5, "./#d.png", "./#d.png")],
+    ),
     "no id column": ("m.csv", b"image,title\na.png,A\n", [(2, "a.png", "a.png")]),
-    "an id in capitals is no id": ("m.csv", b"ID,image\n7,a.png\n", [(2, "a.png", "a.png")]),
+    "an id in capitals": ("m.csv", b"ID,image\n7,a.png\n", [(2, "7", "a.png")]),
+    "exact names go first": ("m.csv", b"ID,id,image,Image\n7,a,a.png,b.png\n", [(2, "a", "a.png")]),
     "an empty id": ("m.csv", b"id,image\n ,a.png\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
     "an empty image": ("m.csv", b"id,image\na, \nb,b.png\n", [(2, "a", None), (3, "b", "b.png")]),
-    "one field more": ("m.csv", b"id,image\na,a.png,\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
+    "one field more": ("m.csv", b"id,image\na,a.png,x\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
+    "empty fields more": ("m.csv", b"id,image\na,a.png,\nb,b.png, ,,\n", GOOD),
+    "empty fields in the header": ("m.csv", b"id,image,,\na,a.png\nb,b.png,,\n", GOOD),
     "one field less": ("m.csv", b"id,image\na\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
     "a stray quote": ("m.csv", b'id,image\na,"a".png\nb,b.png\n', [(2, None, None), (3, "b", "b.png")]),
     "an open quote": ("m.csv", b'id,image\na,"a.png\nb,b.png\n', [(2, None, None), (3, "b", "b.png")]),
@@ -88,24 +118,40 @@ TABLES: dict[str, tuple[str, bytes, list[Read]]] = {
     "an inch": (
         "m.csv",
         b'id,image,title\na,a.png,"5 inch\nb,b.png,x\nc,c.png,6"\nd,d.png,y\n',
-        [(2, "a", "a.png"), (5, "d", "d.png")],
+        [(2, None, None), (3, "b", "b.png"), (4, "c", "c.png"), (5, "d", "d.png")],
+    ),
+    "an inch before the image": (
+        "m.csv",
+        b'id,title,image\na,"5 inch,a.png\nb,x,b.png\nc,6",c.png\n',
+        [(2, None, None), (3, "b", "b.png"), (4, "c", "c.png")],
     ),
     "NUL": ("m.csv", b"id,image\na,a\0.png\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
-    "Latin-1": ("m.csv", b"id,image\na,k\xe4se.png\nb,b.png\n", [(2, None, None), (3, "b", "b.png")]),
+    "Latin-1": (
+        "m.csv",
+        b"id,image\na,k\xe4se.png\nb,b.png\n",
+        [(2, "a", "k\xe4se.png"), (3, "b", "b.png")],
+    ),
+    "one line of Latin-1": (
+        "m.csv",
+        b"id,image\na,k\xe4se.png\nb,b.png\nc,\xc3\xa4.png\n",
+        [(2, None, None), (3, "b", "b.png"), (4, "c", "\xe4.png")],
+    ),
     "a line that is too long": (
         "m.txt",
         b"x" * MAX_LINE_CHARS + b"y\nb.png\n",
         [(1, None, None), (2, "b.png", "b.png")],
     ),
-    "a field that is too long": (
-        "m.csv",
-        b"id,image,note\na,a.png," + b"x" * 200_000 + b"\nb,b.png,\n",
-        [(2, None, None), (3, "b", "b.png")],
-    ),
+    "a long field": ("m.csv", b"id,image,note\na,a.png," + b"x" * 900_000 + b"\nb,b.png,\n", GOOD),
     "ids that are numbers": (
         "m.jsonl",
-        b'{"id": 7, "image": "a.png"}\n{"id": 7.5, "image": "b.png"}\n{"id": true, "image": "c.png"}\n',
-        [(1, "7", "a.png"), (2, None, None), (3, None, None)],
+        b"".join(
+            b'{"id": %s, "image": "a.png"}\n' % number
+            for number in (b"7", b"7.0", b"-1.50", b"true", b"1E3", b"123456789012345678901234567890")
+        ),
+        [
+            (line, number, "a.png")
+            for line, number in enumerate(["7", "7.0", "-1.50", "true", "1E3", "123456789012345678901234567890"], 1)
+        ],
     ),
     "values that are no text": (
         "m.jsonl",
@@ -145,10 +191,11 @@ def test_manifest_and_catalogue_read_the_same_rows(tmp_path: Path, name: str, da
 
 
 UNREADABLE: dict[str, tuple[str, bytes, dict[str, str], str]] = {
-    "UTF-16": ("m.csv", "id,image\n".encode("utf-16"), {}, "is UTF-16"),
+    "a JSON array": ("m.jsonl", b'[{"image": "a.png"},\n{"image": "b.png"}]', {}, "is one JSON array"),
+    "a table as a list": ("m.txt", b"image\ttitle\n", {}, "begins with the header of a table"),
     "an empty table": ("m.csv", b"", {}, "is empty"),
     "no image": ("m.csv", b"id,imgae\n", {}, "there is no column 'image', did you mean 'imgae'?"),
-    "another delimiter": ("m.csv", b"id;file\na;a.png\n", {}, "there is no column 'image', only 'id;file'"),
+    "another delimiter": ("m.csv", b"id;content\na;a.png\n", {}, "there is no column 'image', only 'id', 'content'"),
     "a named column": ("m.csv", b"id,image\n", {"id": "sku"}, "there is no column 'sku'"),
     "a column twice": ("m.csv", b"id,image,image\n", {}, "the column 'image' is in the header twice"),
     "an id twice": ("m.csv", b"id,image,id\n", {}, "the column 'id' is in the header twice"),
@@ -184,11 +231,13 @@ def test_both_read_a_file_up_to_the_cut(tmp_path: Path, name: str) -> None:
     assert read_catalogue(path, {}) == (rows, reason)
 
 
-_CSV_PIECES = [b",", b",", b"\t", b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b" ", b"id", b"image", b"\nd,d.png\n"]
+_CSV_PIECES = [b",", b",", b";", b"\t", b'"', b'""', b"\n", b"\r\n", b"\r", b" ", b"ID", b"image", b"\nd,d.png\n", b"#"]
 _JSON_PIECES = [b"{", b"}", b'"id"', b'"image"', b": ", b"7", b"null", b'\n{"id": "c", "image": "c.png"}\n']
 _VALUE_PIECES = [b"a", b"b.png", b"../a", b"/a", b"token:", b":", b"http://x/", b"\0", b"\xff", "ä".encode()]
 _pieces = st.sampled_from([*_CSV_PIECES, *_JSON_PIECES, *_VALUE_PIECES])
-_starts = st.sampled_from([b"", b"id,image\n", b"id, image, title\n", b"image\tid\n", b"\xef\xbb\xbfimage\n", b"\n"])
+_starts = st.sampled_from(
+    [b"", b"id,image\n", b"Id; Image; Title\n", b"image\tid\n", b"\xef\xbb\xbfimage\n", b"\n", b"\xff\xfe", b"sep=;\n"]
+)
 _suffixes = st.sampled_from([".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".txt"])
 
 

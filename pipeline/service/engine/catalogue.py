@@ -9,11 +9,12 @@ from pathlib import Path
 from pipeline.errors import LineError, TableError
 from pipeline.service.findings import CatalogueConfig
 from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, shown
+from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures, parse_listed
 from pipeline.tabular.formats import TableFile, find_format
 from pipeline.tabular.parsing import LineFields
 from pipeline.tabular.root import Root
-from pipeline.tabular.tables import Table, WantedColumns, open_table
+from pipeline.tabular.tables import Table, open_table
 
 FIELDS = (
     "id", "image", "title", "description", "page_url", "content_url", "seller", "seller_image_url", "price", "currency",
@@ -52,7 +53,13 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
     """
     if unknown := set(config.columns) - set(FIELDS):
         raise TableError(f"unknown catalogue field {min(unknown)!r}; known are: {', '.join(FIELDS)}")
-    file = TableFile(path=str(config.path), format=config.format, section=_SECTION)
+    file = TableFile(
+        path=str(config.path),
+        section=_SECTION,
+        format=config.format,
+        delimiter=config.delimiter,
+        encoding=config.encoding,
+    )
     table_format = find_format(file)
     if table_format.kind == "folder":
         root = Root(config.root or config.path, _SECTION)
@@ -69,11 +76,15 @@ def _wanted_columns(columns: Mapping[str, str]) -> WantedColumns:
 
     Of other columns that are in a header twice the last one counts, because a manifest with them is read as well.
     """
+    names = {field: columns.get(field, field) for field in FIELDS}
     return WantedColumns(
-        image=columns.get("image", "image"),
+        image=names["image"],
+        ids=(names["id"],),
         required=tuple(column for field, column in columns.items() if column != field),
-        optional=(columns.get("id", "id"),),
-        settings="catalogue.columns",
+        optional=(names["id"],),
+        others=tuple(names.values()),
+        hinted={f"{_SECTION}.columns.{field}": name for field, name in names.items()},
+        settings=f"{_SECTION}.columns",
     )
 
 

@@ -220,8 +220,8 @@ def test_odd_urls_have_no_host() -> None:
 
 
 def test_a_bad_line_spoils_its_own_row_alone(tmp_path: Path) -> None:
-    """Bytes that are not UTF-8 and a field that is too long are rows with a problem, and no rows that are served."""
-    table = b"id,image\na,a.png\nb\xfc,b.png\nc," + b"x" * 200_000 + b"\nd,d.png\n"
+    """Bytes that are not UTF-8 and a line that is too long are rows with a problem, and no rows that are served."""
+    table = b"id,image\na,a.png\nb\xf7\xe0,b.png\nc," + b"x" * 1_000_000 + b"\nd,d.png\n"
     (tmp_path / "catalogue.csv").write_bytes(table)
     entries = list(read_entries(CatalogueConfig(path=tmp_path / "catalogue.csv")))
     assert [(entry.line, entry.fields["id"], entry.is_row) for entry in entries] == [
