@@ -20,6 +20,7 @@ from pipeline import load_config
 from pipeline.commands import check as checks
 from pipeline.commands.plan import make_plan
 from pipeline.commands.renormalise import renormalise as renormalise_job
+from pipeline.commands.retry_failed import retry_failed
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.local.embedded import check_packages
@@ -33,7 +34,6 @@ from pipeline.runner.stop import Stop
 from pipeline.runner.wiring import ProgressReporter
 from pipeline.schema import json_schema
 from pipeline.signals import stop_on_signals
-from pipeline.sink.job_files import must_exist, open_job
 
 T = TypeVar("T")
 
@@ -112,11 +112,7 @@ def retry(
     code: Annotated[str | None, typer.Option(help="Only rows that failed with this code.")] = None,
 ) -> None:
     """Mark failed rows, so that the next run tries them again."""
-    folder = _folder(_load(config, sets))
-    must_exist(folder)
-    with open_job(folder) as job:
-        count = job.state.ledger.retry(code)
-    typer.echo(f"{count} failed rows are put back; the next run tries them again")
+    typer.echo(retry_failed(_folder(_load(config, sets)), code))
 
 
 @app.command()

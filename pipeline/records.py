@@ -97,6 +97,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """What is no row by choice: a line without a picture, or a file of a folder that is none. It is only counted."""
+
+    line: int
+    ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
     """What the original picture is; width and height in px, upright, after `orientation` (EXIF 1-8) is applied."""
 

@@ -82,8 +82,8 @@ def test_plan_status_retry_and_renormalise(config: Path, service: Service) -> No
     status = command("status", config).stdout
     assert "records         3" in status
     assert "outside-root" in status
-    assert command("retry", config, "--code", "no-such-code").stdout.startswith("0 failed rows")
-    assert command("retry", config).stdout.startswith("1 failed rows")
+    assert command("retry", config, "--code", "no-such-code").stdout.startswith("no row was marked")
+    assert command("retry", config).stdout.startswith("the next run tries 1 failed row again")
     assert command("renormalise", config).stdout.startswith("3 records rebuilt")
     assert len(service.seen()) == 3
 
@@ -114,7 +114,7 @@ def test_a_canary_call_is_made_or_says_why_not(config: Path, service: Service, m
     manifest, job = config.parent / "manifest.csv", load(config)
     header, *rows = manifest.read_text().splitlines()
     manifest.write_text("\n".join([header, rows[-1], *rows[:-1]]) + "\n")
-    assert "1 records written" in list(check(job, run_once))[-1]
+    assert "1 record written" in list(check(job, run_once))[-1]
     assert len(service.seen()) == 1
     anyio.run(run, job)
     before = (config.parent / "out" / "insights.jsonl").read_bytes()

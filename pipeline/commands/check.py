@@ -55,7 +55,8 @@ def _manifest(config: Config) -> Iterator[str]:
             yield "stdin can be read"
         else:
             rows, failures = _count(manifest)
-            yield f"{config.manifest.path} can be read: {counted(rows, 'row')}"
+            skipped = f", {manifest.skipped} skipped" if manifest.skipped else ""
+            yield f"{config.manifest.path} can be read: {counted(rows, 'row')}{skipped}"
             yield from failures
         yield from manifest.notes
 

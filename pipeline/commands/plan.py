@@ -55,6 +55,7 @@ class Plan:
     limits: LimitsConfig
     not_before: float = 0.0
     rows: int = 0
+    skipped: int = 0
     done: int = 0
     failed: int = 0
     repeated: int = 0
@@ -103,6 +104,7 @@ class Plan:
         return "\n".join(
             [
                 f"rows              {self.rows}{more}",
+                *([f"skipped           {self.skipped}  (without a picture, as configured)"] if self.skipped else []),
                 f"done already      {self.done}{'  (there is no job in output.dir yet)' if self.is_new else ''}",
                 f"failed, as before {self.failed}",
                 f"same picture      {self.repeated}  (answered by another row's call)",
@@ -141,6 +143,7 @@ def make_plan(config: Config) -> Plan:
             plan.rows += changes.rows
             plan.done += changes.done_before
             plan.failed += changes.failed_before.total()
+            plan.skipped += changes.skipped
             for pending_row in changes.pending_rows:
                 _add(plan, pending_row, provider, detector, known_rows)
     if cursor is not None and cursor.request is not None:

@@ -18,16 +18,19 @@ from pipeline.config.values import (
     check_encoding,
     check_endpoint,
     check_pacer,
+    check_separator,
     check_text,
     check_variable,
     parse_share,
 )
 
+_MOST_ID_COLUMNS = 10
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Channels = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
 Delimiter = Annotated[str, AfterValidator(check_delimiter)]
+Separator = Annotated[str, AfterValidator(check_separator), Field(max_length=10)]
 Encoding = Annotated[str, AfterValidator(check_encoding), Field(max_length=40)]
 
 
@@ -59,15 +62,31 @@ def _share(value: object) -> object:
     return Share(count=count, share=share)
 
 
+def _names(value: object) -> object:
+    """Return the columns that an id is composed of: one, or several in a list."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, tuple) or not 0 < len(names) <= _MOST_ID_COLUMNS:
+        raise ValueError(f'must be a column, or a list of 1 to {_MOST_ID_COLUMNS} such as ["Handle", "Image Position"]')
+    return names
+
+
+Names = Annotated[tuple[Text, ...], BeforeValidator(_names)]
+
+
 class Columns(Section):
     """Which columns of the manifest hold what."""
 
-    id: Text = "id"
+    id: Names = ("id",)
     image: Text = "image"
     crop: Text = "crop"
     query: Text = "query"
     site: Text = "site"
     market: Text = "market"
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names of columns by what they hold: one, but for an id that is composed of several."""
+        values = self.model_dump().items()
+        return {kind: (value,) if isinstance(value, str) else value for kind, value in values}
 
 
 class SearchSettings(Section):
@@ -82,7 +101,7 @@ Q = TypeVar("Q", bound=SearchSettings, default=SearchSettings)
 
 
 # Keys of [manifest] that say how a path is read.
-_KEYS_OF_PATH = {"format", "delimiter", "encoding", "root", "columns", "carry"}
+_KEYS_OF_PATH = {"format", "delimiter", "encoding", "root", "columns", "carry", "split", "skip_without_image"}
 
 
 class ManifestConfig(Section, Generic[Q]):
@@ -97,6 +116,8 @@ class ManifestConfig(Section, Generic[Q]):
     root: Text | None = None
     columns: Columns = Columns()
     carry: tuple[Text, ...] = Field(default=(), max_length=1000)
+    split: Separator = ""
+    skip_without_image: bool = False
 
 
 class PrepareConfig(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.config.models import Count, Delimiter, Encoding, ModelSettings, Section
+from pipeline.config.models import Count, Delimiter, Encoding, ModelSettings, Names, Section, Separator
 from pipeline.config.values import Duration, Text, check_base_url, check_variable
 
 Rate = Annotated[float, Field(ge=0, le=10_000)]
@@ -16,7 +16,7 @@ Column = Text | None
 class CatalogueColumns(Section):
     """[catalogue.columns]: the columns that hold a row's fields, where they have other names."""
 
-    id: Column = None
+    id: Names | None = None
     image: Column = None
     title: Column = None
     description: Column = None
@@ -49,6 +49,8 @@ class CatalogueSettings(Section):
     encoding: Encoding = "auto"
     root: Text | None = None
     columns: CatalogueColumns = CatalogueColumns()
+    split: Separator = ""
+    skip_without_image: bool = False
 
 
 class ServiceSettings(Section):

@@ -111,6 +111,13 @@ def check_delimiter(text: str) -> str:
     return text
 
 
+def check_separator(text: str) -> str:
+    """Return what separates several pictures in a cell: blanks and line breaks too, nothing for one picture."""
+    if any(character.isalnum() for character in text):
+        raise ValueError('must be the characters between two pictures, such as "," or "|", without letters')
+    return text
+
+
 def check_encoding(text: str) -> str:
     """Return the name of an encoding of text that Python knows, or "auto"."""
     try:

@@ -17,6 +17,9 @@ from pipeline.errors import ConfigError, UsageError
 S = TypeVar("S", bound=EmbeddedSettings)
 
 TEXT_PACKAGES = ("rapidocr", "onnxruntime")
+# Keys of the manifest that say what the catalogue says as well, and how it is read where it is the manifest.
+_COLUMNS = ("id", "image")
+_READING = ("format", "delimiter", "encoding", "root", "split", "skip_without_image")
 # Without it the service can't be imported.
 NEEDED = "numpy"
 # The command line, imported from where this process imports it, not from what happens to lie in the working folder.
@@ -52,17 +55,17 @@ def catalogue_of(settings: EmbeddedSettings, config: Config) -> str:
 
 def command_of(settings: EmbeddedSettings, config: Config) -> list[str]:
     """Return the command that serves the job's catalogue; its index is kept in the output folder."""
-    catalogue, columns = catalogue_of(settings, config), config.manifest.columns
+    catalogue = catalogue_of(settings, config)
     command = [sys.executable, "-P", "-c", OURSELVES.format(path=sys.path)]
     command += ["serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
     command += ["--index", str(Path(config.output.dir) / "index")]
-    command += ["--column", f"id={columns.id}", "--column", f"image={columns.image}"]
+    given: dict[str, object] = {f"catalogue.columns.{key}": getattr(config.manifest.columns, key) for key in _COLUMNS}
     if catalogue == config.manifest.path:
-        command += ["--format", config.manifest.format]
-        command += ["--root", config.manifest.root] if config.manifest.root is not None else []
+        given |= {f"catalogue.{key}": getattr(config.manifest, key) for key in _READING}
     if settings.model is not None:
-        given = ((key, orjson.dumps(value).decode()) for key, value in settings.model)
-        command += [part for key, value in given for part in ("--set", f"model.{key}={value}")]
+        given |= {f"model.{key}": value for key, value in settings.model}
+    sets = (f"{key}={orjson.dumps(value).decode()}" for key, value in given.items() if value is not None)
+    command += [part for value in sets for part in ("--set", value)]
     return command if settings.text else [*command, "--no-text"]
 
 

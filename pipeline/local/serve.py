@@ -65,7 +65,7 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
 
 
 def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
-    columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True)
+    columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True, exclude={"id"})
     return CatalogueConfig(
         path=Path(settings.path),
         format=settings.format,
@@ -73,6 +73,9 @@ def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
         encoding=settings.encoding,
         root=_path(settings.root),
         columns=columns,
+        ids=settings.columns.id or (),
+        split=settings.split,
+        skip_without_image=settings.skip_without_image,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ from pipeline.config import ManifestConfig
 from pipeline.errors import ConfigError, TableError
 from pipeline.manifest.rows import RowRules, folder_rows, table_rows
 from pipeline.manifest.segments import Manifest
+from pipeline.tabular.cells import Naming
 from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures
 from pipeline.tabular.formats import FORMATS, TableFile, TableFormat, find_format, with_settings
@@ -23,6 +25,7 @@ from pipeline.tabular.tables import open_table
 # Goes up when the same lines are to be read differently: lines that earlier runs know are then parsed again.
 _READING_VERSION = 2
 _SECTION = "manifest"
+_KEYS_OF_TABLES = ("columns", "carry", "split", "skip_without_image")
 STDIN = "-"
 
 
@@ -40,13 +43,31 @@ def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
         encoding=config.encoding,
     )
     table_format = _stdin_format(file) if config.path == STDIN else find_format(file)
-    if table_format.kind in {"txt", "folder"} and (config.carry or config.columns.model_fields_set):
-        problem = f"a {table_format.kind} manifest has no columns; leave them out"
-        raise ConfigError("manifest.columns, manifest.carry", [problem])
-    rules = RowRules(columns=config.columns, root=Root(_root(config, table_format), _SECTION), carry=config.carry)
+    _check_keys(config, table_format)
+    rules = RowRules(
+        columns=config.columns,
+        root=Root(_root(config, table_format), _SECTION),
+        carry=config.carry,
+        naming=Naming(
+            ids=config.columns.id,
+            image=config.columns.image,
+            split=config.split,
+            skips=config.skip_without_image,
+        ),
+    )
     if table_format.kind == "folder":
         return _open_folder(file, table_format, rules)
     return _open_table(file, table_format, rules, config, stdin if config.path == STDIN else None)
+
+
+def _check_keys(config: ManifestConfig, table_format: TableFormat) -> None:
+    """Raise ConfigError where there are keys of tables for a manifest that is none."""
+    keys = {"csv": (), "jsonl": ("delimiter",), "txt": ("delimiter", *_KEYS_OF_TABLES)}
+    wrong = keys.get(table_format.kind, ("delimiter", "encoding", *_KEYS_OF_TABLES))
+    given = [f"manifest.{key}" for key in wrong if getattr(config, key) != ManifestConfig.model_fields[key].default]
+    if given:
+        problem = f"a {table_format.kind} manifest has none; leave it out, or set manifest.format"
+        raise ConfigError(", ".join(given), [problem])
 
 
 def _stdin_format(file: TableFile) -> TableFormat:
@@ -89,14 +110,14 @@ def _open_table(
 
 def _wanted_columns(config: ManifestConfig) -> WantedColumns:
     """Return the columns to check for: those that the config names, and the carried ones, must be in the table."""
-    columns = config.columns
-    named = sorted(getattr(columns, field) for field in columns.model_fields_set)
+    columns, names = config.columns, config.columns.names()
+    required = [name for kind in sorted(columns.model_fields_set) for name in names[kind]]
     return WantedColumns(
         image=columns.image,
-        ids=(columns.id,),
-        required=(*named, *config.carry),
-        optional=tuple(columns.model_dump().values()),
-        hinted={f"manifest.columns.{field}": name for field, name in columns.model_dump().items()},
+        ids=columns.id,
+        required=(*required, *config.carry),
+        optional=tuple(chain.from_iterable(names.values())),
+        hinted={f"manifest.columns.{kind}": given[0] for kind, given in names.items()},
         settings="manifest.columns and manifest.carry",
     )
 
@@ -104,5 +125,5 @@ def _wanted_columns(config: ManifestConfig) -> WantedColumns:
 def _reading_digest(table_format: TableFormat, rules: RowRules, header: tuple[str, ...] = ()) -> bytes:
     """Return 16 bytes for everything beside the lines' text that decides what rows they are."""
     columns = rules.columns.model_dump()
-    parts = [_READING_VERSION, table_format, os.fspath(rules.root.path), header, columns, rules.carry]
+    parts = [_READING_VERSION, table_format, os.fspath(rules.root.path), header, columns, rules.carry, rules.naming]
     return blake2b(orjson.dumps(parts), digest_size=16).digest()

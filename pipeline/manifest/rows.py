@@ -10,8 +10,8 @@ import orjson
 
 from pipeline.config import Columns
 from pipeline.errors import LineError
-from pipeline.records import Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row
-from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, read_text, shown
+from pipeline.records import Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row, Skipped
+from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, read_text, shown
 from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.parsing import LineFields, Parser
@@ -20,37 +20,48 @@ from pipeline.tabular.root import Root
 _SIDES = ("left", "top", "right", "bottom")
 
 
-def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) -> Iterator[Row | Failure]:
-    """Make rows of a table's lines; the first row has the number `ordinal`."""
-    for number, (line, fields) in enumerate(parse(lines), ordinal):
-        yield rules.read(fields, line=line, ordinal=number)
+Item = Row | Failure | Skipped
 
 
-def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[Row | Failure]:
+def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) -> Iterator[list[Item]]:
+    """Make rows of a table's lines, those of a line together; the first row has the number `ordinal`."""
+    for line, fields in parse(lines):
+        items = rules.read(fields, line=line, ordinal=ordinal)
+        ordinal += len(items)
+        yield items
+
+
+def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[list[Item]]:
     """Make rows of a folder's listed files; the first file counts as line 1."""
     for number, line in enumerate(lines, ordinal):
-        yield rules.read_file(*parse_listed(line), ordinal=number)
+        yield [rules.read_file(*parse_listed(line), ordinal=number)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowRules:
-    """How fields become a row: which column holds what, below which folder the pictures are, what is carried along."""
+    """How fields become rows: which column holds what, below which folder the pictures are, what is carried along."""
 
     columns: Columns
     root: Root
     carry: tuple[str, ...] = ()
+    naming: Naming
 
-    def read(self, fields: LineFields | LineError, *, line: int, ordinal: int) -> Row | Failure:
-        """Return the row of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
+    def read(self, fields: LineFields | LineError, *, line: int, ordinal: int) -> list[Item]:
+        """Return the rows of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
         if isinstance(fields, LineError):
-            return _failure(fields, f"line {line}", row_id=None, image=None, line=line, ordinal=ordinal)
+            return [_failure(fields, f"line {line}", row_id=None, image=None, line=line, ordinal=ordinal)]
+        if self.naming.is_skipped(fields):
+            return [Skipped(line=line, ordinal=ordinal)]
         row_id = None
         try:
-            row_id = read_id(fields, self.columns.id, self.columns.image)
-            return self._row(fields, row_id, line, ordinal)
+            row_id = self.naming.read_id(fields)
+            images = self.naming.read_images(fields, row_id)
         except LineError as exc:
-            image = fields.get(self.columns.image)
-            return _failure(exc, f"line {line}", row_id=row_id, image=image, line=line, ordinal=ordinal)
+            image = fields.get(self.naming.image)
+            return [_failure(exc, f"line {line}", row_id=row_id, image=image, line=line, ordinal=ordinal)]
+        if len(images) == 1:  # as in most tables: a row takes 10 us
+            return [self._row(fields, *images[0], line, ordinal)]
+        return [self._row(fields, *named, line, number) for number, named in enumerate(images, ordinal)]
 
     def read_file(self, name: str, error: LineError | None, *, ordinal: int) -> Row | Failure:
         """Return the row of one file of a folder; its name is taken as it is, blanks and colons too."""
@@ -64,22 +75,25 @@ class RowRules:
         except LineError as exc:
             return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
-    def _row(self, fields: LineFields, row_id: str, line: int, ordinal: int) -> Row:
+    def _row(self, fields: LineFields, row_id: str, image: str, line: int, ordinal: int) -> Row | Failure:
         columns, get = self.columns, fields.get
-        return Row(
-            id=row_id,
-            image=self._image(fields),
-            ordinal=ordinal,
-            line=line,
-            crop=None if (crop := get(columns.crop)) is None else read_crop(crop),
-            query=None if (query := get(columns.query)) is None else read_text(query, columns.query),
-            site=None if (site := get(columns.site)) is None else read_text(site, columns.site),
-            market=None if (market := get(columns.market)) is None else read_text(market, columns.market),
-            carry={name: fields[name] for name in self.carry if name in fields} if self.carry else {},
-        )
+        try:
+            return Row(
+                id=row_id,
+                image=self._image(image),
+                ordinal=ordinal,
+                line=line,
+                crop=None if (crop := get(columns.crop)) is None else read_crop(crop),
+                query=None if (query := get(columns.query)) is None else read_text(query, columns.query),
+                site=None if (site := get(columns.site)) is None else read_text(site, columns.site),
+                market=None if (market := get(columns.market)) is None else read_text(market, columns.market),
+                carry={name: fields[name] for name in self.carry if name in fields} if self.carry else {},
+            )
+        except LineError as exc:
+            return _failure(exc, f"line {line}", row_id=row_id, image=image, line=line, ordinal=ordinal)
 
-    def _image(self, fields: LineFields) -> Image:
-        kind, text = read_image(fields, self.columns.image)
+    def _image(self, text: str) -> Image:
+        kind, text = read_image(text)
         if kind == "path":
             return LocalFile(path=self.root.locate(text), name=text)
         return RemoteUrl(url=text) if kind == "url" else InsightsToken(token=text)

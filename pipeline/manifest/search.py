@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 from pipeline.config import Columns, ManifestConfig, SearchSettings
 from pipeline.errors import ConfigError, LineError, RequestError, SearchFailed
 from pipeline.manifest.rows import RowRules
-from pipeline.records import Failure, Page, Request, Row, SearchHit
+from pipeline.records import Failure, Page, Request, Row, SearchHit, Skipped
+from pipeline.tabular.cells import Naming
 from pipeline.tabular.root import Root
 
 CARRIED = ("name", "host_page_url", "content_url", "category", "query")
@@ -39,7 +40,8 @@ class SearchCursor:
     def __init__(self, source: ImageSource, config: ManifestConfig) -> None:
         self._source = source
         self._search = config.search
-        self._rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"), carry=CARRIED)
+        naming = Naming(ids=("id",), image="image")
+        self._rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"), carry=CARRIED, naming=naming)
         self._ids: set[str] = set()
         self._rows = 0
         self.request: Request | None
@@ -56,7 +58,7 @@ class SearchCursor:
         hits = [hit for hit in page.images if self._is_new(hit)]
         if self._search is not None:
             hits = hits[: self._search.count - self._rows]
-        rows = [self._row(hit, self._rows + place) for place, hit in enumerate(hits)]
+        rows = [row for place, hit in enumerate(hits) for row in self._read(hit, self._rows + place)]
         self._rows += len(rows)
         try:
             self.request = self._page_request(page.next_offset) if hits and self._has_more(page.next_offset) else None
@@ -80,8 +82,8 @@ class SearchCursor:
             return self._source.trending()
         return self._source.search(self._search, offset or 0, self._rows)
 
-    def _row(self, hit: SearchHit, ordinal: int) -> Row | Failure:
-        """Return the row of an image; its line is its rank."""
+    def _read(self, hit: SearchHit, ordinal: int) -> list[Row | Failure]:
+        """Return the row of an image, by itself in a list; its line is its rank."""
         fields = {
             "id": hit.id,
             "image": _image_text(hit),
@@ -92,7 +94,8 @@ class SearchCursor:
             "category": hit.category,
         }
         given = {name: value for name, value in fields.items() if value}
-        return self._rules.read(given if "image" in given else _NO_IMAGE, line=ordinal + 1, ordinal=ordinal)
+        items = self._rules.read(given if "image" in given else _NO_IMAGE, line=ordinal + 1, ordinal=ordinal)
+        return [item for item in items if not isinstance(item, Skipped)]
 
 
 def _image_text(hit: SearchHit) -> str:

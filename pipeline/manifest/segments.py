@@ -9,7 +9,8 @@ from hashlib import blake2b
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from pipeline.records import Failure, Row
+from pipeline.manifest.rows import Item
+from pipeline.records import Failure, Row, Skipped
 from pipeline.tabular.line_reader import LineReader
 
 BATCH_ROWS = 500
@@ -17,7 +18,7 @@ BATCH_CHARS = 1_000_000
 
 
 class KnownSegment(Protocol):
-    """A segment that an earlier run knows: its first line, its numbers of lines and rows, and the digest it had."""
+    """A segment that an earlier run knows: its first line, its numbers of lines and items, and the digest it had."""
 
     @property
     def line(self) -> int: ...  # noqa: D102 - fields, explained above
@@ -37,15 +38,15 @@ class Segment(Generic[K]):
     """Consecutive lines of a manifest, beginning with number `line`.
 
     `digest` (16 bytes) is of their text and of everything that decides how it is read; `known` is the known segment
-    with the same digest. `rows` returns the rows, and parses the lines first where that wasn't done yet. Relative paths
-    start from `root`. `is_closed` is true where the rows depend on no other line (a quote that isn't closed may end
-    anywhere).
+    with the same digest. `items` returns the rows and what is skipped, and parses the lines first where that wasn't
+    done yet. Relative paths start from `root`. `is_closed` is true where the rows depend on no other line (a quote that
+    isn't closed may end anywhere).
     """
 
     line: int
     lines: int
     digest: bytes
-    rows: Callable[[], Sequence[Row | Failure]]
+    items: Callable[[], Sequence[Item]]
     root: str
     known: K | None = None
     is_closed: bool = True
@@ -54,14 +55,15 @@ class Segment(Generic[K]):
 class Manifest:
     """An open source of rows, read once from front to end; close it, or use it as a context manager.
 
-    `read` makes rows of lines and numbers them from an ordinal on. `reading` is a digest (at most 32 bytes) of all that
-    decides what the text of a line says. `notes` are sentences about what was found out when it was opened.
+    `read` makes the items of each line and numbers them from an ordinal on: rows, and what is skipped. `reading` is a
+    digest (at most 32 bytes) of all that decides what the text of a line says. `notes` are sentences about what was
+    found out when it was opened. `skipped` counts what `rows` has left out so far.
     """
 
     def __init__(
         self,
         lines: LineReader,
-        read: Callable[[LineReader, int], Iterator[Row | Failure]],
+        read: Callable[[LineReader, int], Iterator[Sequence[Item]]],
         *,
         root: str = "",
         reading: bytes = b"",
@@ -75,6 +77,7 @@ class Manifest:
         self.notes = notes
         self._close = close
         self._ordinal = 0
+        self.skipped = 0
 
     @property
     def line(self) -> int:
@@ -83,9 +86,13 @@ class Manifest:
 
     def rows(self) -> Iterator[Row | Failure]:
         """Return the rows that are left, lazily; raises TableError where the manifest can't be read on."""
-        for row in self._read(self._lines, self._ordinal):
+        for items in self._read(self._lines, self._ordinal):
             self._lines.forget()
-            yield row
+            for item in items:
+                if isinstance(item, Skipped):
+                    self.skipped += 1
+                else:
+                    yield item
 
     def segments(self, known: Sequence[K] = (), settings: bytes = b"") -> list[Segment[K]]:
         """Return the segments of `known` that come next, unparsed, or else one new segment; [] at the end.
@@ -122,38 +129,41 @@ class Manifest:
                 line=line,
                 lines=len(lines),
                 digest=segment.digest,
-                rows=partial(self._parse, lines, line, ordinal),
+                items=partial(self._parse, lines, line, ordinal),
                 root=self._root,
                 known=segment,
             )
 
     def _new_segment(self, known: Sequence[K], settings: bytes) -> list[Segment[K]]:
-        """Parse the lines of one batch, but none of a known segment further on: its text may be what it was."""
+        """Parse the lines of one batch, but none of a known segment further on: its text may be what it was.
+
+        A batch ends behind the last item of a line.
+        """
         reader = self._lines
         reader.forget()
         line = reader.line
         until = next((segment.line for segment in known if segment.line > line), None)
-        rows: list[Row | Failure] = []
-        for row in self._read(reader, self._ordinal):
-            rows.append(row)
-            if len(rows) == BATCH_ROWS or reader.taken_chars > BATCH_CHARS or (until and reader.line >= until):
+        items: list[Item] = []
+        for of_line in self._read(reader, self._ordinal):
+            items += of_line
+            if len(items) >= BATCH_ROWS or reader.taken_chars > BATCH_CHARS or (until and reader.line >= until):
                 break
-        if not rows:
+        if not items:
             return []
-        self._ordinal += len(rows)
+        self._ordinal += len(items)
         return [
             Segment(
                 line=line,
                 lines=reader.line - line,
                 digest=self._digest(reader.taken, settings),
-                rows=lambda: rows,
+                items=lambda: items,
                 root=self._root,
                 is_closed=not reader.is_rewound,
             )
         ]
 
-    def _parse(self, lines: Sequence[str], line: int, ordinal: int) -> Sequence[Row | Failure]:
-        return list(self._read(LineReader(lines, line), ordinal))
+    def _parse(self, lines: Sequence[str], line: int, ordinal: int) -> Sequence[Item]:
+        return [item for items in self._read(LineReader(lines, line), ordinal) for item in items]
 
     def _digest(self, lines: Sequence[str], settings: bytes) -> bytes:
         text = "".join(lines).encode("utf-8", "surrogateescape")

@@ -43,6 +43,7 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
         "failed": tally.failed.total(),
         "done_before": tally.done_before,
         "failed_before": tally.failed_before.total(),
+        "skipped": tally.skipped,
         "records_written": tally.records_written,
     }
     yield "rows", "gauge", "Rows of the manifest by outcome.", {f'outcome="{k}"': v for k, v in rows.items()}

@@ -13,6 +13,7 @@ from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
 from pipeline.report.printable import printable
 from pipeline.report.tally import Tally
 from pipeline.sink.output import write_atomically
+from pipeline.wording import counted
 
 RUN_FILE = "run.json"
 
@@ -90,10 +91,11 @@ class Report:
         """Return the line that the command prints at the end."""
         tally = self.tally
         parts = [
-            f"{tally.records_written} records written",
+            f"{counted(tally.records_written, 'record')} written",
             f"{tally.done_before} done before",
             f"{tally.failures} failed",
-            f"{self.traffic.sends} calls",
+            *([f"{tally.skipped} skipped"] if tally.skipped else []),
+            counted(self.traffic.sends, "call"),
             f"{self.seconds:.1f} s",
         ]
         return f"{self.reason}: {', '.join(parts)}" + (f"; {self.message}{self._resume_hint()}" if self.cause else "")
@@ -126,6 +128,7 @@ class Report:
 def _rows(tally: Tally, left: int | None) -> dict[str, int | None]:
     return {
         "seen": tally.seen,
+        "skipped": tally.skipped,
         "ok": tally.ok,
         "empty": tally.empty,
         "done_before": tally.done_before,

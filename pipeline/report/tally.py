@@ -27,6 +27,7 @@ class Tally:
     begun: int = 0
     done_before: int = 0
     failed_before: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
     ok: int = 0
     empty: int = 0
     failed: Counter[str] = field(default_factory=Counter)
@@ -58,12 +59,13 @@ class Tally:
         """Rows that have a record or a failure, from this run or before."""
         return self.ok + self.empty + self.done_before + self.failures
 
-    def count_batch(self, rows: int, done_before: int, failed_before: Counter[str]) -> None:
-        """Count a batch of rows of the manifest."""
+    def count_batch(self, rows: int, done_before: int, failed_before: Counter[str], skipped: int = 0) -> None:
+        """Count a batch of rows of the manifest, and what was skipped in it."""
         self.moved += 1
         self.seen += rows
         self.done_before += done_before
         self.failed_before.update(failed_before)
+        self.skipped += skipped
 
     def count_committed(self, entries: Sequence[LedgerEntry]) -> None:
         """Count rows whose lines are committed."""

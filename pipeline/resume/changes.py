@@ -9,7 +9,7 @@ from itertools import count
 from typing import NamedTuple
 
 from pipeline.manifest import Segment
-from pipeline.records import Failure, Row, image_name
+from pipeline.records import Failure, Row, Skipped, image_name
 from pipeline.resume.keys import cache_key, content_key, item_key, line_key, local_picture, picture_stamp
 from pipeline.state.checkpoints import Checkpoint, OpenCheckpoint, digest_stamps, pack_names
 from pipeline.state.known_rows import KnownRow, KnownRows
@@ -41,14 +41,15 @@ class PendingRow:
 class Changes:
     """Lines of the manifest: how many there are, and which are to be done (rows, and lines that fail as they are).
 
-    The others were done or have failed before; `failed_before` counts the latter by code. `open_checkpoint` is what the
-    lines become once all are done, where they can become one.
+    The others were done or have failed before; `failed_before` counts the latter by code, `skipped` what is no row by
+    choice. `open_checkpoint` is what the lines become once all are done, where they can become one.
     """
 
     rows: int
     pending_rows: list[PendingRow] = field(default_factory=list)
     done_before: int = 0
     failed_before: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
     open_checkpoint: OpenCheckpoint | None = None
 
 
@@ -87,12 +88,17 @@ class ChangeDetector:
         checkpoint = segment.known
         if checkpoint is not None and self._is_unchanged(checkpoint, segment.root):
             self._known_rows.pass_over(checkpoint.id)
-            return Changes(rows=checkpoint.rows, done_before=checkpoint.done, failed_before=checkpoint.failures())
-        lines = self._compare(segment.rows())
+            failures = checkpoint.failures()
+            rows = checkpoint.done + failures.total()
+            skipped = checkpoint.rows - rows
+            return Changes(rows=rows, done_before=checkpoint.done, failed_before=failures, skipped=skipped)
+        items = segment.items()
+        lines = self._compare([item for item in items if not isinstance(item, Skipped)])
+        skipped = len(items) - len(lines)
         if not segment.is_closed or any(isinstance(i, Failure) and i.code in _ALWAYS_READ for i, *_ in lines):
-            return _changes(lines, 0)
-        open_checkpoint = _open_checkpoint(next(self._ids), segment, lines)
-        return replace(_changes(lines, open_checkpoint.checkpoint.id), open_checkpoint=open_checkpoint)
+            return replace(_changes(lines, 0), skipped=skipped)
+        opened = _open_checkpoint(next(self._ids), segment, lines, len(items))
+        return replace(_changes(lines, opened.checkpoint.id), skipped=skipped, open_checkpoint=opened)
 
     def detect(self, batch: Sequence[Row | Failure]) -> Changes:
         """Return what is to be done of a batch; an id that an earlier line had is a failure of its own line."""
@@ -175,8 +181,10 @@ def _pending_row(line: _Comparison, checkpoint: int) -> PendingRow:
     )
 
 
-def _open_checkpoint(checkpoint: int, segment: Segment[Checkpoint], lines: Sequence[_Comparison]) -> OpenCheckpoint:
-    """Return the checkpoint that a segment becomes once its pending rows have their lines."""
+def _open_checkpoint(
+    checkpoint: int, segment: Segment[Checkpoint], lines: Sequence[_Comparison], items: int
+) -> OpenCheckpoint:
+    """Return the checkpoint that a segment of so many items becomes once its pending rows have their lines."""
     # Twice only where a picture changed in between: such stamps never come again, and its rows are compared.
     local = dict.fromkeys((picture.name, line.file_stamp) for line in lines if (picture := local_picture(line.item)))
     final = [(line.known, line.item.line) for line in lines if line.known and line.state in _FINAL]
@@ -184,7 +192,7 @@ def _open_checkpoint(checkpoint: int, segment: Segment[Checkpoint], lines: Seque
         id=checkpoint,
         line=segment.line,
         lines=segment.lines,
-        rows=len(lines),
+        rows=items,
         digest=segment.digest,
         pictures=pack_names([name for name, _ in local]),
         file_stamps=digest_stamps(stamp for _, stamp in local),

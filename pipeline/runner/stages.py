@@ -122,7 +122,7 @@ class ManifestStage:
 
     async def _take_on(self, changes: Changes, rows: MemoryObjectSendStream[PendingRow]) -> bool:
         """Send on one batch; return False where the limit of rows is reached."""
-        self._tally.count_batch(changes.rows, changes.done_before, changes.failed_before)
+        self._tally.count_batch(changes.rows, changes.done_before, changes.failed_before, changes.skipped)
         if changes.open_checkpoint is not None:
             await self._outbox.begin(changes.open_checkpoint)
         for pending in changes.pending_rows:

@@ -31,8 +31,9 @@ class BadPicture(ServiceError):
 class CatalogueConfig:
     """A catalogue to index; `columns` maps a field (see catalogue.FIELDS) to the name of its column.
 
-    Relative image paths start from `root`, by default the catalogue's folder, and may not leave it. `whole`: a file
-    that is cut off is refused; without it, the file is read up to the cut.
+    Relative image paths start from `root`, by default the catalogue's folder, and may not leave it. `ids` are the
+    columns that an id is composed of, where it is not the one of `columns`; `split` separates several pictures in a
+    cell. `whole`: a file that is cut off is refused; without it, the file is read up to the cut.
     """
 
     path: Path
@@ -41,6 +42,9 @@ class CatalogueConfig:
     delimiter: str = "auto"
     encoding: str = "auto"
     columns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ids: tuple[str, ...] = ()
+    split: str = ""
+    skip_without_image: bool = False
     whole: bool = False
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import LineError
@@ -12,6 +14,8 @@ MAX_ID_CHARS = 1000
 SHOWN_CHARS = 200
 ImageKind = Literal["path", "url", "token"]
 
+# Between the columns of a composed id, and before the number of a picture from the second in its cell on.
+_SEPARATOR, _NUMBER = "|", "#"
 _ROOT = "the root folder (the setting `root`, or else the table's own folder)"
 _TOKEN = "token:"  # noqa: S105 - the prefix of an image's cell, not a secret
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -35,15 +39,72 @@ def read_text(value: object, column: str) -> str | None:
     return value.strip() or None
 
 
-def read_id(fields: LineFields, column: str, image_column: str) -> str:
-    """Return the id in `column`: text, a number or true; without such a column the image's text is the id."""
-    if column not in fields:
-        return check_id(read_image_text(fields, image_column))
-    value = fields[column]
-    text = read_text(str(value).lower() if isinstance(value, int) else value, column)
-    if text is None:
-        raise LineError("empty-id", f"{column!r} is empty; every row needs an id of its own")
-    return check_id(text)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """Which cells name a row and its pictures.
+
+    The id comes from the columns `ids`, or is the image's text where there are none. `image` may hold several pictures,
+    separated by `split`: they are rows of their own. `skips` rows without a picture, if that is wanted.
+    """
+
+    ids: tuple[str, ...]
+    image: str
+    split: str = ""
+    skips: bool = False
+
+    def is_skipped(self, fields: LineFields) -> bool:
+        """Return True for a line without a picture where such lines are no rows."""
+        return self.skips and not has_text(fields.get(self.image))
+
+    def read_id(self, fields: LineFields) -> str | None:
+        """Return the id of a line: text, a number or true, composed where it has several columns; None without any.
+
+        Raises LineError where it is empty, too long or can't be shown.
+        """
+        if len(self.ids) == 1:
+            text = _id_text(fields[self.ids[0]], self.ids[0]) if self.ids[0] in fields else None
+        elif any(name in fields for name in self.ids):
+            parts = [_id_text(fields.get(name), name) for name in self.ids]
+            text = _SEPARATOR.join(map(_escaped, parts)) if any(parts) else ""
+        else:
+            text = None
+        if text == "":
+            names = " and ".join(map(repr, self.ids))
+            raise LineError("empty-id", f"{names} is empty; every row needs an id of its own")
+        return None if text is None else check_id(text)
+
+    def read_images(self, fields: LineFields, row_id: str | None) -> Sequence[tuple[str, str]]:
+        """Return the id and the text of each picture of a line with this id; raises LineError where there is none."""
+        value = fields.get(self.image)
+        if not self.split:
+            text = read_image_text(value, self.image)
+            return ((row_id or check_id(text), text),)
+        texts = [read_image_text(part, self.image) for part in self._parts(value)]
+        if row_id is None:
+            return [(check_id(text), text) for text in texts]
+        return [(f"{row_id}{_NUMBER}{number}" if number > 1 else row_id, text) for number, text in enumerate(texts, 1)]
+
+    def _parts(self, value: object) -> list[object]:
+        """Return what a cell says about each of its pictures; one that is named twice is one picture."""
+        if isinstance(value, str):
+            value = [text for part in value.split(self.split) if (text := part.strip())]
+        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+            return list(dict.fromkeys(value))
+        return [value or None]
+
+
+def has_text(value: object) -> bool:
+    """Return True for a cell that isn't empty."""
+    return bool(value.strip()) if isinstance(value, str) else value is not None and value != []
+
+
+def _id_text(value: object, column: str) -> str:
+    return read_text(str(value).lower() if isinstance(value, int) else value, column) or ""
+
+
+def _escaped(part: str) -> str:
+    """Return a part of an id such that different parts never make the same id."""
+    return part.replace("\\", "\\\\").replace(_SEPARATOR, f"\\{_SEPARATOR}")
 
 
 def check_id(text: str) -> str:
@@ -54,21 +115,20 @@ def check_id(text: str) -> str:
     return text
 
 
-def read_image_text(fields: LineFields, column: str) -> str:
-    """Return what `column` says about where a picture is; raises LineError where it says nothing."""
-    text = read_text(fields.get(column), column)
+def read_image_text(value: object, column: str) -> str:
+    """Return what a cell of `column` says about where a picture is; raises LineError where it says nothing."""
+    text = read_text(value, column)
     if text is None:
         raise LineError("missing-image", f"{column!r} is empty; give a path, a URL or token:...")
     _check_printable(text, "bad-image", "the image")
     return text
 
 
-def read_image(fields: LineFields, column: str) -> tuple[ImageKind, str]:
-    """Return what the image in `column` is, and its relative path, its http(s) URL, or its token without the prefix.
+def read_image(text: str) -> tuple[ImageKind, str]:
+    """Return what an image's text is, and its relative path, its http(s) URL, or its token without the prefix.
 
     A path is checked as text only; where links lead is for the caller to see. Raises LineError for any other text.
     """
-    text = read_image_text(fields, column)
     if ":" in text:
         if text.startswith(("http://", "https://")):
             return "url", _checked_url(text)

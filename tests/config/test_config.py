@@ -102,7 +102,7 @@ def test_every_value_finds_its_place(tmp_path: Path) -> None:
         """,
     )
     assert (config.manifest.columns.id, config.manifest.columns.image, config.manifest.carry) == (
-        "sku",
+        ("sku",),
         "image",
         ("title", "price"),
     )
@@ -236,7 +236,16 @@ def test_a_wrong_url_of_a_redis_does_not_show_its_password(tmp_path: Path, url: 
         ('manifest.path="2026"', "2026"),
         ("manifest.path=-", "-"),
         ('manifest.carry=["a", "b"]', ("a", "b")),
-        ("manifest.columns.id=sku", "sku"),
+        ("manifest.columns.id=sku", ("sku",)),
+        ('manifest.columns.id=["Handle", "Image Position"]', ("Handle", "Image Position")),
+        ("manifest.columns.image=photo", "photo"),
+        ("manifest.delimiter=;", ";"),
+        ("manifest.delimiter=tab", "\t"),
+        ('manifest.delimiter="\\t"', "\t"),
+        ("manifest.encoding=cp1252", "cp1252"),
+        ("manifest.split=,", ","),
+        ('manifest.split=", "', ", "),
+        ('manifest.split="\\n"', "\n"),
         ("prepare.verify=true", True),
         ("limits.stop_at=06:00", time(6)),
         ("output.max_failed=5%", Share(share=0.05)),

@@ -85,13 +85,15 @@ _KINDS_BY_READER = {
     "parse_age": "duration",
     "parse_time": "time",
     "_share": "count or share",
+    "_names": "text or list",
 }
 _KINDS = {str: "text", bool: "true or false", int: "whole number", float: "number", tuple: "list"}
 
 
 def _kind(field: FieldInfo) -> str:
     """Name the type of a key as the document does."""
-    readers = [getattr(getattr(mark, "func", None), "__name__", "") for mark in field.metadata]
+    inner = [mark for part in get_args(field.annotation) for mark in getattr(part, "__metadata__", ())]
+    readers = [getattr(getattr(mark, "func", None), "__name__", "") for mark in [*field.metadata, *inner]]
     for reader in readers:
         if reader in _KINDS_BY_READER:
             return _KINDS_BY_READER[reader]

@@ -20,6 +20,7 @@ from pipeline.errors import ExitCode, TableError, UsageError
 from pipeline.manifest import Manifest, Segment, open_manifest
 from pipeline.manifest.rows import RowRules, table_rows
 from pipeline.records import Failure, LocalFile, Row
+from pipeline.tabular.cells import Naming
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.parsing import TextParser
 from pipeline.tabular.root import Root
@@ -72,7 +73,13 @@ UNREADABLE: dict[str, tuple[str, bytes, dict[str, object], str]] = {
     "two that may be meant": ("m.csv", b"id,Image,IMAGE\n", {}, "did you mean 'Image'"),
     "a shop's export": ("m.csv", b"Handle,Title,Image Src,Image Position\n", {}, "did you mean 'Image Src'"),
     "objects without the image": ("m.jsonl", b'{"file": "a.jpg"}\n', {}, "no column 'image'"),
-    "carry from text": ("m.txt", b"a.jpg\n", {"carry": ["title"]}, "has no columns"),
+    "carry from text": ("m.txt", b"a.jpg\n", {"carry": ["title"]}, "manifest.carry: a txt manifest has none"),
+    "keys of tables": (
+        "m.txt",
+        b"a.jpg\n",
+        {"delimiter": ",", "split": ",", "skip_without_image": True, "columns": {"id": "x"}},
+        "manifest.delimiter, manifest.columns, manifest.split, manifest.skip_without_image: a txt manifest has none",
+    ),
     "parquet": ("m.parquet", b"PAR1", {}, "no known format"),
     "no suffix": ("manifest", b"a.jpg\n", {}, "no known format"),
     "a file as a folder": ("m.csv", b"id,image\n", {"format": "folder"}, "is no folder"),
@@ -201,18 +208,19 @@ def test_a_segment_reads_nothing_ahead() -> None:
             yield f"token:{number}\n"
 
     sizes = []
-    rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"))
+    naming = Naming(ids=("id",), image="image")
+    rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"), naming=naming)
     parse = TextParser(column="image")
     manifest = Manifest(LineReader(lines()), partial(table_rows, parse=parse, rules=rules))
     segments: list[Segment[Known]]
     while segments := manifest.segments():
-        sizes += [len(segment.rows()) for segment in segments]
+        sizes += [len(segment.items()) for segment in segments]
         assert len(taken) == sum(sizes)
     assert sizes == [500, 500, 1]
 
 
 def _known(segment: Segment[Known]) -> Known:
-    return Known(segment.line, segment.lines, len(segment.rows()), segment.digest)
+    return Known(segment.line, segment.lines, len(segment.items()), segment.digest)
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.jsonl", "m.txt", "folder"])
@@ -222,14 +230,14 @@ def test_known_lines_are_counted_unparsed(tmp_path: Path, monkeypatch: pytest.Mo
     _write_four_rows(tmp_path / name)
     with open_manifest(_config(tmp_path / name)) as manifest:
         first, second = [segment for _ in range(2) for segment in manifest.segments(NONE)]
-        rows = [*first.rows(), *second.rows()]
+        rows = [*first.items(), *second.items()]
     with open_manifest(_config(tmp_path / name)) as manifest:
         known = [_known(first)]
         (same,) = manifest.segments(known)
         assert same.known is known[0]
         (below,) = manifest.segments(known)
         assert below.known is None
-        assert [*same.rows(), *below.rows()] == rows
+        assert [*same.items(), *below.items()] == rows
     with open_manifest(_config(tmp_path / name)) as manifest:
         assert manifest.segments(known, b"other settings")[0].known is None
     with open_manifest(_config(tmp_path / name, root=str(tmp_path.parent))) as manifest:

@@ -525,7 +525,7 @@ async def test_a_refresh_that_finds_no_answer_keeps_the_old_records(
 
 async def test_one_row_with_a_wrong_path_stops_no_run(tmp_path: Path, pictures: Path, service: Service) -> None:
     """A 404 after others were answered is that row's trouble: it fails, tried again next time, and the run goes on."""
-    service.faults({"kind": "answer", "times": 2}, {"kind": "error", "status": 404, "times": 2})
+    service.faults({"kind": "answer", "times": 2}, {"kind": "error", "status": 404, "times": 1})
     config = job(tmp_path, pictures, service, distinct(6), retry={"attempts": 2}, limits={"concurrency": 1})
     report = await run(config)
     assert (report.exit_code, report.tally.ok) == (1, 5)

@@ -377,4 +377,4 @@ def test_check_names_the_source(tmp_path: Path, service: Service) -> None:
     config = job(tmp_path, service.endpoint, 'search = { q = "lamp" }')
     assert "manifest  a search can be asked for" in list(check(config))
     assert service.seen() == []
-    assert "1 records written" in list(check(config, run_once))[-1]
+    assert "1 record written" in list(check(config, run_once))[-1]

@@ -6,6 +6,7 @@ import gzip
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -24,11 +25,15 @@ from pipeline.tabular.decoding import MAX_LINE_CHARS
 Read = tuple[int, str | None, str | None]
 
 
-def read_manifest(path: Path, columns: dict[str, str]) -> tuple[list[Read], str]:
+def read_manifest(path: Path, columns: dict[str, str], **reading: object) -> tuple[list[Read], str]:
     """Return the rows of a manifest, and why it can't be read (on)."""
     rows: list[Read] = []
+    if ids := reading.pop("ids", None):
+        columns |= {"id": ids}  # type: ignore[dict-item] # several, which the model takes
     try:
-        with open_manifest(ManifestConfig.model_validate({"path": str(path), "columns": columns})) as manifest:
+        with open_manifest(
+            ManifestConfig.model_validate({"path": str(path), "columns": columns, **reading})
+        ) as manifest:
             rows.extend((row.line, row.id, _image(row)) for row in manifest.rows())
     except TableError as exc:
         return rows, _reason(exc)
@@ -39,13 +44,13 @@ def _image(row: Row | Failure) -> str | None:
     return image_name(row.image) if isinstance(row, Row) else None
 
 
-def read_catalogue(path: Path, columns: dict[str, str]) -> tuple[list[Read], str]:
+def read_catalogue(path: Path, columns: dict[str, str], **reading: Any) -> tuple[list[Read], str]:
     """Return the rows of a catalogue, and why it can't be read (on)."""
     rows: list[Read] = []
     # As a job serves its manifest: these two columns are always named.
     named = {"id": "id", "image": "image", **columns}
     try:
-        for entry in read_entries(CatalogueConfig(path=path, columns=named)):
+        for entry in read_entries(CatalogueConfig(path=path, columns=named, **reading)):
             if entry.is_cut:
                 return rows, _reason(entry.problem)
             rows.append((entry.line, entry.fields["id"] or None, None if entry.problem else entry.fields["image"]))
@@ -249,6 +254,17 @@ def test_manifest_and_catalogue_read_any_table_alike(start: bytes, pieces: list[
         path = Path(folder, f"m{suffix}")
         path.write_bytes(start + b"".join(pieces))
         assert read_catalogue(path, {}) == read_manifest(path, {})
+
+
+@given(pieces=st.lists(st.sampled_from([b"a", b"b.png", b"|", b" ", b",", b",", b"\n", b'"', b"../"]), max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_manifest_and_catalogue_read_an_export_of_a_shop_alike(pieces: list[bytes]) -> None:
+    """Composed ids, several pictures in a cell and skipped lines are the same for both."""
+    reading: dict[str, Any] = {"ids": ("id", "place"), "split": "|", "skip_without_image": True}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "m.csv")
+        path.write_bytes(b"id,place,image\n" + b"".join(pieces))
+        assert read_catalogue(path, {}, **reading) == read_manifest(path, {}, **reading)
 
 
 def test_manifest_and_catalogue_list_the_same_pictures(tmp_path: Path) -> None:

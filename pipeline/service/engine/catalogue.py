@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import LineError, TableError
 from pipeline.service.findings import CatalogueConfig
-from pipeline.tabular.cells import SHOWN_CHARS, check_id, read_id, read_image, shown
+from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, shown
 from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures, parse_listed
 from pipeline.tabular.formats import TableFile, find_format
@@ -67,55 +67,79 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
             yield _file_entry(number, *parse_listed(line), root)
         return
     root = Root(config.root or config.path.parent, _SECTION)
-    with open_table(file, table_format, _wanted_columns(config.columns)) as table:
-        yield from _table_entries(table, config, root)
+    naming = Naming(
+        ids=config.ids or (config.columns.get("id", "id"),),
+        image=config.columns.get("image", "image"),
+        split=config.split,
+        skips=config.skip_without_image,
+    )
+    with open_table(file, table_format, _wanted_columns(config.columns, naming)) as table:
+        yield from _table_entries(table, config, naming, root)
 
 
-def _wanted_columns(columns: Mapping[str, str]) -> WantedColumns:
+def _wanted_columns(columns: Mapping[str, str], naming: Naming) -> WantedColumns:
     """Return the columns to check for: the image's, and those that the config names otherwise than their fields.
 
     Of other columns that are in a header twice the last one counts, because a manifest with them is read as well.
     """
-    names = {field: columns.get(field, field) for field in FIELDS}
+    names = {field: columns.get(field, field) for field in FIELDS if field != "id"}
     return WantedColumns(
-        image=names["image"],
-        ids=(names["id"],),
-        required=tuple(column for field, column in columns.items() if column != field),
-        optional=(names["id"],),
+        image=naming.image,
+        ids=naming.ids,
+        required=(
+            *(name for field, name in names.items() if name != field),
+            *(naming.ids if naming.ids != ("id",) else ()),
+        ),
+        optional=naming.ids,
         others=tuple(names.values()),
-        hinted={f"{_SECTION}.columns.{field}": name for field, name in names.items()},
         settings=f"{_SECTION}.columns",
     )
 
 
-def _table_entries(table: Table, config: CatalogueConfig, root: Root) -> Iterator[Entry]:
+def _table_entries(table: Table, config: CatalogueConfig, naming: Naming, root: Root) -> Iterator[Entry]:
     has_rows = False
     try:
         for line, fields in table:
             has_rows = True
-            yield _entry(line, fields, config.columns, root)
+            yield from _line_entries(line, fields, config.columns, naming, root)
     except TableError as exc:
         if config.whole or not has_rows:
             raise
         yield Entry(line=table.lines.line, fields=_no_fields(), problem=str(exc), is_cut=True)
 
 
-def _entry(line: int, row: LineFields | LineError, columns: Mapping[str, str], root: Root) -> Entry:
+def _line_entries(
+    line: int, row: LineFields | LineError, columns: Mapping[str, str], naming: Naming, root: Root
+) -> Iterator[Entry]:
+    """Yield an entry for each picture of a line, or one that says what is wrong with it; none where it is skipped."""
     if isinstance(row, LineError):
-        return Entry(line=line, fields=_no_fields(), problem=_sentence(row))
-    id_column, image_column = columns.get("id", "id"), columns.get("image", "image")
-    texts = {field: text for field in FIELDS if (text := _text(row.get(columns.get(field, field))))}
-    fields = {**texts, **_no_fields(texts.get("image", ""))}
+        yield Entry(line=line, fields=_no_fields(), problem=_sentence(row))
+        return
+    if naming.is_skipped(row):
+        return
+    texts = {field: text for field in FIELDS[2:] if (text := _text(row.get(columns.get(field, field))))}
+    named = {"id": "", "image": shown(_text(row.get(naming.image)))}
     try:
-        fields["id"] = read_id(row, id_column, image_column)
-        kind, fields["image"] = read_image(row, image_column)
-        if kind == "path":
-            return Entry(line=line, fields=fields, file=_locate(root, fields["image"]))
+        named["id"] = naming.read_id(row) or ""
+        images = naming.read_images(row, named["id"] or None)
     except LineError as exc:
-        return Entry(line=line, fields=fields, problem=_sentence(exc))
+        yield Entry(line=line, fields=named | texts, problem=_sentence(exc))
+        return
+    for row_id, image in images:
+        yield _entry(line, {"id": row_id, "image": image, **texts}, root)
+
+
+def _entry(line: int, fields: dict[str, str], root: Root) -> Entry:
+    """Return the entry of one picture."""
+    try:
+        kind, image = read_image(fields["image"])
+        if kind == "path":
+            return Entry(line=line, fields={**fields, "image": image}, file=_locate(root, image))
+    except LineError as exc:
+        return Entry(line=line, fields={**fields, "image": shown(fields["image"])}, problem=_sentence(exc))
     if kind == "token":
-        return Entry(line=line, fields={**fields, "image": f"token:{fields['image']}"})
-    return Entry(line=line, fields={"content_url": fields["image"], **fields})
+        return Entry(line=line, fields={**fields, "image": f"token:{image}"})
+    return Entry(line=line, fields={"content_url": image, **fields, "image": image})
 
 
 def _file_entry(line: int, name: str, error: LineError | None, root: Root) -> Entry:

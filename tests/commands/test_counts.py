@@ -1,0 +1,95 @@
+"""What is skipped is counted wherever a job says how it stands: check, plan, run, run.json, also in a second run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import orjson
+import pytest
+
+from pipeline.commands.check import check
+from pipeline.commands.plan import make_plan
+from pipeline.commands.retry_failed import retry_failed
+from pipeline.config import Config
+from pipeline.report.run_json import RUN_FILE
+from pipeline.runner.job import run
+from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
+from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config
+
+TABLE = (
+    "Handle;Position;Pictures;SKU;Title\n"
+    "mug;1;p0.png, p1.png;M;Mug\n"
+    "mug;2;;M-2;\n"
+    "cup;1;p2.png;C;Cup, large\n"
+    "cup;2; ;C-2;\n"
+    "bad;1;ftp://x/y.png;B;Bad\n"
+)
+READING = {
+    "columns.id": ["Handle", "Position"],
+    "columns.image": "Pictures",
+    "carry": ["title"],
+    "split": ",",
+    "skip_without_image": True,
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("pictures")
+    draw(folder / "p0.png", 0)
+    with running_service(tmp_path_factory.mktemp("service"), folder, "--no-text") as running:
+        yield running
+
+
+@pytest.fixture
+def job(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Config:
+    monkeypatch.setenv(KEY_ENV, KEY)
+    for number in range(3):
+        draw(tmp_path / f"p{number}.png", number)
+    (tmp_path / "shop.csv").write_text(TABLE)
+    path = write_config(tmp_path / "job.toml", tmp_path / "shop.csv", service.endpoint, manifest=READING)
+    return load(path)
+
+
+def test_what_is_skipped_is_counted_everywhere(job: Config) -> None:
+    """check, plan, the run's last line and run.json agree, before and after, and in a run that passes over all rows."""
+    said = "\n".join(check(job))
+    assert "shop.csv can be read: 4 rows, 2 skipped" in said
+    assert "1 row can't be used; the first one: line 6: " in said
+    assert "separated by ';'" in said
+    assert "skipped           2 " in make_plan(job).text()
+    for records in (3, 0):
+        report = anyio.run(run, job)
+        assert (report.tally.records_written, report.tally.skipped, report.tally.seen) == (records, 2, 4)
+        assert "1 failed, 2 skipped, " in report.summary()
+    with open_job(Path(job.output.dir)) as opened:
+        assert [(each.rows, each.done) for each in opened.state.known_rows.checkpoints(0, 9)] == [(6, 3)]
+    written = orjson.loads(Path(job.output.dir, RUN_FILE).read_bytes())
+    assert written["rows"]["skipped"] == 2
+    assert "skipped           2 " in make_plan(job).text()
+    titles = {record["id"]: record["carry"]["title"] for record in lines_of(Path(job.output.dir, INSIGHTS))}
+    assert titles == {"cup|1": "Cup, large", "mug|1": "Mug", "mug|1#2": "Mug"}
+    assert [failure["id"] for failure in lines_of(Path(job.output.dir, FAILURES))] == ["bad|1"]
+
+
+def test_a_retry_counts_rows_and_names_codes(job: Config) -> None:
+    """One row is one row, and a code that no row has is answered with those that there are."""
+    anyio.run(run, job)
+    folder = Path(job.output.dir)
+    assert (
+        retry_failed(folder, "truncated")
+        == "no row was marked; the codes of failed rows are: unsupported-scheme (1 row)"
+    )
+    assert retry_failed(folder, None) == "the next run tries 1 failed row again"
+
+
+def test_the_embedded_service_reads_its_catalogue_alike(tmp_path: Path, job: Config) -> None:
+    """A job whose catalogue is its own manifest passes on how that is read."""
+    sets = ["provider.name=local", "provider.text=false", "provider.endpoint=", "provider.key_env="]
+    local = load(tmp_path / "job.toml", *sets, f"output.dir={tmp_path / 'local'}")
+    report = anyio.run(run, local)
+    assert report.tally.records_written == 3, report.summary()
+    assert [row["id"] for row in lines_of(tmp_path / "local" / "index" / "skipped.jsonl")] == ["bad|1"]
+    assert all(record["status"] == "ok" for record in lines_of(tmp_path / "local" / INSIGHTS))
