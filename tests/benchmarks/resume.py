@@ -20,7 +20,6 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.config import Config
 from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.resume.changes import PendingRow
@@ -77,8 +76,9 @@ def write_rows(path: Path, count: int, line: Line, extra: str = "") -> None:
         file.write(extra)
 
 
-def fill(config: Config) -> None:
-    """Give every row of the manifest its line, as finished runs would have."""
+def fill(path: Path) -> None:
+    """Give every row of the manifest its line, as finished runs of the config at `path` would have."""
+    config = load(path)
     provider = make_provider(config)
     open_checkpoints = OpenCheckpoints()
     with open_job(Path(config.output.dir)) as job, open_manifest(config.manifest) as manifest:
@@ -138,7 +138,7 @@ def over(folder: Path, service: Service, what: str, count: int, line: Line) -> l
     if line is token:
         new = [measure(f"{what}, a new job", count, config, service, "--limit", "20") for _ in range(3)]
     with get_context("spawn").Pool(1) as apart:  # a child's peak memory counts from its parent's size
-        apart.apply(fill, (load(config),))
+        apart.apply(fill, (config,))
     done = [*new, measure(f"{what}, all done", count, config, service)]
     if line is token:
         write_rows(manifest, count, line, "new,token:new\n")
