@@ -12,6 +12,7 @@ PipelineError
 │   └── RequestError         the row asks for what the service's documents forbid
 ├── StopRun                  the run drains, commits, and exits with the code of the leaf
 │   ├── TooManyFailures      exit 3
+│   ├── RowsMissing          exit 2: rows of earlier runs are gone: all, or more than may be removed
 │   ├── PicturesMissing      exit 3: many pictures that had their records are gone at once
 │   ├── OutputError          exit 3: disk full, output or ledger not writable
 │   ├── Stalled              exit 3: nothing moved for too long
@@ -114,6 +115,13 @@ class TooManyFailures(StopRun):
     """More rows failed than `output.max_failed` allows, or too many one after another."""
 
     reason = "too-many-failures"
+
+
+class RowsMissing(StopRun):
+    """The manifest has lost its rows, or more of them than `output.max_removed` allows; nothing was removed."""
+
+    reason = "rows-missing"
+    exit_code = ExitCode.USAGE
 
 
 class PicturesMissing(StopRun):

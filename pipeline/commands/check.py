@@ -13,6 +13,7 @@ from pipeline.manifest import STDIN, Manifest, open_manifest
 from pipeline.records import Failure
 from pipeline.report.run_json import Report
 from pipeline.runner.policies import search_cursor
+from pipeline.runner.row_checks import check_manifest
 from pipeline.sink.job_files import open_job
 from pipeline.wording import counted
 
@@ -31,7 +32,8 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
     yield from (f"manifest  {line}" for line in _source(config))
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"
-    with open_job(Path(config.output.dir)):
+    with open_job(Path(config.output.dir)) as job:
+        check_manifest(config, job.state)
         yield f"output    {config.output.dir} can be written"
     if run_once is not None:
         yield f"call      {_call(config, run_once)}"

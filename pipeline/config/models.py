@@ -237,6 +237,8 @@ class OutputConfig(Section):
     max_failed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.05)
     refresh: Age = None
     prune: bool = False
+    max_removed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.1)
+    several_manifests: bool = False
 
 
 P = TypeVar("P", bound=ProviderSettings, default=ProviderSettings)

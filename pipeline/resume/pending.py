@@ -10,7 +10,24 @@ from anyio import CapacityLimiter, to_thread
 from pipeline.manifest import Manifest
 from pipeline.records import Failure, Row
 from pipeline.resume.changes import ChangeDetector, Changes
+from pipeline.resume.keys import row_key
+from pipeline.state.database import chunks
 from pipeline.state.known_rows import KnownRows
+
+_ROWS_AT_ONCE = 500
+
+
+def is_unknown(manifest: Manifest, known_rows: KnownRows) -> bool:
+    """Return True if a manifest has rows and the ledger knows none of them; it is read up to the first known one.
+
+    Raises TableError and OutputError.
+    """
+    has_rows = False
+    for items in chunks(manifest.rows(), _ROWS_AT_ONCE):
+        if known_rows.look_up([row_key(item.id) for item in items if item.id is not None]):
+            return False
+        has_rows = True
+    return has_rows
 
 
 def iter_manifest_changes(manifest: Manifest, detector: ChangeDetector) -> Iterator[Changes]:

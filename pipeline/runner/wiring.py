@@ -33,6 +33,7 @@ from pipeline.resume.pending import batch_changes, manifest_changes, only_lost
 from pipeline.runner.execution import Execution, Stages, Watcher, beside
 from pipeline.runner.lazy_fetcher import LazyFetcher
 from pipeline.runner.policies import deadline_of, fetch_policy, make_detector, oldest_answer, search_cursor
+from pipeline.runner.row_checks import check_manifest, missing_rows, note_manifest
 from pipeline.runner.stages import FetchStage, ManifestStage, Outbox, PrepareStage
 from pipeline.runner.stop import Stop
 from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
@@ -91,6 +92,9 @@ async def execute(run: Run) -> None:
     backend, provider = backend_of(config), make_provider(config)
     opening = anyio.CancelScope()
     stop.bind()
+    if not run.options.is_offline:
+        await anyio.to_thread.run_sync(check_manifest, config, run.resources.job.state)
+        note_manifest(config, run.resources.job.state)
     stop.on_ask(opening.cancel)  # until there is something to drain
     deadline = partial(at_deadline, stop, deadline_of(config.limits), run.started)
     async with beside([deadline]), AsyncExitStack() as opened:
@@ -108,8 +112,17 @@ async def execute(run: Run) -> None:
         await execution.run(written, _watchers(run, execution, fetcher))
         run.is_complete = stages.manifest.is_complete
         if stop.cause is None and run.is_complete and not run.options.is_offline:
-            await stages.sink.compact(prune=config.output.prune and run.tally.seen > 0)
-            judge_whole(stop, run.tally, config.output.max_failed)
+            await _finish(run, stages.sink)
+
+
+async def _finish(run: Run, sink: Sink) -> None:
+    """After a run through all rows, drop what has left the manifest, unless that is too much, and judge the whole."""
+    output, state = run.config.output, run.resources.job.state
+    if missing := await anyio.to_thread.run_sync(missing_rows, run.config, state, run.tally.seen):
+        run.stop.ask(missing)
+        return
+    await sink.compact(prune=output.prune)
+    judge_whole(run.stop, run.tally, output.max_failed)
 
 
 async def _lazy_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> LazyFetcher:

@@ -94,11 +94,19 @@ class KnownRows:
 
     def unseen(self, states: Sequence[State]) -> Iterator[bytes]:
         """Yield the keys of the rows in `states` that no line of this run's manifest named."""
-        sql = (
-            f"SELECT row_key FROM rows WHERE state IN ({numbers(states)}) "  # noqa: S608 - numbers
-            "AND checkpoint NOT IN (SELECT checkpoint FROM run.passed) "
-            "AND row_key NOT IN (SELECT row_key FROM run.seen)"
-        )
         with self._database.reading() as reader:
-            for (row_key,) in reader.execute(sql):
+            for (row_key,) in reader.execute(f"SELECT row_key {_unseen(states)}"):
                 yield row_key
+
+    def count_unseen(self, states: Sequence[State]) -> int:
+        """Return how many rows in `states` no line of this run's manifest named."""
+        with self._database.reading() as reader:
+            return int(reader.execute(f"SELECT count(*) {_unseen(states)}").fetchone()[0])
+
+
+def _unseen(states: Sequence[State]) -> str:
+    return (
+        f"FROM rows WHERE state IN ({numbers(states)}) "  # noqa: S608 - numbers
+        "AND checkpoint NOT IN (SELECT checkpoint FROM run.passed) "
+        "AND row_key NOT IN (SELECT row_key FROM run.seen)"
+    )

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.check import check
 from pipeline.config import Config
+from pipeline.errors import UsageError
 from pipeline.report.run_json import Report
 from pipeline.runner.job import run
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
@@ -152,3 +154,86 @@ async def test_a_picture_that_can_not_be_read_keeps_its_record(
     assert (report.exit_code, report.tally.failed) == (1, {"empty": 1, "not-a-file": 1})
     assert records(tmp_path) == ["r0", "r1", "r2", "r3"]
     assert lines_of(tmp_path / "out" / "failures.jsonl") == []
+
+
+@pytest.mark.parametrize("prune", [False, True])
+async def test_no_rows_where_there_were_some_are_reported(
+    tmp_path: Path, pictures: Path, service: Service, prune: bool
+) -> None:
+    """A manifest of a header only removes nothing, neither records nor failures."""
+    rows = range(38, 41)  # there is no picture 40
+    assert (await run(job(tmp_path, pictures, service, rows))).exit_code == 1
+    empty = job(tmp_path, pictures, service, rows, prune=prune)
+    (tmp_path / "manifest.csv").write_text("id,image\n")
+    report = await run(empty)
+    assert told(report) == (2, "rows-missing")
+    assert "manifest.csv has no rows, but there were 3 in earlier runs" in str(report.cause)
+    assert records(tmp_path) == ["r38", "r39"]
+    assert [failure["id"] for failure in lines_of(tmp_path / "out" / "failures.jsonl")] == ["r40"]
+
+
+async def test_an_empty_folder_where_there_were_pictures_is_reported(
+    tmp_path: Path, pictures: Path, service: Service
+) -> None:
+    """A folder as the manifest that is not mounted."""
+    for number in range(4, 40):
+        (pictures / f"p{number}.png").unlink()
+    config = load(write_config(tmp_path / "job.toml", pictures, service.endpoint))
+    assert (await run(config)).tally.ok == 4
+    unmount(pictures)
+    assert told(await run(config)) == (2, "rows-missing")
+    assert len(records(tmp_path)) == 4
+
+
+async def test_a_new_job_without_rows_is_done(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """Nothing was there before: there is nothing to report."""
+    config = job(tmp_path, pictures, service, range(0))
+    (tmp_path / "manifest.csv").write_text("id,image\n")
+    assert told(await run(config)) == (0, "finished")
+
+
+async def test_pruning_more_than_allowed_removes_nothing(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """A share of the records by default, as for the failures; a larger one removes them."""
+    assert (await run(job(tmp_path, pictures, service, range(40)))).exit_code == 0
+    report = await run(job(tmp_path, pictures, service, range(35), prune=True))
+    assert told(report) == (2, "rows-missing")
+    assert "would remove 5 of 40 records, more than output.max_removed allows" in str(report.cause)
+    assert len(records(tmp_path)) == 40
+    assert (await run(job(tmp_path, pictures, service, range(36), prune=True))).exit_code == 0
+    assert len(records(tmp_path)) == 36
+    assert told(await run(job(tmp_path, pictures, service, range(35), prune=True, max_removed=0)))[0] == 2
+    assert (await run(job(tmp_path, pictures, service, range(2), prune=True, max_removed="100%"))).exit_code == 0
+    assert records(tmp_path) == ["r0", "r1"]
+
+
+def other_manifest(tmp_path: Path, config: Config, rows: range) -> Config:
+    """Return the job with another manifest of rows that have other ids, but for `rows`."""
+    ids = [{"id": f"r{n}" if n in rows else f"x{n}", "image": f"p{n}.png"} for n in range(10)]
+    path = write_manifest(tmp_path / "other.csv", ids)
+    return config.model_copy(update={"manifest": config.manifest.model_copy(update={"path": str(path)})})
+
+
+async def test_another_manifest_in_the_same_folder_is_refused(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """Before any call, by `run` and by `check`; a setting accepts it."""
+    config = job(tmp_path, pictures, service, range(10))
+    await run(config)
+    other = other_manifest(tmp_path, config, range(0))
+    report = await run(other)
+    assert (report.exit_code, report.tally.seen, len(service.seen())) == (2, 0, 10)
+    assert "none of its rows is among the 10 rows of" in str(report.cause)
+    with pytest.raises(UsageError, match=r"output\.several_manifests = true"):
+        list(check(other))
+    assert (await run(config)).exit_code == 0
+    accepted = other.model_copy(update={"output": other.output.model_copy(update={"several_manifests": True})})
+    assert (await run(accepted)).exit_code == 0
+    assert len(records(tmp_path)) == 20
+
+
+async def test_a_manifest_that_moved_is_the_same_one(tmp_path: Path, pictures: Path, service: Service) -> None:
+    """One known row is enough, as in exports with a date in their name; afterwards it is the one of last time."""
+    config = job(tmp_path, pictures, service, range(10))
+    await run(config)
+    moved = other_manifest(tmp_path, config, range(9, 10))
+    assert (await run(moved)).exit_code == 0
+    write_manifest(tmp_path / "other.csv", [{"id": "new", "image": "p1.png"}])
+    assert (await run(moved)).exit_code == 0
