@@ -52,7 +52,8 @@ def open_job(folder: Path) -> Iterator[Job]:
         database = folder / DATABASE
         if not size(database) and size(folder / INSIGHTS):
             raise OutputError(
-                f"{folder / INSIGHTS} exists without its ledger {database}; restore state.db, or move the file away"
+                f"{folder / INSIGHTS} exists without its ledger {database}; restore state.db from a copy. If "
+                "you move insights.jsonl away instead, every picture is paid for again"
             )
         with ExitStack() as opened:
             state = opened.enter_context(open_state(database))

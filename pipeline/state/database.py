@@ -13,6 +13,8 @@ from typing import TypeVar
 from pipeline.errors import OutputError
 
 T = TypeVar("T")
+_PRIMARY_CODE = 0xFF  # of SQLite's extended codes
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +107,19 @@ def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as exc:
+        if getattr(exc, "sqlite_errorcode", 0) & _PRIMARY_CODE in _DAMAGED:
+            raise OutputError(_recovery(path, exc)) from exc
         raise OutputError(f"{path} can't be used ({exc}); what was committed is safe, fix that and run again") from exc
+
+
+def _recovery(path: Path, exc: sqlite3.Error) -> str:
+    """Say how a damaged database is saved: by SQLite's own command, or by the copy that a migration left."""
+    copies = ", ".join(copy.name for copy in sorted(path.parent.glob(f"{path.name}.layout-?")))
+    older = f", or go back to the copy beside it ({copies}), which lacks later answers" if copies else ""
+    return (
+        f"{path} is damaged ({exc}), and holds every answer that was paid for. Keep a copy of it, save what can be "
+        f"read with: sqlite3 {path.name} .recover | sqlite3 recovered.db, and put that in its place{older}"
+    )
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

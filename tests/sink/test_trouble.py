@@ -34,17 +34,47 @@ def _be_a_folder(path: Path) -> None:
     (path / "x").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("spoil", [_garble, _be_a_folder], ids=["garbled", "a folder"])
-def test_a_broken_database_is_reported_when_the_job_is_opened(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        pytest.param(_garble, r"state\.db is damaged .*sqlite3 state\.db \.recover \| sqlite3", id="garbled"),
+        pytest.param(_be_a_folder, r"state\.db can't be used", id="a folder"),
+    ],
+)
+def test_a_broken_database_is_reported_when_the_job_is_opened(
+    tmp_path: Path, spoil: Callable[[Path], None], said: str
+) -> None:
     """Nothing is overwritten."""
     with open_job(tmp_path) as job:
         write_batch(job, [finished("a")])
         job.state.answers.put([(paid().fingerprint, paid().request, paid().answer)])
     content = (tmp_path / "insights.jsonl").read_bytes()
     spoil(tmp_path / DATABASE)
-    with pytest.raises(OutputError, match=r"state\.db can't be used"), open_job(tmp_path) as job:
+    with pytest.raises(OutputError, match=said), open_job(tmp_path) as job:
         job.state.ledger.counts()
     assert (tmp_path / "insights.jsonl").read_bytes() == content
+
+
+def test_a_copy_beside_a_damaged_database_is_named(tmp_path: Path) -> None:
+    """It is what a migration left there."""
+    with open_job(tmp_path):
+        pass
+    (tmp_path / DATABASE).write_bytes(b"no database" * 1000)
+    (tmp_path / "state.db.layout-2").touch()
+    with (
+        pytest.raises(OutputError, match=r"or go back to the copy beside it \(state\.db\.layout-2\)"),
+        open_job(tmp_path),
+    ):
+        pass
+
+
+def test_the_price_of_a_lost_database_is_named(tmp_path: Path) -> None:
+    """Moving the output away is possible, but costs every call again."""
+    with open_job(tmp_path) as job:
+        write_batch(job, [finished("a")])
+    (tmp_path / DATABASE).unlink()
+    with pytest.raises(OutputError, match=r"restore state\.db .* every picture is paid for again$"), open_job(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("name", ["insights.jsonl", "failures.jsonl", "reserve", "lock"])

@@ -43,7 +43,7 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     """It stops the run with its name, and nothing is overwritten."""
     path = tmp_path / "state.db"
     path.write_bytes(b"this is no database, whatever it is called" * 30)
-    with pytest.raises(OutputError, match=r"state\.db can't be used"), open_state(path):
+    with pytest.raises(OutputError, match=r"state\.db is damaged \(file is not a database\)"), open_state(path):
         pass
     assert path.read_bytes().startswith(b"this is no database")
 
