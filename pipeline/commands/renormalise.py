@@ -86,7 +86,7 @@ def _rewrite(config: Config) -> Renormalised:
         return encode(_with_insights(record, insights))
 
     with open_job(Path(config.output.dir)) as job:
-        rewrite(job.state.files, job.folder / INSIGHTS, STATES[INSIGHTS], change)
+        rewrite(job.state.files, INSIGHTS, job.outputs[INSIGHTS].path, STATES[INSIGHTS], change)
         counts.lost = job.state.ledger.counts().get(State.WAITING, 0)
     return counts
 

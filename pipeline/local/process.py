@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Final, cast
@@ -14,6 +15,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from pipeline.child_environment import child_environment
 from pipeline.errors import ExitCode, PipelineError, ServiceError, Stalled, UsageError
 from pipeline.local.embedded import check_packages
+from pipeline.state.files import PRIVATE, open_file
 
 STOP_SECONDS = 10.0
 # The service says every few seconds how far its index is, as long as it moves.
@@ -44,7 +46,7 @@ class EmbeddedService:
     async def open(self) -> str:
         """See Backend; raises Stalled where the service says nothing for too long, ServiceError, UsageError."""
         self.check()
-        with self._log.open("wb") as errors:
+        with os.fdopen(open_file(self._log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "wb") as errors:
             self._process = await anyio.open_process(
                 self._command,
                 stdin=subprocess.PIPE,

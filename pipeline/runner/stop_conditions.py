@@ -18,6 +18,7 @@ from pipeline.errors import DeadlineReached, PicturesMissing, Stalled, TooManyFa
 from pipeline.report.tally import Tally
 from pipeline.runner.policies import Deadline
 from pipeline.runner.stop import Stop
+from pipeline.state.files import PRIVATE, open_file
 
 FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
 MISSING_IN_A_ROW = 10  # pictures that had their records
@@ -125,10 +126,15 @@ async def on_stall(
         if tally.moved != moved or waits():
             moved, since = tally.moved, anyio.current_time()
         elif anyio.current_time() - since >= limit:
-            log.write_text(stacks(), encoding="utf-8")  # noqa: ASYNC240 - nothing moves any more, so nothing is held up
+            _write_private(log, stacks())  # nothing moves any more, so nothing is held up
             stop.ask(Stalled(f"nothing moved for {limit:.0f} s; where each task stood is in {log}"))
             give_up()
             return
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(open_file(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def stacks() -> str:

@@ -18,9 +18,10 @@ from pipeline.errors import JobLocked, OutputError, UsageError
 from pipeline.sink.compact import finish_move
 from pipeline.sink.intact import check_lines
 from pipeline.sink.output import JsonLines, Reserve, changed, size
+from pipeline.state.files import PRIVATE, follow_own_links, open_file
 from pipeline.state.job_state import JobState, open_state
 from pipeline.state.ledger import FAILED_STATES, State
-from pipeline.state.migrations import is_outdated, migrate
+from pipeline.state.migrations import is_empty, is_outdated, migrate
 from pipeline.state.output_files import OutputFiles
 
 DATABASE = "state.db"
@@ -50,7 +51,9 @@ def open_job(folder: Path) -> Iterator[Job]:
     """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
     with _locked(folder):
         database = folder / DATABASE
-        if not size(database) and size(folder / INSIGHTS):
+        for name in STATES:
+            follow_own_links(folder / name)
+        if size(folder / INSIGHTS) and is_empty(database):
             raise OutputError(
                 f"{folder / INSIGHTS} exists without its ledger {database}; restore state.db from a copy. If "
                 "you move insights.jsonl away instead, every picture is paid for again"
@@ -78,8 +81,8 @@ def read_state(folder: Path) -> Iterator[JobState]:
 
 
 def _recover(folder: Path, files: OutputFiles, name: str) -> JsonLines:
-    path = folder / name
-    finish_move(files, path)
+    path = follow_own_links(folder / name)
+    finish_move(files, name, path)
     committed, length = files.committed(name), size(path)
     if committed and changed(path) != files.changed(name):
         check_lines(files, path, STATES[name], min(length, committed))
@@ -96,7 +99,7 @@ def _locked(folder: Path) -> Iterator[None]:
     path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = open_file(path, os.O_RDWR | os.O_CREAT, PRIVATE)
     except OSError as exc:
         raise OutputError(f"{folder} can't be written ({exc.strerror}); check output.dir and its permissions") from exc
     try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import OutputError
-from pipeline.state.files import remove, sync
+from pipeline.state.files import PRIVATE, SHARED, open_file, remove, sync
 
 
 class JsonLines:
@@ -18,7 +18,7 @@ class JsonLines:
         self.path = path
         self.length = committed
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = open_file(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, SHARED)
             if os.fstat(self._fd).st_size != committed:
                 os.ftruncate(self._fd, committed)
         except OSError as exc:
@@ -60,7 +60,7 @@ class Reserve:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_file(path, os.O_RDWR | os.O_CREAT, PRIVATE)
             try:
                 os.posix_fallocate(fd, 0, self.SIZE)
             finally:
@@ -102,7 +102,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content` so that a reader sees the old file or the new one, whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with temporary.open("wb") as file:
+        remove(temporary)
+        with os.fdopen(open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SHARED), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

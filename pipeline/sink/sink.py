@@ -168,7 +168,7 @@ def compact_job(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through
         _forget_unseen(job.state, STATES[INSIGHTS])
     if job.state.files.superseded():
         for name in (INSIGHTS, FAILURES):
-            compact(job.state.files, job.folder / name, STATES[name])
+            compact(job.state.files, name, job.outputs[name].path, STATES[name])
         job.state.files.mark_compacted()
 
 

@@ -1,10 +1,18 @@
-"""Files that outlive a power cut."""
+"""The files of a job on disk: synced, private where they must be, and never behind a link that somebody planted."""
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+
+from pipeline.errors import OutputError
+
+PRIVATE = 0o600
+SHARED = 0o666  # less the umask
+_ROOT = 0
+_MOST_LINKS = 40
 
 
 def sync(path: Path) -> None:
@@ -20,3 +28,53 @@ def remove(path: Path) -> None:
     """Remove a file that is no longer needed, if that can be done."""
     with suppress(OSError):
         path.unlink()
+
+
+def open_file(path: Path, flags: int, mode: int) -> int:
+    """Open `path` itself, never what a link leads to; a new file gets `mode`.
+
+    PRIVATE holds whatever the umask is, also for a file that was there. Raises OutputError for a link, and OSError.
+    """
+    try:
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise _refused(path) from exc
+        raise
+    if mode == PRIVATE:
+        with suppress(OSError):  # the file is another user's
+            os.fchmod(fd, PRIVATE)
+    return fd
+
+
+def make_private(path: Path) -> None:
+    """Let a file be there that only its owner may read; raises OutputError for a link, and OSError.
+
+    One that was there is not opened: closing a descriptor would end all locks that SQLite holds on the file.
+    """
+    refuse_link(path)
+    if path.exists():
+        path.chmod(PRIVATE)
+    else:
+        os.close(open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE))
+
+
+def refuse_link(path: Path) -> None:
+    """Raise OutputError where `path` is a link."""
+    if path.is_symlink():
+        raise _refused(path)
+
+
+def follow_own_links(path: Path) -> Path:
+    """Return the file that `path` leads to; raises OutputError for a link that neither the user nor root has made."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink():
+            return path
+        if path.lstat().st_uid not in {_ROOT, os.geteuid()}:
+            raise OutputError(f"{path} is a symbolic link that another user has made; remove it and run again")
+        path = path.parent / path.readlink()
+    raise _refused(path)
+
+
+def _refused(path: Path) -> OutputError:
+    return OutputError(f"{path} is a symbolic link, which is not followed; remove it and run again")

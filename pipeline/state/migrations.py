@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import OutputError
 from pipeline.state.database import connect, transaction, translated
-from pipeline.state.files import remove, sync
+from pipeline.state.files import make_private, remove, sync
 
 LAYOUT = 3
 # A copy is kept for users who must go back to the older version. Answers that come later are not in it.
@@ -167,6 +167,14 @@ def is_outdated(path: Path) -> bool:
         return 0 < _layout(connection) < LAYOUT
 
 
+def is_empty(path: Path) -> bool:
+    """Return True if there is no database at `path`, or one without tables, such as a recovery that went wrong."""
+    if not path.exists() or not path.stat().st_size:
+        return True
+    with closing(connect(path)) as connection, translated(path):
+        return _layout(connection) == 0
+
+
 def copy_path(path: Path, layout: int) -> Path:
     """Return where the copy of a database of this layout is kept."""
     return path.with_name(f"{path.name}.layout-{layout}")
@@ -191,6 +199,7 @@ def _copy(connection: sqlite3.Connection, path: Path, layout: int) -> None:
     temporary = copy.with_name(f"{copy.name}.new")
     try:
         temporary.unlink(missing_ok=True)
+        make_private(temporary)
         with closing(sqlite3.connect(temporary)) as target:
             target.execute("PRAGMA journal_mode = OFF")  # a kill leaves no journal behind that a later copy would read
             connection.backup(target)

@@ -215,7 +215,7 @@ def test_each_row_is_there_once_after_any_history(
             file.write(torn)
     with open_job(folder) as job:
         for name in (INSIGHTS, FAILURES):
-            compact(job.state.files, folder / name, STATES[name])
+            compact(job.state.files, name, folder / name, STATES[name])
     last = {row_id: (state, text) for row_id, state, text in steps}
     for name, state in ((INSIGHTS, State.DONE), (FAILURES, State.FAILED)):
         expected = sorted(f"{row_id} {text}" for row_id, (ended, text) in last.items() if ended is state)

@@ -68,11 +68,15 @@ def test_a_copy_beside_a_damaged_database_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_the_price_of_a_lost_database_is_named(tmp_path: Path) -> None:
-    """Moving the output away is possible, but costs every call again."""
+@pytest.mark.parametrize("is_there", [False, True], ids=["gone", "recovered without its tables"])
+def test_the_price_of_a_lost_database_is_named(tmp_path: Path, *, is_there: bool) -> None:
+    """Moving the output away is possible, but costs every call again; nothing is cut from it."""
     with open_job(tmp_path) as job:
         write_batch(job, [finished("a")])
     (tmp_path / DATABASE).unlink()
+    if is_there:
+        with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+            database.execute("VACUUM")
     with pytest.raises(OutputError, match=r"restore state\.db .* every picture is paid for again$"), open_job(tmp_path):
         pass
 
@@ -113,7 +117,7 @@ def test_a_rewriting_that_is_interrupted_leaves_nothing_beside_the_file(tmp_path
         write_batch(job, [finished("a"), finished("b")])
         content = (tmp_path / "insights.jsonl").read_bytes()
         with pytest.raises(KeyboardInterrupt):
-            rewrite(job.state.files, tmp_path / "insights.jsonl", (State.DONE,), interrupt)
+            rewrite(job.state.files, "insights.jsonl", tmp_path / "insights.jsonl", (State.DONE,), interrupt)
         assert not (tmp_path / "insights.jsonl.new").exists()
     with open_job(tmp_path) as job:
         assert job.state.ledger.counts() == {State.DONE: 2}
