@@ -1,4 +1,4 @@
-"""What ends a run early: the first reason counts, deadlines follow the wall clock, a stall is told with its stacks."""
+"""What ends a run early: the first reason counts, deadlines follow the wall clock, failures are counted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from datetime import time as time_of_day
-from functools import partial
-from pathlib import Path
 
 import anyio
 import pytest
 
 from pipeline.config import Share
-from pipeline.errors import DeadlineReached, KeyRefused, QuotaUsedUp, Stalled, StopRequested, TooManyFailures
+from pipeline.errors import DeadlineReached, KeyRefused, QuotaUsedUp, StopRequested, TooManyFailures
 from pipeline.records import Failure
 from pipeline.report.tally import Tally
 from pipeline.runner.policies import Deadline
@@ -26,10 +24,8 @@ from pipeline.runner.stop_conditions import (
     judge_failures,
     judge_whole,
     next_time,
-    on_stall,
 )
-
-VIRTUAL_CLOCK = True
+from tests.waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -90,7 +86,7 @@ async def test_another_thread_may_ask_to_stop() -> None:
     stop.bind()
     stop.on_ask(lambda: acted_in.append(threading.get_ident()))
     threading.Thread(target=stop.ask).start()
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG_SECONDS):
         await stop.asked.wait()
     assert acted_in == [threading.get_ident()]
     assert isinstance(stop.cause, StopRequested)
@@ -103,38 +99,6 @@ def test_what_was_asked_for_before_the_run_begins_is_done_at_once() -> None:
     stop.ask()
     stop.on_ask(lambda: acted.append(1))
     assert acted == [1]
-
-
-async def test_a_stall_is_told_with_the_stacks_of_all_tasks(tmp_path: Path) -> None:
-    """Where each task stood is in the log, by the name of its function; the run gives up."""
-    stop, gave_up = Stop(), anyio.Event()
-
-    async def a_wait_that_never_ends() -> None:
-        await anyio.sleep_forever()
-
-    log, started = tmp_path / "stalled.log", anyio.current_time()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(a_wait_that_never_ends)
-        tasks.start_soon(partial(on_stall, stop, Tally(), 60.0, lambda: False, log, gave_up.set))
-        await gave_up.wait()
-        assert 60 <= anyio.current_time() - started <= 70
-        tasks.cancel_scope.cancel()
-    assert isinstance(stop.cause, Stalled)
-    assert stop.cause.exit_code == 3
-    assert "a_wait_that_never_ends" in log.read_text()
-
-
-async def test_a_pause_on_purpose_is_no_stall(tmp_path: Path) -> None:
-    """While someone waits for a permit or a pause, nothing has to move."""
-    stop, looks = Stop(), iter(range(1_000))
-
-    def waits() -> bool:
-        return next(looks) >= 0
-
-    with anyio.move_on_after(600):
-        await on_stall(stop, Tally(), 60.0, waits, tmp_path / "log", lambda: None)
-    assert next(looks) > 60
-    assert not stop.asked.is_set()
 
 
 def failure(code: str = "x", *, retryable: bool = False) -> Failure:
