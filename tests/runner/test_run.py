@@ -312,7 +312,9 @@ async def test_the_local_clock_ends_a_run(
     """When the clock shows `stop_at` what is in flight is finished, and the next run goes on."""
     service.faults({"kind": "answer", "delay": 0.3, "times": 1000})
     config = job(tmp_path, pictures, service, distinct(12), limits={"concurrency": 1})
-    monkeypatch.setattr("pipeline.runner.stop.next_time", lambda _, started: started + timedelta(seconds=0.7))
+    monkeypatch.setattr(
+        "pipeline.runner.stop_conditions.next_time", lambda _, started: started + timedelta(seconds=0.7)
+    )
     ending = config.model_copy(update={"limits": config.limits.model_copy(update={"stop_at": time(6)})})
     report = await run(ending)
     assert (report.exit_code, "stop_at" in str(report.cause)) == (6, True)
