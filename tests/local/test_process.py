@@ -14,7 +14,7 @@ from anyio.abc import Process
 
 from pipeline.config import ModelSettings
 from pipeline.errors import ConfigError
-from pipeline.local import process as process_module
+from pipeline.local import process
 from pipeline.local.embedded import _by_content
 from pipeline.local.process import EmbeddedService
 from pipeline.runner.job import run
@@ -51,7 +51,7 @@ os.kill(os.getpid(), signal.SIGSTOP)
 @pytest.fixture(autouse=True)
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the child's log more often than a run does, as these tests put the clock forward."""
-    monkeypatch.setattr(process_module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(process, "LOOK_SECONDS", 0.01)
 
 
 async def pass_time(seconds: float) -> None:
@@ -62,7 +62,7 @@ async def pass_time(seconds: float) -> None:
 
 async def look() -> None:
     """Let the wait for the child look at its log: timers are handled in their order."""
-    await anyio.sleep(5 * process_module.LOOK_SECONDS)
+    await anyio.sleep(5 * process.LOOK_SECONDS)
 
 
 async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ async def test_an_index_that_takes_its_time_is_waited_for(tmp_path: Path) -> Non
             for done in range(8):
                 await until(lambda: said() > done, f"step {done} is said")  # noqa: B023 - it is called at once
                 for _ in range(2):
-                    await pass_time(0.45 * process_module.SILENCE_SECONDS)
+                    await pass_time(0.45 * process.SILENCE_SECONDS)
                 told.write(b"go on\n")
 
     service = EmbeddedService([sys.executable, "-c", SLOW, str(steps)], log)
@@ -124,16 +124,16 @@ async def test_a_service_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: py
 
     def child() -> int | None:
         said = log.read_text() if log.exists() else ""
-        process = int(said.split()[-1]) if said.endswith("\n") else 0
-        stopped = process and "State:\tT" in Path(f"/proc/{process}/status").read_text()
-        return process if stopped else None
+        pid = int(said.split()[-1]) if said.endswith("\n") else 0
+        stopped = pid and "State:\tT" in Path(f"/proc/{pid}/status").read_text()
+        return pid if stopped else None
 
     async def run_out_of_time() -> None:
-        process = await until(child, "the child hangs")
+        pid = await until(child, "the child hangs")
         await look()
-        await pass_time(1.1 * process_module.SILENCE_SECONDS)
-        await until(lambda: is_pending(process, signal.SIGTERM), "the child is asked to stop")
-        await pass_time(1.1 * process_module.STOP_SECONDS)
+        await pass_time(1.1 * process.SILENCE_SECONDS)
+        await until(lambda: is_pending(pid, signal.SIGTERM), "the child is asked to stop")
+        await pass_time(1.1 * process.STOP_SECONDS)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run_out_of_time)
@@ -160,14 +160,14 @@ class Held:
         self.told.append("kill")
 
     async def wait(self) -> None:
-        leap(1.1 * process_module.STOP_SECONDS)
+        leap(1.1 * process.STOP_SECONDS)
         await anyio.sleep_forever()
 
 
 async def test_a_child_that_can_not_be_killed_is_left() -> None:
     """It is asked, then killed, and then not waited for any longer."""
     held = Held()
-    await process_module._end(cast("Process", held))
+    await process._end(cast("Process", held))
     assert held.told == ["terminate", "kill"]
 
 
