@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.running import draw, lines_of
+from tests.waiting import HANG_SECONDS
 
 MAIN = "from pipeline.entry import main; main()"
 
@@ -32,7 +33,7 @@ def shell(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a shell script in which $COMMAND is the command line."""
     environment = {**os.environ, "COMMAND": f"{sys.executable} -m pipeline"}
     line = ["sh", "-c", script, "sh", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=120)
+    return subprocess.run(line, capture_output=True, text=True, env=environment, check=False, timeout=HANG_SECONDS)
 
 
 @pytest.mark.parametrize("streams", [">/dev/full", ">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
@@ -76,7 +77,7 @@ def test_a_command_that_can_not_print_says_so(job: Path) -> None:
 def test_what_nobody_expected_is_exit_code_3(job: Path, broken: str, said: str) -> None:
     """One sentence on stderr, no traceback, and never the 1 that cron takes for success."""
     line = [sys.executable, "-c", f"import sys; {broken}; {MAIN}", "run", str(job)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=HANG_SECONDS)
     assert done.returncode == 3
     assert done.stderr.startswith(f"image-insights: unexpected: {said}")
     assert done.stderr.count("\n") == 1

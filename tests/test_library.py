@@ -16,6 +16,7 @@ import pytest
 from pipeline import Stop, run
 from pipeline.report.run_json import Report
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config, write_manifest
+from tests.waiting import HANG_SECONDS, until
 
 ROWS = 6
 
@@ -46,7 +47,7 @@ def test_a_run_works_off_the_main_thread(job: Path) -> None:
     reports = list[Report]()
     thread = threading.Thread(target=lambda: reports.append(anyio.run(run, load(job))))
     thread.start()
-    thread.join(120)
+    thread.join(HANG_SECONDS)
     assert [(report.exit_code, report.tally.ok) for report in reports] == [(0, ROWS)]
 
 
@@ -82,19 +83,19 @@ async def test_two_jobs_run_in_one_loop(job: Path, tmp_path: Path) -> None:
 
 async def test_a_stop_from_another_thread_drains_the_run(job: Path, shared_service: Service) -> None:
     """What is in flight is finished and committed; the report says who stopped it, and the next run goes on."""
-    shared_service.faults({"kind": "answer", "delay": 0.3, "times": ROWS})
+    shared_service.faults({"kind": "answer"}, {"kind": "answer", "delay": 1.0, "times": ROWS})
     stop = Stop()
     config = load(job, "limits.concurrency=1")
 
     async def stop_after_the_first(*_: object) -> None:
-        while not shared_service.seen():  # noqa: ASYNC110 - another process writes what is looked for
-            await anyio.sleep(0.01)
+        await until(lambda: bool(shared_service.seen()), "the first answer has been sent")
         threading.Thread(target=stop.ask).start()
 
     shared_service.journal.write_bytes(b"")
     report = await run(config, progress=stop_after_the_first, stop=stop)
     assert (report.exit_code, report.reason) == (3, "stopped")
     assert 1 <= report.tally.ok < ROWS
+    shared_service.faults()
     assert (await run(config)).tally.done_before == report.tally.ok
 
 
@@ -130,6 +131,6 @@ def test_the_applications_own_cleanup_runs_after_two_signals(job: Path, shared_s
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "signal 1\n"
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=120)
+        rest, _ = process.communicate(timeout=HANG_SECONDS)
     shared_service.faults()
     assert (process.returncode, rest.splitlines()) == (0, ["signal 2", "cleaned up"])

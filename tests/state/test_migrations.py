@@ -19,6 +19,7 @@ from pipeline.state.job_state import open_state
 from pipeline.state.ledger import State
 from pipeline.state.migrations import COPY_SECONDS, LAYOUT, copy_path, is_outdated, migrate
 from tests.state.old_jobs import COPIES, content, copy_layout_2, layout
+from tests.waiting import HANG_SECONDS
 
 OLD = pytest.mark.parametrize("old", [1, 2], ids=["layout 1", "layout 2"])
 
@@ -189,7 +190,7 @@ def test_a_kill_at_any_instant_leaves_one_layout_or_the_next(tmp_path: Path, pro
     schemas = {old: schema(path), LAYOUT: schema(tmp_path / "done" / "job" / "state.db")}
     finished = content(tmp_path / "done" / "job" / "state.db")
     command = [sys.executable, "-c", KILL, str(path.parent), str(tmp_path / "killed")]
-    subprocess.run(command, cwd=project, check=True, timeout=120)
+    subprocess.run(command, cwd=project, check=True, timeout=HANG_SECONDS)
     folders = sorted((tmp_path / "killed").iterdir(), key=lambda folder: int(folder.name))
     assert len(folders) > 20
     layouts = [layout(folder / "state.db") for folder in folders]

@@ -117,7 +117,7 @@ def test_a_request_that_would_wait_too_long_is_refused(
     assert (refused.status, refused.error["code"]) == (429, "RateLimitExceeded")
     assert int(refused.headers["retry-after"]) >= 1
     workers.finish.set()
-    monkeypatch.setattr(service_reader(slow_service), "_max_wait", 20.0)
+    monkeypatch.setattr(service_reader(slow_service), "_max_wait", HANG_SECONDS)
     assert text_of(service.visual_search(picture=picture)) == "a dense page"
     assert workers.pictures == [picture]
 
@@ -165,7 +165,7 @@ def test_the_reason_is_kept_until_a_request_gets_it(
         assert workers.started.acquire(timeout=HANG_SECONDS)
         workers.finish.set()
         wait_until(lambda: not len(reader._queue), "the read has ended")
-    monkeypatch.setattr(reader, "_max_wait", 20.0)
+    monkeypatch.setattr(reader, "_max_wait", HANG_SECONDS)
     assert {"kind": "text", "reason": "too slow"} in service.visual_search(picture=picture).json["unavailable"]
     assert len(workers.pictures) == 3
 
@@ -203,7 +203,7 @@ async def test_a_run_over_dense_pages_loses_no_row(
     real_engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Two dozen requests in flight would each take 1.8 s, with a timeout of 1.6 s: none times out, and none is retried.
+    """Of 24 requests in flight the last would take 1.8 s, with a timeout of 1.6 s: none times out or is retried.
 
     Real pages take 15 s each, with a timeout of 60 s.
     """
