@@ -22,7 +22,7 @@ from pipeline.service.engine.embedding import _digest
 from pipeline.service.findings import ModelConfig
 from tests.clocks import leap
 from tests.running import draw, load
-from tests.waiting import is_pending, until
+from tests.waiting import HANG_SECONDS, is_pending, until
 
 # Children that say how far their index is: one goes on when it is told to, the other hangs, deaf to SIGTERM.
 SLOW = """
@@ -94,7 +94,7 @@ async def test_the_child_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The embedded service needs the path of programs and libraries, and none of the keys of its parent."""
     monkeypatch.setenv("TEST_INSIGHTS_KEY", "recognisable-key-0123456789")
     monkeypatch.setenv("CDN_LOGIN", "recognisable-key-0123456789")
-    with anyio.fail_after(60):
+    with anyio.fail_after(HANG_SECONDS):
         service = EmbeddedService([sys.executable, "-c", TALKATIVE], tmp_path / "service.log")
         try:
             await service.open()

@@ -84,7 +84,7 @@ async def everything_left(folder: Path, answer: bytes) -> bytes:
     return b"\n".join([report.summary().encode(), *(path.name.encode() + b" " + path.read_bytes() for path in files)])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     position=st.sampled_from(sorted(POSITIONS)),
     encoding=st.sampled_from([name for name in ENCODINGS if name != "UTF-16"]),

@@ -101,7 +101,7 @@ _rows = st.lists(st.tuples(st.from_regex(r"[a-z]{1,5}", fullmatch=True), _title)
     suffix=st.sampled_from(["csv", "tsv"]),
     is_marked=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_how_a_table_is_written_makes_no_difference(
     rows: list[tuple[str, str]], delimiter: str, encoding: str, suffix: str, is_marked: bool
 ) -> None:

@@ -257,7 +257,7 @@ def test_manifest_and_catalogue_read_any_table_alike(start: bytes, pieces: list[
 
 
 @given(pieces=st.lists(st.sampled_from([b"a", b"b.png", b"|", b" ", b",", b",", b"\n", b'"', b"../"]), max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_manifest_and_catalogue_read_an_export_of_a_shop_alike(pieces: list[bytes]) -> None:
     """Composed ids, several pictures in a cell and skipped lines are the same for both."""
     reading: dict[str, Any] = {"ids": ("id", "place"), "split": "|", "skip_without_image": True}

@@ -37,7 +37,7 @@ def _image(row: Row | Failure) -> str | None:
 
 
 @given(data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_stray_quotes_lose_no_row_without_a_word(data: st.DataObject) -> None:
     """Whatever quotes are left over in a table of one line a row: each line is a row, or a failure names it."""
     order, image = data.draw(st.sampled_from(_ORDERS)), data.draw(st.sampled_from(_IMAGES))
@@ -63,7 +63,7 @@ _prose = st.lists(st.text(st.sampled_from("ab ,\"'.éß;\t"), max_size=20), min_
 
 
 @given(st.lists(st.tuples(st.sampled_from(_IMAGES), _prose), min_size=1, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_text_over_several_lines_stays_text(rows: list[tuple[str, str]]) -> None:
     """A cell of several lines that is quoted as it should be is a cell, however many commas its lines have."""
     out = io.StringIO(newline="")
