@@ -108,7 +108,7 @@ def write_config(path: Path, source: Path, endpoint: str, /, **tables: Mapping[s
         "output": {"dir": str(path.parent / "out"), "max_failed": "100%"},
     }
     for name, table in tables.items():
-        merged[name] |= table
+        merged.setdefault(name, {}).update(table)
     lines = []
     for name, values in merged.items():
         lines += [f"[{name}]", *(f"{key} = {orjson.dumps(value).decode()}" for key, value in values.items())]

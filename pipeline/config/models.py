@@ -132,7 +132,8 @@ class PrepareConfig(Section):
     upright: bool = False
     strip_metadata: bool = False
     verify: bool = False
-    isolate: bool = False
+    isolate: bool = True
+    decode_timeout: Wait = 30.0
     max_decode_bytes: int = Field(default=512_000_000, ge=1_000_000, le=2**40)
     max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1, le=2**31)
     allow_private: bool = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 
 from pipeline.config import PrepareConfig
 from pipeline.errors import PrepareError, SourceError
-from pipeline.prepare import preparer as module
+from pipeline.prepare import decoder_threads
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.fit import fit
 from pipeline.prepare.fit_rules import FitRules
@@ -50,7 +48,7 @@ async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
 async def test_the_loop_gets_the_gil_sooner_while_pictures_are_prepared() -> None:
     """Threads release the GIL ten times sooner than by default, and the default is restored afterwards."""
     usual = sys.getswitchinterval()
-    async with Preparer(PrepareConfig(), limits()):
+    async with Preparer(PrepareConfig(isolate=False), limits()):
         assert sys.getswitchinterval() < usual / 5
     assert sys.getswitchinterval() == usual
 
@@ -80,41 +78,6 @@ async def test_prepare_error_keeps_its_code_and_message(tmp_path: Path, *, isola
     assert caught.value.code == "not-a-picture"
 
 
-def die(data: bytes, rules: FitRules) -> Prepared:
-    """Die like a decoder that the kernel kills, but only for the marked picture."""
-    if data.endswith(b"deadly"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return fit(data, rules)
-
-
-async def test_dead_decoder_fails_its_row_alone(large: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that is killed at one picture fails that row alone; the pool goes on with the others."""
-    monkeypatch.setattr(module, "fit_from_header", die)
-    deadly = tmp_path / "deadly.jpg"
-    deadly.write_bytes(stored(scene(900, 600), "JPEG") + b"deadly")
-    async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
-        for _ in range(2):
-            with pytest.raises(PrepareError) as caught:
-                await preparer.prepare(row(LocalFile(path=str(deadly), name="deadly.jpg")))
-            assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
-            assert await preparer.prepare(large) is not None
-
-
-async def test_a_decoder_that_ends_before_it_begins_fails_its_row_alone(
-    large: Row, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A process that is killed while it starts fails its row like one that is killed at its picture."""
-
-    async def end(*_: object, **__: object) -> None:
-        raise ProcessLookupError
-
-    monkeypatch.setattr("anyio.to_process.run_sync", end)
-    async with Preparer(PrepareConfig(isolate=True, workers=1), limits()) as preparer:
-        with pytest.raises(PrepareError) as caught:
-            await preparer.prepare(large)
-    assert (caught.value.code, caught.value.retryable) == ("decoder-died", True)
-
-
 class BlockedFit:
     """A stand-in for fit(): blocks until released, and counts how many run at once and on which threads."""
 
@@ -140,7 +103,7 @@ class BlockedFit:
 @pytest.fixture
 def blocked_fit(monkeypatch: pytest.MonkeyPatch) -> BlockedFit:
     stand_in = BlockedFit()
-    monkeypatch.setattr(module, "fit", stand_in)
+    monkeypatch.setattr(decoder_threads, "fit", stand_in)
     return stand_in
 
 
@@ -149,8 +112,8 @@ async def test_memory_and_workers_bound_what_runs_at_once(
     large: Row, blocked_fit: BlockedFit, monkeypatch: pytest.MonkeyPatch, workers: int, share: int, most: int
 ) -> None:
     """As many pictures are decoded at once as the budget of bytes allows, and never more than there are workers."""
-    monkeypatch.setattr(module, "fit_from_header", lambda data, rules: 1_000_000)
-    config = PrepareConfig(workers=workers, max_decode_bytes=share * 1_000_000)
+    monkeypatch.setattr(decoder_threads, "fit_from_header", lambda data, rules: 1_000_000)
+    config = PrepareConfig(isolate=False, workers=workers, max_decode_bytes=share * 1_000_000)
     async with Preparer(config, limits()) as preparer, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(preparer.prepare, large)
@@ -162,7 +125,7 @@ async def test_memory_and_workers_bound_what_runs_at_once(
 
 async def test_cancelled_row_gives_back_what_it_held(large: Row, blocked_fit: BlockedFit) -> None:
     """A cancelled prepare() returns its memory and its worker, and the next row goes through."""
-    async with Preparer(PrepareConfig(workers=1, max_decode_bytes=5_000_000), limits()) as preparer:
+    async with Preparer(PrepareConfig(isolate=False, workers=1, max_decode_bytes=5_000_000), limits()) as preparer:
         async with anyio.create_task_group() as group:
             group.start_soon(preparer.prepare, large)
             group.start_soon(preparer.prepare, large)
