@@ -14,12 +14,13 @@ from pathlib import Path
 
 from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
 from pipeline.config import Config, LimitsConfig
-from pipeline.errors import RowError
+from pipeline.errors import RowError, SourceError
 from pipeline.fetch.meter import price
 from pipeline.fetch.search_pages import stored_search_pages
 from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
+from pipeline.prepare.local_file import open_file
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, InsightsToken, LocalFile, Prepared, Request, Row, SourceFacts, image_name
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
@@ -210,9 +211,9 @@ def _picture(row: Row) -> str:
     """Return what tells a row's picture from others: the content of a local file, else its name."""
     if isinstance(row.image, LocalFile):
         try:
-            with Path(row.image.path).open("rb") as file:
+            with open_file(row.image.path) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
+        except (SourceError, OSError):
             pass
     return image_name(row.image)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -54,12 +53,12 @@ class Preparer:
         match row.image:
             case LocalFile(path=path):
                 async with self._files_in_memory:
-                    return await self._decoder.fit(await self._read(Path(path)))
+                    return await self._decoder.fit(await self._read(path))
             case RemoteUrl(url=url) if "url" not in self._forms:
                 return await self._decoder.fit(await self._downloader.fetch(url))
         return None
 
-    async def _read(self, path: Path) -> bytes:
+    async def _read(self, path: str) -> bytes:
         return await to_thread.run_sync(
             read_file, path, self._rules.max_file_bytes, limiter=self._readers, abandon_on_cancel=True
         )

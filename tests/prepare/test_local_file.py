@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import SourceError
 from pipeline.prepare.local_file import read_file
+from pipeline.tabular.root import Root
 
 
 def code_of(path: Path, max_bytes: int = 100) -> str:
     with pytest.raises(SourceError) as caught:
-        read_file(path, max_bytes)
+        read_file(str(path), max_bytes)
     return caught.value.code
 
 
@@ -22,7 +26,7 @@ def code_of(path: Path, max_bytes: int = 100) -> str:
 def test_regular_file_is_read_up_to_the_limit(tmp_path: Path, length: int) -> None:
     """A file of one byte up to exactly the limit is read."""
     (tmp_path / "a.jpg").write_bytes(b"x" * length)
-    assert read_file(tmp_path / "a.jpg", 100) == b"x" * length
+    assert read_file(str(tmp_path / "a.jpg"), 100) == b"x" * length
 
 
 def test_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -50,6 +54,64 @@ def test_pipe_socket_and_device_are_refused_without_waiting(tmp_path: Path) -> N
         listener.bind(str(tmp_path / "socket"))
         assert code_of(tmp_path / "socket") == "not-a-file"
     assert code_of(Path("/dev/zero")) == "not-a-file"
+
+
+@pytest.mark.parametrize("name", ["folder/a.jpg", "linked/a.jpg", "linked.jpg", "folder/up.jpg"])
+def test_links_that_stay_inside_the_root_are_followed(tmp_path: Path, name: str) -> None:
+    """A link to a picture or to a folder of the root leads to its picture, and so does a root behind a link."""
+    inside = tmp_path / "real" / "folder"
+    inside.mkdir(parents=True)
+    (inside / "a.jpg").write_bytes(b"picture")
+    (tmp_path / "real" / "linked").symlink_to("folder")
+    (tmp_path / "real" / "linked.jpg").symlink_to(inside / "a.jpg")
+    (inside / "up.jpg").symlink_to("../linked/a.jpg")
+    (tmp_path / "root").symlink_to("real")
+    assert read_file(Root(tmp_path / "root", "manifest").locate(name), 100) == b"picture"
+
+
+@pytest.mark.parametrize("swapped", ["root", "root/folder", "root/folder/inner", "root/folder/inner/a.jpg"])
+@pytest.mark.parametrize("target", ["outside", "elsewhere inside"])
+def test_a_part_that_becomes_a_link_leads_nowhere(tmp_path: Path, swapped: str, target: str) -> None:
+    """Whatever is replaced after the path was found to be inside the root: nothing behind the new link is read."""
+    for root in ("root", "other"):
+        (tmp_path / root / "folder" / "inner").mkdir(parents=True)
+        (tmp_path / root / "folder" / "inner" / "a.jpg").write_bytes(root.encode())
+    path = Root(tmp_path / "root", "manifest").locate("folder/inner/a.jpg")
+    assert read_file(path, 100) == b"root"
+    (tmp_path / swapped).rename(tmp_path / "aside")
+    outside = tmp_path / swapped.replace("root", "other", 1)
+    (tmp_path / swapped).symlink_to(outside if target == "outside" else tmp_path / "aside")
+    with pytest.raises(SourceError, match="has become a link") as caught:
+        read_file(path, 100)
+    assert (caught.value.code, caught.value.retryable) == ("not-a-file", True)
+
+
+def test_a_file_that_is_swapped_over_and_over_never_leads_out(tmp_path: Path) -> None:
+    """While another process replaces the folder by a link and back, each read gives the picture or an error."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.jpg").write_bytes(b"secret")
+    (tmp_path / "root" / "folder").mkdir(parents=True)
+    (tmp_path / "root" / "folder" / "a.jpg").write_bytes(b"picture")
+    path = Root(tmp_path / "root", "manifest").locate("folder/a.jpg")
+    swap = (
+        "import os, sys\nos.chdir(sys.argv[1])\nos.symlink('../outside', 'link')\nprint(flush=True)\n"
+        "while True:\n    os.rename('folder', 'aside'); os.rename('link', 'folder')\n"
+        "    os.rename('folder', 'link'); os.rename('aside', 'folder')"
+    )
+    with subprocess.Popen([sys.executable, "-c", swap, str(tmp_path / "root")], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seen = Counter(read_or_fail(path) for _ in range(5000))
+        process.kill()
+    assert b"secret" not in seen
+    assert seen[b"picture"] > 0
+
+
+def read_or_fail(path: str) -> bytes:
+    try:
+        return read_file(path, 100)
+    except SourceError as exc:
+        return exc.code.encode()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
