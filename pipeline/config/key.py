@@ -67,15 +67,30 @@ def _variable(name: str, setting: str = "it") -> str:
 
 
 def _read(path: Path) -> str:
+    """Read a key file once, as far as a key can reach, after a look at the file that is open and not at its name."""
     try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_MAX_KEY_CHARS + 2)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # no wait for who writes into a pipe
+        try:
+            problem = _problem(os.fstat(descriptor), path)
+            data = b"" if problem else os.read(descriptor, _MAX_KEY_CHARS + 2)
+        finally:
+            os.close(descriptor)
     except OSError as exc:
         raise ConfigError("provider.key_file", [f"{path} can't be read: {exc.strerror}"]) from exc
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError("provider.key_file", [f"{path} can be read by others; run: chmod 600 {path}"])
+    if problem:
+        raise ConfigError("provider.key_file", [problem])
     return data.decode("utf-8", "replace").strip()
+
+
+def _problem(status: os.stat_result, path: Path) -> str:
+    """Say why a file is no safe place for a key; empty where it is one."""
+    if not stat.S_ISREG(status.st_mode):
+        return f"{path} is no regular file; write the key into one, or into the variable of provider.key_env"
+    if status.st_uid not in {0, os.geteuid()}:
+        return f"{path} belongs to another user, who could change the key; use a file of your own"
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"{path} can be read by others; run: chmod 600 {path}"
+    return ""
 
 
 def _checked(key: str, place: str) -> SecretStr:

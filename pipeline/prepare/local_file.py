@@ -48,13 +48,13 @@ def open_file(path: str) -> BufferedReader:
     """
     name = os.path.basename(path)  # noqa: PTH119 - plain text, see LocalFile
     try:
-        file = open(_open(path), "rb")  # noqa: SIM115 - a descriptor, no path; the caller closes it
+        descriptor = _open(path)
     except OSError as exc:
         raise _source_error(name, exc) from exc
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise SourceError("not-a-file", f"{name}: it is not a regular file")
-    return file
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, no path
 
 
 def check_length(name: str, length: int, max_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import time
 from pathlib import Path
 from typing import Literal
@@ -495,6 +496,48 @@ def test_a_key_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) ->
         read_key(settings, {})
 
 
+def test_a_key_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must belong to who runs the job, or to root: its owner could change the key."""
+    path = Path(_key_file(tmp_path, b"abc"))
+    settings = ProviderSettings(name="x", key_file=str(path))
+    status = os.stat_result((*path.stat()[:4], 4711, *path.stat()[5:]))
+    monkeypatch.setattr("pipeline.config.key.os.fstat", lambda _: status)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        read_key(settings, {})
+    monkeypatch.setattr("pipeline.config.key.os.geteuid", lambda: 4711)
+    assert read_key(settings, {}) is not None
+
+
+def test_a_key_file_that_root_owns_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service manager hands out keys in files of root."""
+    path = Path(_key_file(tmp_path, b"abc"))
+    status = os.stat_result((*path.stat()[:4], 0, *path.stat()[5:]))
+    monkeypatch.setattr("pipeline.config.key.os.fstat", lambda _: status)
+    monkeypatch.setattr("pipeline.config.key.os.geteuid", lambda: 4711)
+    assert read_key(ProviderSettings(name="x", key_file=str(path)), {}) is not None
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link to a device"])
+def test_a_key_file_is_a_regular_file(tmp_path: Path, kind: str) -> None:
+    """Nothing that blocks, never ends, or holds no bytes is read."""
+    path = {"pipe": tmp_path / "pipe", "folder": tmp_path, "device": Path("/dev/zero")}.get(kind, tmp_path / "link")
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    elif path.name == "link":
+        path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="is no regular file"):
+        read_key(ProviderSettings(name="x", key_file=str(path)), {})
+
+
+def test_a_key_file_is_read_as_far_as_a_key_can_reach(tmp_path: Path) -> None:
+    """A file of a terabyte is no key, which a few kilobytes of it show."""
+    path = Path(_key_file(tmp_path, b"abc"))
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match="leads to no usable key"):
+        read_key(ProviderSettings(name="x", key_file=str(path)), {})
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\n", b"two\nlines", b"two words", b"k\xc3\xa4se", b"\xff\xfe", b"x" * 5000, b"tab\tbed"],
@@ -512,7 +555,7 @@ def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, content: b
 def test_a_key_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A wrong path is one sentence."""
     for path in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(ConfigError, match="can't be read"):
+        with pytest.raises(ConfigError, match=r"can't be read|is no regular file"):
             read_key(ProviderSettings(name="x", key_file=str(path)), {})
 
 

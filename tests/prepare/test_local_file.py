@@ -56,6 +56,16 @@ def test_pipe_socket_and_device_are_refused_without_waiting(tmp_path: Path) -> N
     assert code_of(Path("/dev/zero")) == "not-a-file"
 
 
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    """Whatever is refused is closed again, and so is each folder on the way."""
+    (tmp_path / "a.jpg").write_bytes(b"x" * 200)
+    os.mkfifo(tmp_path / "pipe")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - it is counted, not read
+    for name in (".", "a.jpg", "pipe", "missing", "a.jpg/below"):
+        code_of(tmp_path / name)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208 - likewise
+
+
 @pytest.mark.parametrize("name", ["folder/a.jpg", "linked/a.jpg", "linked.jpg", "folder/up.jpg"])
 def test_links_that_stay_inside_the_root_are_followed(tmp_path: Path, name: str) -> None:
     """A link to a picture or to a folder of the root leads to its picture, and so does a root behind a link."""
