@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from pipeline.errors import SourceError
@@ -29,16 +30,33 @@ def read_beneath(root: Path, name: str, max_bytes: int) -> bytes:
 
     Codes: outside-root, not-found, not-a-file, unreadable, too-large.
     """
-    try:
-        with _parent(root, name) as folder, open(_open(name, folder), "rb") as file:
+    with open_beneath(root, name) as file:
+        try:
             _check(os.fstat(file.fileno()), max_bytes)
             data = file.read(max_bytes + 1)  # it may grow while it is read
-    except OSError as exc:
-        code, reason = _CODES.get(exc.errno or 0, ("unreadable", f"the file can't be read ({exc.strerror})"))
-        raise SourceError(code, reason) from exc
+        except OSError as exc:
+            raise _source_error(exc) from exc
     if len(data) > max_bytes:
         raise _too_large(max_bytes)
     return data
+
+
+def open_beneath(root: Path, name: str) -> BufferedReader:
+    """Open the regular file `name`, a relative path with slashes; raises SourceError.
+
+    Codes: outside-root, not-found, not-a-file, unreadable.
+    """
+    try:
+        with _parent(root, name) as folder:
+            descriptor = _open(name, folder)
+    except OSError as exc:
+        raise _source_error(exc) from exc
+    try:
+        _check(os.fstat(descriptor))
+    except SourceError:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb")  # noqa: PTH123 - a descriptor, no path
 
 
 @contextmanager
@@ -70,6 +88,10 @@ def _check(status: os.stat_result, max_bytes: int | None = None) -> None:
         raise SourceError("not-a-file", "it is not a regular file")
     if max_bytes is not None and status.st_size > max_bytes:
         raise _too_large(max_bytes)
+
+
+def _source_error(error: OSError) -> SourceError:
+    return SourceError(*_CODES.get(error.errno or 0, ("unreadable", f"the file can't be read ({error.strerror})")))
 
 
 def _too_large(max_bytes: int) -> SourceError:

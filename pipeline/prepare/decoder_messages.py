@@ -15,7 +15,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from pipeline.errors import PrepareError
-from pipeline.prepare.codec import MEDIA_TYPES
+from pipeline.prepare.fit import MEDIA_TYPES
 from pipeline.prepare.fit_rules import FitRules
 from pipeline.records import Prepared
 
