@@ -16,6 +16,7 @@ from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
 from pipeline.config import Config, LimitsConfig
 from pipeline.errors import RowError, SourceError
 from pipeline.fetch.meter import price
+from pipeline.fetch.quota import ROUNDING, Spent
 from pipeline.fetch.search_pages import stored_search_pages
 from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
@@ -25,7 +26,7 @@ from pipeline.providers.base import Provider
 from pipeline.records import Failure, InsightsToken, LocalFile, Prepared, Request, Row, SourceFacts, image_name
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
-from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_calls
+from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_quota
 from pipeline.runner.stop_conditions import next_time
 from pipeline.sink.job_files import DATABASE, read_state
 from pipeline.state.answer_store import AnswerStore
@@ -50,7 +51,7 @@ class Plan:
     `cost` is that of the calls, as the service prices them or else by cost_per_1000_calls.
     `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
     yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
-    are the calls of this key that are counted today and this month; `now` is when the plan was made.
+    are the calls of this key that are counted today and this month, `spent` their cost; `now` is when it was made.
     """
 
     limits: LimitsConfig
@@ -68,6 +69,7 @@ class Plan:
     is_new: bool = False
     is_open: bool = False
     used: tuple[int, int] = (0, 0)
+    spent: Spent = field(default_factory=Spent)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -77,25 +79,47 @@ class Plan:
 
     @property
     def caps(self) -> Caps:
-        """What a night may ask: by calls_per_run, max_cost, max_runtime, stop_at, calls_per_day and calls_per_month."""
+        """What a night may send, by what limits a run, and by the calls and the cost per day and month."""
         limits = self.limits
         caps = [limits.calls_per_run]
         if limits.max_cost and self.cost:
-            caps.append(int(limits.max_cost * (1 + 1e-9) / (self.cost / self.calls)))
+            caps.append(self._paid_by(limits.max_cost))
         if limits.qps:
             caps += [max(1, int(seconds * limits.qps)) for seconds in _night_seconds(limits, self.now)]
+        per_day, used_today = self._cap(limits.calls_per_day, self.used[0], limits.cost_per_day, self.spent.today)
+        per_month, used_month = self._cap(limits.calls_per_month, self.used[1], limits.cost_per_month, self.spent.month)
         return Caps(
             per_run=min((cap for cap in caps if cap), default=0),
-            per_day=limits.calls_per_day,
-            per_month=limits.calls_per_month,
-            used_today=self.used[0],
-            used_month=self.used[1],
+            per_day=per_day,
+            per_month=per_month,
+            used_today=used_today,
+            used_month=used_month,
         )
+
+    @property
+    def payable(self) -> int:
+        """How many of the calls cost_in_all still pays for."""
+        if not self.limits.cost_in_all or not self.cost:
+            return self.calls
+        return min(self.calls, self._paid_by(self.limits.cost_in_all - self.spent.in_all))
+
+    def _paid_by(self, money: float) -> int:
+        """Return how many calls of this plan an amount pays for, as if each cost the same."""
+        return max(0, int(money * (1 + ROUNDING) / (self.cost / self.calls)))
+
+    def _cap(self, calls: int, used: int, money: float, spent: float) -> tuple[int, int]:
+        """Return the stricter of a cap on calls and one on cost in calls, and what is used of it; 0 for none."""
+        if not money or not self.cost:
+            return calls, used
+        paid = max(1, self._paid_by(money))
+        cap = min(filter(None, (calls, paid)))
+        room = min([self._paid_by(money - spent), *([calls - used] if calls else [])])
+        return cap, cap - room
 
     @property
     def nights(self) -> Nights:
         """How many runs it takes, a run a night."""
-        return count_nights(self.calls, self.caps, self.now.astimezone(UTC).date())
+        return count_nights(self.payable, self.caps, self.now.astimezone(UTC).date())
 
     def text(self) -> str:
         """Return the plan as lines for a reader."""
@@ -124,10 +148,12 @@ class Plan:
         said = [f"at most {most} calls each, the last on {nights.last}"] if most and nights.count else []
         if limits.stop_at and limits.qps:
             said.append(f"as if each began at {self.now.astimezone():%H:%M} and ended at stop_at")
+        if self.payable < self.calls:
+            said.append(f"cost_in_all pays for {self.payable} of the calls")
         if (limits.stop_at or limits.max_runtime) and not limits.qps:
             said.append("stop_at and max_runtime not counted: the service sets the pace")
         count = f"more than {MOST_NIGHTS}" if nights.more else str(nights.count)
-        return f"{count}  ({'; '.join(said)})" if said and nights.count else count
+        return f"{count}  ({'; '.join(said)})" if said and (nights.count or self.payable < self.calls) else count
 
 
 def make_plan(config: Config) -> Plan:
@@ -135,7 +161,7 @@ def make_plan(config: Config) -> Plan:
     provider = make_provider(config)
     folder = Path(config.output.dir)
     plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / DATABASE).exists())
-    plan.used = used_calls(config)
+    plan.used, plan.spent = used_quota(config)
     cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
         known_rows, answers = opened.enter_context(_state(folder))

@@ -27,6 +27,7 @@ from pipeline.config.values import (
 _MOST_ID_COLUMNS = 10
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
+COST_CAPS = ("max_cost", "cost_per_day", "cost_per_month", "cost_in_all")
 Channels = tuple[float, float, float]
 Spread = Annotated[float, Field(gt=0)]
 Delimiter = Annotated[str, AfterValidator(check_delimiter)]
@@ -209,10 +210,19 @@ class LimitsConfig(Section):
     calls_per_month: Count = 0
     cost_per_1000_calls: Money = 0.0
     max_cost: Money = 0.0
+    cost_per_day: Money = 0.0
+    cost_per_month: Money = 0.0
+    cost_in_all: Money = 0.0
     max_runtime: Duration = 0.0
     stop_at: TimeOfDay = None
 
-    @field_validator("max_cost")
+    @property
+    def cost_caps(self) -> dict[str, float]:
+        """The caps on cost that are set, by their keys."""
+        caps = {name: getattr(self, name) for name in COST_CAPS}
+        return {name: cap for name, cap in caps.items() if cap}
+
+    @field_validator(*COST_CAPS)
     @classmethod
     def _pays_for_a_call(cls, value: float, info: ValidationInfo) -> float:
         price = info.data.get("cost_per_1000_calls", 0.0) / 1000
@@ -259,8 +269,8 @@ class Config(Section, Generic[P, Q]):
     @classmethod
     def _needs_a_price(cls, value: LimitsConfig, info: ValidationInfo) -> LimitsConfig:
         provider = info.data.get("provider")
-        if value.max_cost and not value.cost_per_1000_calls and provider and not provider.has_prices:
-            raise ValueError("max_cost needs cost_per_1000_calls, or it could not be kept")
+        if value.cost_caps and not value.cost_per_1000_calls and provider and not provider.has_prices:
+            raise ValueError(f"{next(iter(value.cost_caps))} needs cost_per_1000_calls, or it could not be kept")
         return value
 
     @field_validator("manifest")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from anyio import CapacityLimiter, to_thread
 
 from pipeline.errors import QuotaUsedUp
-from pipeline.fetch.quota import Quota
+from pipeline.fetch.quota import ROUNDING, Quota, next_day
 from pipeline.records import Usage
-
-_ROUNDING: Final = 1e-9  # sums of prices are not exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +65,23 @@ class QuotaMeter:
     async def charge(self, estimate: Usage) -> Charge:
         """See Meter."""
         cost = price(estimate, self._call_price)
-        if self._max_cost and self.cost + cost > self._max_cost * (1 + _ROUNDING):
+        if self._max_cost and self.cost + cost > self._max_cost * (1 + ROUNDING):
             said = (
                 f"limits.max_cost = {self._max_cost:g} is reached after {self._quota.calls} calls; the next run goes on"
             )
-            raise QuotaUsedUp(said, resume_after=datetime.now(UTC))
+            raise QuotaUsedUp(said, resume_after=next_day(datetime.now(UTC)))
         self.cost += cost
         try:
-            return Charge(day=await to_thread.run_sync(self._quota.charge, limiter=self._thread), cost=cost)
+            day = await to_thread.run_sync(self._quota.charge, cost, limiter=self._thread)
         except BaseException:
             self.cost -= cost
             raise
+        return Charge(day=day, cost=cost)
 
     async def refund(self, charge: Charge) -> None:
         """See Meter."""
         self.cost -= charge.cost
-        await to_thread.run_sync(self._quota.refund, charge.day, limiter=self._thread)
+        await to_thread.run_sync(self._quota.refund, charge.day, charge.cost, limiter=self._thread)
 
     def used(self) -> tuple[int, int]:
         """Return the calls counted today and this month (UTC)."""
@@ -90,7 +89,10 @@ class QuotaMeter:
 
     def settle(self, charge: Charge, usage: Usage) -> None:
         """See Meter."""
-        self.cost += price(usage, self._call_price) - charge.cost
+        correction = price(usage, self._call_price) - charge.cost
+        if correction:
+            self.cost += correction
+            self._quota.correct(charge.day, correction)
 
 
 def price(usage: Usage, call_price: float) -> float:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError
 from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
-from pipeline.fetch.quota import Quota, QuotaLimits, account, state_folder
+from pipeline.fetch.quota import Quota, QuotaLimits, Spent, account, state_folder
 from pipeline.local.backend import Backend
 from pipeline.manifest.search import ImageSource, SearchCursor
 from pipeline.prepare.fit_rules import rules_from
@@ -49,22 +49,34 @@ def fetch_policy(config: Config, backend: Backend) -> FetchPolicy:
 def open_quota(config: Config, key: SecretStr | None) -> Quota:
     """Open the count of calls of this key, shared by all jobs of this user."""
     limits = config.limits
-    caps = QuotaLimits(per_run=limits.calls_per_run, per_day=limits.calls_per_day, per_month=limits.calls_per_month)
-    service = config.provider.endpoint or f"{config.provider.name} {Path(config.output.dir).resolve()}"
-    name = account(key.get_secret_value() if key else "", service)
-    return Quota(quota_path(), name, caps)
+    caps = QuotaLimits(
+        per_run=limits.calls_per_run,
+        per_day=limits.calls_per_day,
+        per_month=limits.calls_per_month,
+        cost_per_day=limits.cost_per_day,
+        cost_per_month=limits.cost_per_month,
+        cost_in_all=limits.cost_in_all,
+    )
+    folder = Path(config.output.dir).resolve()
+    name = account(
+        key.get_secret_value() if key else "", config.provider.endpoint or f"{config.provider.name} {folder}"
+    )
+    return Quota(quota_path(), name, caps, job=str(folder))
 
 
-def used_calls(config: Config) -> tuple[int, int]:
-    """Return the calls counted today and this month for the job's key; none where there is no key or no count."""
+def used_quota(config: Config) -> tuple[tuple[int, int], Spent]:
+    """Return the calls counted today and this month for the job's key, and what was spent.
+
+    Nothing was where there is no key or no count.
+    """
     try:
         key = read_key(config.provider)
     except ConfigError:
-        return 0, 0
+        return (0, 0), Spent()
     if not quota_path().exists():
-        return 0, 0
+        return (0, 0), Spent()
     with closing(open_quota(config, key)) as quota:
-        return quota.used()
+        return quota.used(), quota.spent()
 
 
 def quota_path() -> Path:

@@ -573,11 +573,13 @@ def test_a_key_file_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pyte
     [
         pytest.param("max_cost = 3", "needs cost_per_1000_calls", id="no price"),
         pytest.param("cost_per_1000_calls = 15\nmax_cost = 0.001", "pays for no call", id="less than one call"),
+        pytest.param("cost_in_all = 3", "needs cost_per_1000_calls", id="no price for the job"),
+        pytest.param("cost_per_1000_calls = 15\ncost_per_day = 0.001", "pays for no call", id="less than one a day"),
     ],
 )
 def test_a_cap_on_cost_that_could_not_be_kept_is_refused(tmp_path: Path, limits: str, said: str) -> None:
     """A cap needs a price, and pays for one call at least."""
     tables = '[manifest]\npath = "m.csv"\n[provider]\nname = "bing"\n[output]\ndir = "out"\n'
     (tmp_path / "job.toml").write_text(f"{tables}[limits]\n{limits}\n")
-    with pytest.raises(ConfigError, match=f"limits.*max_cost.* {said}"):
+    with pytest.raises(ConfigError, match=f"limits.*cost.* {said}"):
         load_config(tmp_path / "job.toml", providers=settings_models())

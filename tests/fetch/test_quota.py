@@ -136,3 +136,102 @@ def test_the_key_can_not_be_told_from_the_account() -> None:
     names = {account(key, place) for key in ("secret-1", "secret-2") for place in ("https://a", "https://b")}
     assert len(names) == 4
     assert not any("secret" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said", "resume"),
+    [
+        (QuotaLimits(cost_per_day=0.3), "cost_per_day = 0.3", datetime(2026, 2, 1, tzinfo=UTC)),
+        (QuotaLimits(cost_per_month=0.3), "cost_per_month = 0.3", datetime(2026, 2, 1, tzinfo=UTC)),
+        (QuotaLimits(cost_in_all=0.3), "cost_in_all = 0.3", None),
+    ],
+    ids=["day", "month", "job"],
+)
+def test_cost_is_capped_on_disk(
+    tmp_path: Path, clock: Clock, limits: QuotaLimits, said: str, resume: datetime | None
+) -> None:
+    """Three calls at 0.1 are exactly 0.3, over restarts; the cap names when to go on, if ever."""
+    for left in (2, 1):
+        with closing(Quota(tmp_path / "calls.db", "a", limits, job="out", clock=clock)) as quota:
+            for _ in range(left):
+                quota.charge(0.1)
+    with closing(Quota(tmp_path / "calls.db", "a", limits, job="out", clock=clock)) as quota:
+        quota.charge(0.0)  # what costs nothing is never refused for its cost
+        with pytest.raises(QuotaUsedUp, match=said) as caught:
+            quota.charge(0.1)
+        assert caught.value.resume_after == resume
+        assert round(quota.spent().in_all, 9) == 0.3
+
+
+def test_a_job_has_a_budget_of_its_own_and_a_key_one_a_day(tmp_path: Path, clock: Clock) -> None:
+    """Another job with the same key spends the key's money, not the first job's."""
+    limits = QuotaLimits(cost_per_day=5, cost_in_all=3)
+    for job, spent in (("one", 3), ("two", 2)):
+        with closing(Quota(tmp_path / "calls.db", "a", limits, job=job, clock=clock)) as quota:
+            for _ in range(spent):
+                quota.charge(1.0)
+            with pytest.raises(QuotaUsedUp):
+                quota.charge(1.0)
+
+
+def test_what_a_call_really_cost_counts_for_the_next_one(tmp_path: Path, clock: Clock) -> None:
+    """A correction is written with the next charge, or at the end; a refund takes the estimate back."""
+    path, limits = tmp_path / "calls.db", QuotaLimits(cost_per_day=1.0)
+    with closing(Quota(path, "a", limits, job="out", clock=clock)) as quota:
+        quota.correct(quota.charge(0.1), 0.5)
+        quota.refund(quota.charge(0.4), 0.4)
+        assert round(quota.spent().today, 9) == 0.6
+        with pytest.raises(QuotaUsedUp):
+            quota.charge(0.5)
+        quota.correct("2026-01-31", -0.2)
+    with closing(Quota(path, "a", limits, job="out", clock=clock)) as quota:
+        assert round(quota.spent().today, 9) == round(quota.spent().in_all, 9) == 0.4
+
+
+def test_counts_of_the_first_layout_are_kept(tmp_path: Path, clock: Clock) -> None:
+    """A calls.db without a number and without costs is brought to the current layout once."""
+    path = tmp_path / "calls.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute(
+            "CREATE TABLE calls (account TEXT NOT NULL, day TEXT NOT NULL, count INTEGER NOT NULL, "
+            "PRIMARY KEY (account, day)) WITHOUT ROWID"
+        )
+        old.execute("INSERT INTO calls VALUES ('a', '2026-01-31', 7)")
+        old.commit()
+    for calls in (8, 9):
+        with closing(Quota(path, "a", QuotaLimits(), clock=clock)) as quota:
+            quota.charge(0.5)
+            assert quota.used() == (calls, calls)
+    with closing(Quota(path, "a", QuotaLimits(), clock=clock)) as quota:
+        assert quota.spent().month == 1.0
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        QuotaLimits(per_day=1),
+        QuotaLimits(per_month=1),
+        QuotaLimits(cost_per_day=1),
+        QuotaLimits(cost_per_month=1),
+        QuotaLimits(cost_in_all=1),
+    ],
+    ids=lambda limits: limits.lasting,
+)
+def test_a_state_folder_that_can_not_be_written_stops_what_needs_it(tmp_path: Path, limits: QuotaLimits) -> None:
+    """The message names the setting; a run without such a cap is counted in memory."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "calls.db"
+    with pytest.raises(OutputError, match=f"{limits.lasting} needs it"):
+        Quota(path, "a", limits)
+    with closing(Quota(path, "a", QuotaLimits(per_run=2))) as quota:
+        assert spend(quota) == 2
+        assert quota.used() == (2, 2)
+
+
+def test_a_run_that_is_full_goes_on_the_next_day(tmp_path: Path, clock: Clock) -> None:
+    """A timer that goes by resume_after would otherwise start the next run at once, without end."""
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits(per_run=1), clock=clock)) as quota:
+        quota.charge()
+        with pytest.raises(QuotaUsedUp) as caught:
+            quota.charge()
+    assert caught.value.resume_after == datetime(2026, 2, 1, tzinfo=UTC)

@@ -28,7 +28,7 @@ def report(cause: PipelineError | None = None, ended: datetime = NOW, *, complet
 def metric(folder: Path, name: str) -> float | None:
     """Return the value of a metric without labels of its own."""
     text = (folder / METRICS_FILE).read_text(encoding="utf-8")
-    match = re.search(rf"^image_insights_{name}{{[^,]*}} (\S+)$", text, re.MULTILINE)
+    match = re.search(rf"^image_insights_{name}{{[^,\n]*}} (\S+)$", text, re.MULTILINE)
     return float(match[1]) if match else None
 
 

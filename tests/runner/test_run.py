@@ -254,6 +254,37 @@ async def test_a_run_never_costs_more_than_max_cost(tmp_path: Path, pictures: Pa
     assert (plan.calls, plan.nights.count) == (9, 2)
     report = await run(config)
     assert (report.exit_code, len(service.seen()), report.traffic.cost) == (5, 5, 0.005)
+    assert report.resume_after is not None
+    assert report.resume_after > report.ended
+
+
+@pytest.mark.parametrize(("cap", "nights"), [("cost_per_day", 3), ("cost_per_month", 3), ("cost_in_all", 1)])
+async def test_spent_money_is_counted_over_runs(
+    tmp_path: Path, pictures: Path, service: Service, cap: str, nights: int
+) -> None:
+    """0.004 pays for four calls, whichever run makes them, and the plan knows it."""
+    limits: dict[str, object] = {"cost_per_1000_calls": 1.0, cap: 0.004}
+    config = job(tmp_path, pictures, service, distinct(9), limits=limits)
+    plan = make_plan(config)
+    assert (plan.calls, plan.nights.count) == (9, nights)
+    assert ("cost_in_all pays for 4 of the calls" in plan.text()) == (cap == "cost_in_all")
+    assert (await run(config, limit=3)).traffic.sends == 3
+    report = await run(config)
+    assert (report.exit_code, report.traffic.sends, len(service.seen())) == (5, 1, 4)
+    assert f"limits.{cap} = 0.004" in str(report.message)
+    assert (report.resume_after is None) == (cap == "cost_in_all")
+    assert make_plan(config).nights.count == (0 if cap == "cost_in_all" else 2)
+
+
+async def test_a_run_without_lasting_caps_needs_no_state_folder(
+    tmp_path: Path, pictures: Path, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs where HOME can't be written; with a cap per day it says which setting needs it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file" / "state"))
+    assert (await ok(job(tmp_path, pictures, service, distinct(3)))).tally.ok == 3
+    with pytest.raises(OutputError, match=r"limits\.calls_per_day needs it"):
+        await run(job(tmp_path, pictures, service, distinct(3), limits={"calls_per_day": 9}))
 
 
 async def test_a_throttled_call_is_tried_again_after_its_pause(
