@@ -47,13 +47,31 @@ async def at_deadline(stop: Stop, deadline: Deadline, started: datetime) -> None
 
 
 def next_time(of_day: time, now: datetime) -> datetime:
-    """Return when the local clock next shows `of_day`, after `now` (aware): today, or tomorrow."""
-    now = now.astimezone()
-    for day in (now.date(), now.date() + timedelta(days=1)):
-        then = datetime.combine(day, of_day).astimezone()
-        if then > now:
-            return then
-    return then
+    """Return when the local clock next shows `of_day`, after `now` (aware): today, or tomorrow.
+
+    Where the clock goes back it shows some times twice, and the first one that is left counts. Where it goes forward it
+    shows some never: then it is the moment at which they are left out.
+    """
+    today = now.astimezone().date()
+    days = (today + timedelta(days=ahead) for ahead in range(3))
+    return next(then for day in days for then in _instants(datetime.combine(day, of_day)) if then > now)
+
+
+def _instants(shown: datetime) -> list[datetime]:
+    """Return when the local clock shows a naive time, earliest first: once, twice, or where it skips it."""
+    first, second = shown.astimezone(), shown.replace(fold=1).astimezone()
+    if first.replace(tzinfo=None) == shown:
+        return [first] if first == second else [first, second]
+    # In a gap, the one is by the offset before it and the other by that after it: the change lies between them.
+    before, after = sorted((first.timestamp(), second.timestamp()))
+    offset = datetime.fromtimestamp(before).astimezone().utcoffset()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if datetime.fromtimestamp(middle).astimezone().utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return [datetime.fromtimestamp(after).astimezone()]
 
 
 def judge_failures(stop: Stop, tally: Tally, max_failed: Share) -> None:

@@ -58,6 +58,35 @@ def test_the_next_time_of_day_is_on_the_local_clock(now: str, of_day: str, hours
     assert f"{until.astimezone():%H:%M}" == of_day
 
 
+@pytest.mark.parametrize(
+    ("zone", "now", "of_day", "expected"),
+    [
+        ("America/New_York", "2026-10-31T22:00-04:00", "01:30", "2026-11-01T01:30-04:00"),
+        ("America/New_York", "2026-11-01T01:45-04:00", "01:30", "2026-11-01T01:30-05:00"),
+        ("America/New_York", "2026-11-01T01:10-05:00", "01:30", "2026-11-01T01:30-05:00"),
+        ("America/New_York", "2026-11-01T01:30-05:00", "01:30", "2026-11-02T01:30-05:00"),
+        ("America/New_York", "2026-03-07T22:00-05:00", "02:30", "2026-03-08T03:00-04:00"),
+        ("America/New_York", "2026-03-08T03:10-04:00", "02:30", "2026-03-09T02:30-04:00"),
+        ("America/New_York", "2026-03-08T03:00-04:00", "02:00", "2026-03-09T02:00-04:00"),
+        ("Europe/Berlin", "2026-10-24T22:00+02:00", "02:30", "2026-10-25T02:30+02:00"),
+        ("Europe/Berlin", "2026-10-25T02:45+02:00", "02:30", "2026-10-25T02:30+01:00"),
+        ("Europe/Berlin", "2026-10-25T02:45+01:00", "02:30", "2026-10-26T02:30+01:00"),
+        ("Europe/Berlin", "2026-03-28T22:00+01:00", "02:30", "2026-03-29T03:00+02:00"),
+        ("Europe/Berlin", "2026-03-29T03:10+02:00", "02:30", "2026-03-30T02:30+02:00"),
+    ],
+)
+def test_a_time_that_is_shown_twice_or_never(
+    monkeypatch: pytest.MonkeyPatch, zone: str, now: str, of_day: str, expected: str
+) -> None:
+    """On the night when clocks go back the next of both counts; a time in the gap is the moment of the change."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        until = next_time(time_of_day.fromisoformat(of_day), datetime.fromisoformat(now))
+    time.tzset()
+    assert until == datetime.fromisoformat(expected)
+
+
 async def test_the_time_that_was_spent_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that began an hour ago has reached a deadline of half an hour at once; no limits never end a run."""
     stop = Stop()
