@@ -19,6 +19,7 @@ from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
 from pipeline.fetch.client_state import ClientState
 from pipeline.fetch.connector import CleanConnector
+from pipeline.fetch.network import proxy_for, tls_context
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters
@@ -35,6 +36,8 @@ _GZIP: Final = b"\x1f\x8b"
 _FAULTS: Final[tuple[tuple[type[BaseException], ProblemKind, str, str], ...]] = (
     (aiohttp.ClientConnectorCertificateError, "misconfigured", "tls-certificate", "its certificate is not valid"),
     (aiohttp.ClientSSLError, "transient", "tls-failed", "no encrypted connection could be made"),
+    (aiohttp.ClientProxyConnectionError, "transient", "proxy-unreachable", "the proxy of HTTPS_PROXY can't be reached"),
+    (aiohttp.ClientHttpProxyError, "transient", "proxy-refused", "the proxy of HTTPS_PROXY makes no connection"),
     (aiohttp.ConnectionTimeoutError, "transient", "connect-timed-out", "the service could not be reached in time"),
     (TimeoutError, "transient", "timed-out", "the service did not answer in time"),
     (aiohttp.ClientConnectorDNSError, "transient", "name-not-found", "the name of the service could not be looked up"),
@@ -88,12 +91,14 @@ class Transport:
         self._pacer = pacer
         self._counters = counters
         self._client_state = client_state
-        self._redactor = Redactor(service.secrets(key) if key else ())
+        self._proxy = proxy_for(service.endpoint)
+        password = self._proxy.password if self._proxy else None
+        self._redactor = Redactor([*(service.secrets(key) if key else ()), *([password] if password else ())])
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(self._on_headers)
-        connector = CleanConnector(limit=0)
+        connector = CleanConnector(limit=0, ssl=tls_context(self._service.endpoint))
         self._session = self._open(connector)
         # A trace costs a third of a request, so that only requests without a body have one: their head is all there is.
         self._bodiless = self._open(connector, trace)
@@ -141,7 +146,8 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             trace_configs=list(traces),
-            trust_env=False,
+            trust_env=False,  # see network.py: also ~/.netrc would be read
+            proxy=self._proxy,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
