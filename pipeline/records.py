@@ -17,7 +17,7 @@ Stage = Literal["manifest", "source", "prepare", "fetch", "read"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """A region of interest in fractions 0..1 of the upright picture (reference 000, cropArea)."""
+    """A region of interest in fractions 0..1 of the upright picture (Visual Search guide, cropArea)."""
 
     left: float
     top: float
@@ -45,7 +45,7 @@ class RemoteUrl:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightsToken:
-    """A picture the service knows already (reference 004, imageInsightsToken)."""
+    """A picture the service knows already (Image Search reference, imageInsightsToken)."""
 
     token: str
 

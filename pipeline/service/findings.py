@@ -168,10 +168,10 @@ class Findings:
 
     `same` has the rows that show the same picture (for pages, sizes, offers, ImageById), the best match first.
     `similar` has the rows with similar pictures, ranked, at most similarity_search.MAX_SIMILAR, for paging. `products`
-    are those of `similar` that have a price. The site filter applies to `similar` and `products` only (reference 002).
-    `offers` are the rows of `same` that have a price. `token` names the query picture if the catalogue has it. `text`
-    is None until reader.add_text adds it with its `uris`: the engine reads no text. `unavailable` has (kind, reason)
-    for each insight of the record that this service can't give.
+    are those of `similar` that have a price. The site filter applies to `similar` and `products` only (Visual Search
+    query guide). `offers` are the rows of `same` that have a price. `token` names the query picture if the catalogue
+    has it. `text` is None until reader.add_text adds it with its `uris`: the engine reads no text. `unavailable` has
+    (kind, reason) for each insight of the record that this service can't give.
     """
 
     width: int

@@ -1,4 +1,7 @@
-"""The errors that the service sends: one exception, and the ErrorResponse bodies of reference 004 (Error codes)."""
+"""The errors that the service sends: one exception, and the ErrorResponse bodies.
+
+Source: Image Search reference, Error codes.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ OMITTED = {
     r"(?<!\.entity)(?<!\.data)\b_type$": "a type hint; an entity's is kept, and a listed action's",
     r"\.currentOffset$": "repeats the offset of the request",
     r"^(own|##) .*\.actionType$": "stands for the insight, which is a field of the record",
-    r"^(own|##) tags\[\d+\]\.displayName$": "empty, or a name that must not be shown (reference 002)",
+    r"^(own|##) tags\[\d+\]\.displayName$": "empty, or a name that must not be shown (Visual Search query guide)",
     r"^## .*\.image\.thumbnailUrl$": "the thumbnail of such a tag: a search for its name",
     r"^## .*\.displayRectangle\.": "the hot spot of such a tag",
 }

@@ -88,7 +88,7 @@ def test_boxes_are_mapped_back_through_a_crop(read: Read) -> None:
 
 
 def test_regions_of_details_are_not_mapped(read: Read) -> None:
-    """A region of /images/details is relative to the whole picture, even with a crop (reference 001)."""
+    """A region of /images/details is relative to the whole picture, even with a crop (Image Insights guide)."""
     crop = Crop(left=0.5, top=0, right=1, bottom=1)
     entity = read("recognized_entities", crop)["entities"][0]
     assert entity["box"][0] == {"x": 0.5066667, "y": 0.1955556}

@@ -74,7 +74,7 @@ def test_url_and_token(make: Callable[..., Bing], row: Callable[..., Row]) -> No
 
 
 def test_invoked_skills(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """A skill is sent with the offset and the size of its page (reference 000, paging)."""
+    """A skill is sent with the offset and the size of its page (Visual Search guide, paging)."""
     (request,) = make(skills="similarproducts", offset=237, count=20).requests(row(), None)
     assert knowledge_of(request)["knowledgeRequest"] == {
         "invokedSkills": ["SimilarProducts"],
@@ -122,7 +122,7 @@ def test_details_of_bytes(
 def test_recognized_entities_stand_alone(
     modules: tuple[str, ...], expected: list[str], make: Callable[..., Bing], row: Callable[..., Row]
 ) -> None:
-    """RecognizedEntities has a call of its own: with other modules the service leaves it out (reference 001)."""
+    """RecognizedEntities has a call of its own: with other modules the service leaves it out (Image Insights guide)."""
     requests = make(ask="details", modules=modules).requests(row(), None)
     sent = [parse_qs(request.target.partition("?")[2])["modules"] for request in requests]
     assert sent == [[call_modules] for call_modules in expected]

@@ -78,7 +78,7 @@ def test_spelling_is_the_documented_one() -> None:
 
 
 def test_location_header_has_every_key() -> None:
-    """X-Search-Location holds the pairs of reference 004, plain numbers and no spaces."""
+    """X-Search-Location holds the pairs of the Image Search reference, plain numbers and no spaces."""
     place = Location(**HERE, ts=1_500_000_000, sp=2.5, head=90, alt=30, are=4)
     assert place.header() == "lat:47.6;long:-122.33;re:100;ts:1500000000;sp:2.5;head:90;alt:30;are:4"
 

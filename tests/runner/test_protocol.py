@@ -229,7 +229,7 @@ async def test_everything_the_documents_know_is_in_the_record(tmp_path: Path) ->
 
 
 async def test_recognized_entities_take_a_call_of_their_own(tmp_path: Path) -> None:
-    """Asked for among other modules, the row takes two calls, whose answers are one record (reference 004)."""
+    """Asked for among other modules, the row takes two calls, whose answers are one record (Image Search reference)."""
 
     def answer(asked: Arrived) -> Body:
         found: Body = read("recognized_entities" if asked.query["modules"] == "RecognizedEntities" else "insights")

@@ -1,4 +1,6 @@
-"""Actions, the parts of a Visual Search response: modules with results, and links to follow (references 002, 003).
+"""Actions, the parts of a Visual Search response: modules with results, and links to follow.
+
+Sources: Visual Search query and response guides.
 
 The readers choose by `actionType`, since `_type` is often absent.
 """

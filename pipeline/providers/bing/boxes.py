@@ -14,7 +14,10 @@ _EDGES = ("left", "top", "right", "bottom")
 
 
 def quadrilateral(value: Any, context: Context, path: JsonPath) -> Box | None:
-    """Read four named corners (reference 003), which are fractions of the crop where the request had one."""
+    """Read four named corners, which are fractions of the crop where the request had one.
+
+    Source: Visual Search response guide.
+    """
     if type(value) is not dict or value.keys() - {"_type"} != set(_CORNERS):
         return None
     box = []
@@ -29,8 +32,8 @@ def quadrilateral(value: Any, context: Context, path: JsonPath) -> Box | None:
 def rectangle(value: Any, context: Context, path: JsonPath) -> Box | None:
     """Read a NormalizedRectangle of /images/details.
 
-    Its edges refer to the original picture even if the request had a crop: reference 001 shows the same region with
-    and without one.
+    Its edges refer to the original picture even if the request had a crop: the Image Insights guide shows the same
+    region with and without one.
     """
     if type(value) is not dict or value.keys() - {"_type"} != set(_EDGES) or not _are_numbers(value, _EDGES):
         return None

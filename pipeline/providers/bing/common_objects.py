@@ -1,4 +1,4 @@
-"""Objects that occur in the responses of all endpoints: Image, Query, Offer, Recipe, ... (reference 004)."""
+"""Objects that occur in the responses of all endpoints: Image, Query, Offer, Recipe, ... (Image Search reference)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def query(source: Json, context: Context, path: JsonPath) -> Json:
 
 
 def queries_or_one(value: Any, context: Context, path: JsonPath) -> list[Any] | None:
-    """Read the relatedSearches of a caption: one Query by reference 004, a list by the published contract."""
+    """Read relatedSearches of a caption: a Query in the Image Search reference, a list in the published contract."""
     return read_list([value] if type(value) is dict else value, query, context, path)
 
 

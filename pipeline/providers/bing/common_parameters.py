@@ -1,4 +1,7 @@
-"""Headers and query parameters that all requests share, and the rules that each request must keep (reference 004)."""
+"""Headers and query parameters that all requests share, and the rules that each request must keep.
+
+Source: Image Search reference.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,7 @@ def row_market(row: Row, settings: QuerySettings) -> str:
 
 
 def check_crop(crop: Crop) -> None:
-    """Raise RequestError unless the edges are in order and within 0..1 (reference 000, cropArea)."""
+    """Raise RequestError unless the edges are in order and within 0..1 (Visual Search guide, cropArea)."""
     if not (0 <= crop.left < crop.right <= 1 and 0 <= crop.top < crop.bottom <= 1):
         edges = f"left {crop.left}, top {crop.top}, right {crop.right}, bottom {crop.bottom}"
         raise RequestError("bad-crop", f"the crop's edges must be in order and within 0..1; they are {edges}")

@@ -1,4 +1,7 @@
-"""Requests to /images/details, which returns the insights of an image by module (references 001 and 004)."""
+"""Requests to /images/details, which returns the insights of an image by module.
+
+Sources: Image Insights guide and Image Search reference.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markets, countries and other closed sets of values, in their documented spelling (reference 004)."""
+"""Markets, countries and other closed sets of values, in their documented spelling (Image Search reference)."""
 
 from __future__ import annotations
 

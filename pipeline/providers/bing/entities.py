@@ -1,4 +1,7 @@
-"""Entities: people, places and things in the picture, with the licences of their texts (references 001-004)."""
+"""Entities: people, places and things in the picture, with the licences of their texts.
+
+Sources: all documents of docs/protocol.md but the Visual Search guide.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Classify error responses: five formats of error bodies, every code of reference 004, and statuses without a body."""
+"""Classify error responses: five formats of error bodies, every code, and statuses without a body.
+
+Source: Image Search reference.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from pipeline.providers.bing.spoken_waits import wait_in_words
 from pipeline.providers.waits import wait_of_headers
 from pipeline.records import Answer, Problem, ProblemKind
 
-MAX_URL_CHARS = 2048  # beyond it the service answers 404 (reference 004, Endpoints)
+MAX_URL_CHARS = 2048  # beyond it the service answers 404 (Image Search reference, Endpoints)
 _MAX_TEXT_CHARS = 500  # kept of each text
 _KEY_HEADER = "ocp-apim-subscription-key"
 
-# Reference 004, Error codes. The sub-code decides; without one the code does, and without that the status.
+# Image Search reference, Error codes. The sub-code decides; without one the code does, and without that the status.
 _SUB_CODES: dict[str, ProblemKind] = {
     "UnexpectedError": "transient",
     "ResourceError": "transient",
@@ -174,7 +177,9 @@ def _classify(error: ErrorBody, status: int, is_from_row: Callable[[str], bool])
 
 
 def _is_quota(error: ErrorBody, status: int) -> bool:
-    """Return True if a quota of calls is used up: RateLimitExceeded with 403 (reference 004), or a gateway's message.
+    """Return True if a quota of calls is used up: RateLimitExceeded with 403, or a gateway's message.
+
+    Source: Image Search reference.
 
     A rate limit has 429 instead.
     """

@@ -1,4 +1,7 @@
-"""Settings of an image search: its query and every filter of reference 004, validated before anything is sent."""
+"""Settings of an image search: its query and every filter, validated before anything is sent.
+
+Source: Image Search reference.
+"""
 
 from __future__ import annotations
 

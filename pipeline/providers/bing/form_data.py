@@ -1,4 +1,4 @@
-"""Write multipart/form-data so that equal content has equal bytes (reference 000, boundary strings)."""
+"""Write multipart/form-data so that equal content has equal bytes (Visual Search guide, boundary strings)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read a successful response: ImageKnowledge or ImageInsights, of either endpoint (references 001-004)."""
+"""Read a successful response: ImageKnowledge or ImageInsights, of either endpoint.
+
+Sources: all documents of docs/protocol.md but the Visual Search guide.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def read_insights(document: Json, context: Context) -> Insights:
 
 
 def _move_token(document: Json, insights: Json) -> None:
-    """Move the token out of ImageKnowledge's image, which often has no other key (reference 003)."""
+    """Move the token out of ImageKnowledge's image, which often has no other key (Visual Search response guide)."""
     picture = insights.get("image", {})
     if "imageInsightsToken" not in document and "insights_token" in picture:
         insights["insights_token"] = picture.pop("insights_token")

@@ -42,10 +42,10 @@ from pipeline.records import (
 )
 from pipeline.schema import Insights, Origin, SimilarImages, Unavailable
 
-MAX_BYTES = 1_000_000  # "1 MB" in references 000-002 and 004, read the strict way
+MAX_BYTES = 1_000_000  # "1 MB" in all documents but the Visual Search response guide, read the strict way
 MAX_SIDE_PX = 1_500
-KEY_HEADER = "Ocp-Apim-Subscription-Key"  # reference 004, Headers
-CLIENT_ID = "X-MSEdge-ClientID"  # reference 004, Headers: one user, one id for each request, persisted
+KEY_HEADER = "Ocp-Apim-Subscription-Key"  # Image Search reference, Headers
+CLIENT_ID = "X-MSEdge-ClientID"  # Image Search reference, Headers: one user, one id for each request, persisted
 TRACE_IDS = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
 KEPT_HEADERS = (*WAIT_HEADERS, *TRACE_IDS, "content-type", "bingapis-market")
 
@@ -79,7 +79,7 @@ class Bing:
 
     @property
     def limits(self) -> Limits:
-        """What a picture may be (reference 000, Local image example)."""
+        """What a picture may be (Visual Search guide, Local image example)."""
         return Limits(max_bytes=MAX_BYTES, max_side_px=MAX_SIDE_PX, forms=self.forms)
 
     def authorise(self, request: Request, key: SecretStr) -> Request:

@@ -10,7 +10,7 @@ _NO_FRACTION = frozenset({"", "Z", ".0000000", ".0000000Z", ".000Z"})
 
 
 def size_in_bytes(value: Any) -> int | None:
-    """Read "12345 B" (reference 004, contentSize)."""
+    """Read "12345 B" (Image Search reference, contentSize)."""
     if type(value) is str and value.endswith(" B"):
         digits = value[:-2]
         if digits.isdecimal() and len(digits) <= _MAX_DIGITS:
@@ -21,7 +21,7 @@ def size_in_bytes(value: Any) -> int | None:
 def moment(value: Any) -> str | None:
     """Read a datePublished, in any of its three formats, as 2018-04-02T22:50:00Z.
 
-    Reference 004 says that it is in UTC. Any other text is returned unchanged.
+    The Image Search reference says that it is in UTC. Any other text is returned unchanged.
     """
     if type(value) is not str:
         return None
@@ -29,7 +29,10 @@ def moment(value: Any) -> str | None:
 
 
 def day(value: Any) -> str | None:
-    """Read a lastUpdated, documented as YYYY-MM-DD; midnight, where it is appended (reference 003), is cut off."""
+    """Read a lastUpdated, documented as YYYY-MM-DD; midnight, where it is appended, is cut off.
+
+    Source: Visual Search response guide.
+    """
     if type(value) is not str:
         return None
     return value[:10] if value[10:19] == "T00:00:00" and value[19:] in _NO_FRACTION else value

@@ -1,4 +1,4 @@
-"""Image Search and Trending Images, whose images become rows: requests and responses (reference 004)."""
+"""Image Search and Trending Images, whose images become rows: requests and responses (Image Search reference)."""
 
 from __future__ import annotations
 

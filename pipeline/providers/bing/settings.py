@@ -1,4 +1,7 @@
-"""The [provider] table for services that speak the Bing v7 protocol; every rule of reference 004 is checked here."""
+"""The [provider] table for services that speak the Bing v7 protocol; every documented rule is checked here.
+
+Source: Image Search reference.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from pipeline.providers.bing.filters import ImageSearch
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")
 _SITE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_MODULE_ALIASES = {"collection": "Collections"}  # reference 001 writes Collection
+_MODULE_ALIASES = {"collection": "Collections"}  # the Image Insights guide writes Collection
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def check_site(value: str) -> str:
-    """Return a domain such as www.contoso.com; raises ValueError for anything else (reference 000, filters.site)."""
+    """Return a domain such as www.contoso.com; raises ValueError for anything else.
+
+    Source: Visual Search guide, filters.site.
+    """
     if value and not _SITE.fullmatch(value):
         raise ValueError("must be a domain such as www.contoso.com, without scheme and path")
     return value
@@ -37,7 +43,7 @@ def _header_text(value: str) -> str:
 
 
 class Location(Section):
-    """X-Search-Location: where the client is (reference 004, Headers); degrees, metres, metres per second."""
+    """X-Search-Location: where the client is (Image Search reference, Headers); degrees, metres, metres per second."""
 
     lat: Annotated[Number, Field(ge=-90, le=90)]
     long: Annotated[Number, Field(ge=-180, le=180)]

@@ -1,4 +1,7 @@
-"""Read the tags of ImageKnowledge, the Visual Search response, into insights (references 002, 003)."""
+"""Read the tags of ImageKnowledge, the Visual Search response, into insights.
+
+Sources: Visual Search query and response guides.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognised text in both of its forms, and the addresses in it (references 002 and 003).
+"""Recognised text in both of its forms, and the addresses in it (Visual Search query and response guides).
 
 Older responses give the whole text as the display name of a TextResults action, newer ones a TextRecognition action
 with regions, lines and words. Both are in tags whose name starts with ##, which must never be shown.
@@ -54,13 +54,16 @@ class RecognisedText:
     boxes: list[Box] = field(default_factory=list)
 
     def add_regions(self, data: Json, box: Box | None, context: Context, path: JsonPath) -> None:
-        """Add the regions of a TextRecognition action, which has all text of the picture (reference 003)."""
+        """Add the regions of a TextRecognition action, which has all text of the picture.
+
+        Source: Visual Search response guide.
+        """
         if box is not None:
             self.boxes.append(box)
         self.regions.extend(_MODULE.read(data, context, path).get("regions", ()))
 
     def add_whole_text(self, text: str, box: Box | None) -> None:
-        """Add the text of a TextResults action (reference 002) as a region of one line."""
+        """Add the text of a TextResults action (Visual Search query guide) as a region of one line."""
         line: Json = {"text": text, "words": []}
         self.whole_texts.append({"lines": [line]} if box is None else {"box": box, "lines": [line]})
 

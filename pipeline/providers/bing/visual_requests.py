@@ -1,4 +1,7 @@
-"""Requests to /images/visualsearch: a picture with its parameters, and its further pages (references 000 and 002)."""
+"""Requests to /images/visualsearch: a picture with its parameters, and its further pages.
+
+Sources: Visual Search guide and query guide.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pipeline.providers.bing.shapes import Json
 from pipeline.records import Crop, Request, Row
 
 PATH = "/images/visualsearch"
-PAGE_SIZE = 35  # the page size of reference 000
+PAGE_SIZE = 35  # the page size of the Visual Search guide
 _CONTENT_TYPE = "Content-Type"
 _PARAMETERS_PART = "knowledgeRequest"
 

@@ -1,4 +1,4 @@
-"""The headers and query parameters that all endpoints share (reference 004, Headers and Query parameters).
+"""The headers and query parameters that all endpoints share (Image Search reference, Headers and Query parameters).
 
 The service refuses what the reference forbids, and takes the best fit where the reference asks for that.
 """
@@ -49,8 +49,8 @@ class CommonParameters:
 def read_query(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the parameters of a URL that have a value, with their names spelled as in the reference.
 
-    Names are accepted in any case, because reference 001 has both imgUrl and imgurl. The first of a repeated name
-    counts.
+    Names are accepted in any case, because the Image Insights guide has both imgUrl and imgurl. The first of a repeated
+    name counts.
     """
     query: dict[str, str] = {}
     for name, value in pairs:

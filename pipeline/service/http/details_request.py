@@ -1,4 +1,7 @@
-"""Reads an Image Insights request: GET with a token or URL, or POST with the picture (references 001 and 004)."""
+"""Reads an Image Insights request: GET with a token or URL, or POST with the picture.
+
+Sources: Image Insights guide and Image Search reference.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ ALL = frozenset(MODULES) - {"RecognizedEntities"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailsRequest:
-    """One Image Insights request (reference 001); `everything`: it names no modules, or All."""
+    """One Image Insights request (Image Insights guide); `everything`: it names no modules, or All."""
 
     source: PictureSource
     crop: Crop | None = None
@@ -85,7 +88,10 @@ def _read_image(content_type: str, body: bytes) -> bytes:
 
 
 def _read_modules(text: str | None) -> frozenset[str] | None:
-    """Return the modules named; None for All or no names. RecognizedEntities counts only if it is alone (004)."""
+    """Return the modules named; None for All or no names. RecognizedEntities counts only if it is alone.
+
+    Source: Image Search reference.
+    """
     names = [name.strip().lower() for name in (text or "").split(",") if name.strip()]
     known = {module.lower(): module for module in MODULES} | {"all": "All", "collection": "Collections"}
     for name in names:

@@ -33,7 +33,7 @@ class FormPart:
 
 
 def is_multipart(content_type: str) -> bool:
-    """Return True if a Content-Type is a form; reference 001 has multipart/data-form, so any multipart is accepted."""
+    """Return True if a Content-Type is a form; the Image Insights guide has multipart/data-form, so any multipart is accepted."""
     return content_type.strip().lower().startswith("multipart/")
 
 

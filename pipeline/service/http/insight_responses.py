@@ -1,10 +1,12 @@
-"""Builds ImageKnowledge (references 002 and 003) and ImageInsights (001 and 004) from findings.
+"""Builds ImageKnowledge and ImageInsights (Image Insights guide and Image Search reference) from findings.
+
+Sources: Visual Search query and response guides.
 
 The responses have three top-level members that the published protocol does not have, and that its clients ignore:
 
     "unavailable": [{"kind": "entities", "reason": "one sentence"}]   insights that this service can't give
     "dominantColors": [{"hex": "6F4E37", "share": 0.41}]              the largest first
-    "imageCaption": {"caption", "dataSourceUrl"}                      as in ImageInsights (004), for ImageKnowledge too
+    "imageCaption": {"caption", "dataSourceUrl"}                      as in ImageInsights, for ImageKnowledge too
 
 and a tag of ImageKnowledge has "confidence": 0..1 beside its documented members.
 """
@@ -80,7 +82,7 @@ def image_knowledge(data: ResponseData, request: VisualSearchRequest) -> Json:
 
 
 def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
-    """Return the response of /images/details; a module without data has no member (reference 004, modules)."""
+    """Return the response of /images/details; a module without data has no member (Image Search reference, modules)."""
     modules = request.modules if request.query is not None else request.modules - {"RelatedSearches"}
     members = {name: build(data) for module, (name, build) in _MODULES.items() if module in modules}
     kinds = {_KINDS[module] for module in request.modules}
@@ -96,7 +98,7 @@ def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
 
 
 def quality_hint(response_type: Literal["ImageKnowledge", "ImageInsights"], hint: QualityHint) -> Json:
-    """Return the 200 response that says why there are no insights (reference: recorded traffic)."""
+    """Return the 200 response that says why there are no insights (seen in recorded traffic)."""
     tags: Json = {"tags": []} if response_type == "ImageKnowledge" else {}
     return {"_type": response_type, **tags, "imageQualityHints": [{"category": hint}]}
 
@@ -143,7 +145,7 @@ def _more_sizes(data: ResponseData) -> Json | None:
 
 
 def _paged(values: Sequence[Json], page: PageRange) -> Json:
-    """Return one page of a list; nextOffset is present only if there are more values (reference 000, paging)."""
+    """Return one page of a list; nextOffset is present only if there are more values (Visual Search guide, paging)."""
     end = page.offset + page.count
     data: Json = {
         "value": list(values[page.offset : end]),
@@ -165,7 +167,7 @@ def _tag(tag: InferredTag, links: ServiceLinks) -> Json:
 
 
 def _text_tags(findings: Findings) -> Iterator[Json]:
-    """Yield a tag with all text, also in the older form (reference 002), and then one for each address."""
+    """Yield a tag with all text, also in the older form (Visual Search query guide), and then one for each address."""
     if findings.text is not None and findings.text.regions:
         older = {"displayName": findings.text.full, "actionType": "TextResults"}
         box = bounding_quad([region.box for region in findings.text.regions])

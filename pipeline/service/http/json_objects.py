@@ -1,4 +1,7 @@
-"""Builds the protocol's JSON objects from findings (reference 004, Response objects); unknown members are left out."""
+"""Builds the protocol's JSON objects from findings; unknown members are left out.
+
+Source: Image Search reference, Response objects.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def image(item: Item, links: ServiceLinks, **insights: Any) -> Json:
 
 
 def product(item: Item, links: ServiceLinks) -> Json:
-    """Return the Image of a row with a price, with its offer and a summary (reference 003, ProductVisualSearch)."""
+    """Return the Image of a row with a price, with its offer and a summary.
+
+    Source: Visual Search response guide, ProductVisualSearch.
+    """
     return image(item, links, aggregateOffer=_aggregate_offer(item) if item.price is not None else None)
 
 
@@ -125,7 +131,10 @@ def query(words: str, links: ServiceLinks) -> Json:
 
 
 def bounding_box(box: Crop) -> Json:
-    """Return an ImageTagRegion; both rectangles are the region itself (reference 003, bounding boxes)."""
+    """Return an ImageTagRegion; both rectangles are the region itself.
+
+    Source: Visual Search response guide, bounding boxes.
+    """
     left, top, right, bottom = box
     corners = {
         "topLeft": {"x": left, "y": top},
@@ -137,20 +146,23 @@ def bounding_box(box: Crop) -> Json:
 
 
 def corners(quad: Quad) -> Json:
-    """Return the four corners of a box, which may be tilted (reference 003, TextLine)."""
+    """Return the four corners of a box, which may be tilted (Visual Search response guide, TextLine)."""
     names = ("topLeft", "topRight", "bottomRight", "bottomLeft")
     return {name: {"x": x, "y": y} for name, (x, y) in zip(names, quad, strict=True)}
 
 
 def text_tag(quad: Quad, actions: list[Json]) -> Json:
-    """Return a tag for recognised text; its name must not be shown (references 002 and 003, Text recognition)."""
+    """Return a tag for recognised text; its name must not be shown.
+
+    Sources: Visual Search query and response guides, Text recognition.
+    """
     box = corners(quad)
     regions = {"queryRectangle": box, "displayRectangle": box}
     return {"displayName": "##TextRecognition", "boundingBox": regions, "actions": actions, "sources": ["OCR"]}
 
 
 def text_recognition(text: RecognisedText) -> Json:
-    """Return the TextRecognitionAction of all text in the picture (reference 003)."""
+    """Return the TextRecognitionAction of all text in the picture (Visual Search response guide)."""
     data = {"regions": [{"boundingBox": corners(each.box), "lines": _lines(each.lines)} for each in text.regions]}
     return {"_type": "ImageKnowledge/TextRecognitionAction", "actionType": "TextRecognition", "data": data}
 

@@ -150,7 +150,10 @@ def _read_bytes(engine: Engine, result: LookupResult) -> bytes:
 def inspect_within_limits(
     engine: Engine, data: bytes, *, crop: Crop | None = None, site: str | None = None
 ) -> Findings | QualityHint:
-    """Return the findings about a picture within the protocol's limits (reference 000: 1 MB, 1,500 px); CPU-bound."""
+    """Return the findings about a picture within the protocol's limits; CPU-bound.
+
+    Source: Visual Search guide: 1 MB, 1,500 px.
+    """
     if len(data) > MAX_PICTURE_BYTES:
         return "ImageByteSizeExceedsLimit"
     upload = describe_upload(data)

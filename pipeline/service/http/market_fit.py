@@ -1,4 +1,4 @@
-"""The markets of reference 004 (Market codes), and the best fit for a market that isn't one of them."""
+"""The markets of the Image Search reference (Market codes), and the best fit for a market that isn't one of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fit_market(text: str) -> str:
 
 
 def market_of_country(country: str, languages: list[str]) -> str:
-    """Return the market of a country for the first of `languages` that it has (reference 004, cc)."""
+    """Return the market of a country for the first of `languages` that it has (Image Search reference, cc)."""
     return _best_fit(languages, country.upper())
 
 

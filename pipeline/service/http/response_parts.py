@@ -25,7 +25,7 @@ class ResponseData:
 
 
 def pages(data: ResponseData) -> Json:
-    """Return the pages with the same picture; an empty list if there are none (reference 003)."""
+    """Return the pages with the same picture; an empty list if there are none (Visual Search response guide)."""
     return {"value": [image(match.item, data.links) for match in data.findings.same if match.item.page_url]}
 
 
@@ -93,7 +93,10 @@ def recipes(data: ResponseData) -> Json | None:
 
 
 def image_caption(caption: SourcedCaption | None) -> Json | None:
-    """Return an ImageCaption; None without a page, because a caption must name its source (004, ImageCaption)."""
+    """Return an ImageCaption; None without a page, because a caption must name its source.
+
+    Source: Image Search reference, ImageCaption.
+    """
     if caption is None or not caption.source_url:
         return None
     return {"caption": caption.text, "dataSourceUrl": caption.source_url, "relatedSearches": []}

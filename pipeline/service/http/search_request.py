@@ -1,4 +1,4 @@
-"""Reads an Image Search request (reference 004, Query parameters and Filter query parameters).
+"""Reads an Image Search request (Image Search reference, Query parameters and Filter query parameters).
 
 Filters that the catalogue has no data for are refused by name, because ignoring them would give wrong results. They are
 a 400 and not the documented 500 NotImplemented, which clients take for a temporary error and retry.

@@ -1,4 +1,4 @@
-"""Lists of images: Images of /images/search and TrendingImages of /images/trending (reference 004)."""
+"""Lists of images: Images of /images/search and TrendingImages of /images/trending (Image Search reference)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a Visual Search request (references 000 and 002) as real clients write it.
+"""Reads a Visual Search request (Visual Search guide and query guide) as real clients write it.
 
 Accepted are keys in any case, nulls, booleans as strings, and the empty template of the reference.
 """
@@ -28,7 +28,7 @@ SKILLS = ("SimilarImages", "SimilarProducts")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisualSearchRequest:
-    """One Visual Search request (reference 000); with a `skill`, only that insight is requested."""
+    """One Visual Search request (Visual Search guide); with a `skill`, only that insight is requested."""
 
     source: PictureSource
     crop: Crop | None = None
@@ -38,7 +38,10 @@ class VisualSearchRequest:
 
 
 def read_visual_search_request(content_type: str, body: bytes) -> VisualSearchRequest:
-    """Read the form of a Visual Search request; raises Refused for a rule of reference 000 or 002 that is broken."""
+    """Read the form of a Visual Search request; raises Refused for a rule or 002 that is broken.
+
+    Source: Visual Search guide.
+    """
     parts = read_form(content_type, body)
     knowledge = _read_json(find_part(parts, "knowledgeRequest"))
     image = find_part(parts, "image")

@@ -1,4 +1,4 @@
-"""Maps a colour to one of the twelve names of the image search's color filter (reference 004)."""
+"""Maps a colour to one of the twelve names of the image search's color filter (Image Search reference)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-# The results of one page (reference 004, count).
+# The results of one page (Image Search reference, count).
 DEFAULT_COUNT, MAX_COUNT = 35, 150
 
 
@@ -29,8 +29,8 @@ class NumberRange:
 class SearchFilters:
     """What the images must be like.
 
-    `width` and `height` are in pixels, `bytes` is the file size; `size`, `aspect` and `color` have the names of
-    reference 004; `since` and `until` are days of publication; `site` is a host and covers the hosts below it.
+    `width` and `height` are in pixels, `bytes` is the file size; `size`, `aspect` and `color` have the names of the
+    Image Search reference; `since` and `until` are days of publication; `site` is a host and covers the hosts below it.
     """
 
     width: NumberRange = field(default_factory=NumberRange)

@@ -179,7 +179,7 @@ def _within(column: str, bounds: NumberRange) -> Iterator[tuple[str, object]]:
 
 
 def _size_and_aspect(filters: SearchFilters) -> Iterator[tuple[str, object]]:
-    """Translate size and aspect (reference 004: small is under 200 x 200, large from 500 x 500)."""
+    """Translate size and aspect (Image Search reference: small is under 200 x 200, large from 500 x 500)."""
     if filters.size == "Small":
         yield "max(f.width, f.height) < ?", 200
     if filters.size == "Medium":

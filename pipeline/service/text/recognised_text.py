@@ -1,7 +1,8 @@
 """The text that was read in a picture: regions, lines and words, and the addresses in them.
 
 A box has four corners (x, y) in fractions of the upright query, in the direction of the text: the first corner is where
-the first letter begins, the second where the line ends, however the text is turned (reference 003, TextLine).
+the first letter begins, the second where the line ends, however the text is turned (Visual Search response guide,
+TextLine).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds addresses in lines of text: mail, web and telephone (references 002 and 003, Uri actions)."""
+"""Finds addresses in lines of text: mail, web and telephone (Visual Search query and response guides, Uri actions)."""
 
 from __future__ import annotations
 

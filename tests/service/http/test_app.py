@@ -45,7 +45,7 @@ def test_a_response_has_the_headers_of_the_protocol(served: Served, picture: byt
 
 
 def test_json_ld_is_sent_on_request(served: Served, picture: bytes) -> None:
-    """Accept: application/ld+json changes the media type (reference 004, Accept)."""
+    """Accept: application/ld+json changes the media type (Image Search reference, Accept)."""
     reply = served.visual_search(None, picture, Accept="application/ld+json")
     assert reply.headers["content-type"] == "application/ld+json; charset=utf-8"
     assert reply.json["_type"] == "ImageKnowledge"
@@ -95,7 +95,7 @@ def test_json_ld_is_sent_on_request(served: Served, picture: bytes) -> None:
 def test_every_shared_rule(
     served: Served, picture: bytes, query: str, headers: dict[str, str], status: int, parameter: str
 ) -> None:
-    """A broken rule of reference 004 gets its status and the parameter at fault."""
+    """A broken rule of the Image Search reference gets its status and the parameter at fault."""
     reply = served.visual_search(
         None, picture, query, **{name.replace("-", "_"): value for name, value in headers.items()}
     )
@@ -135,7 +135,7 @@ def test_a_url_over_2048_characters_is_not_found(served: Served, picture: bytes)
 
 
 def test_parameter_names_are_accepted_in_any_case(served: Served) -> None:
-    """Reference 001 itself has both imgUrl and imgurl; an empty value counts as none."""
+    """The Image Insights guide itself has both imgUrl and imgurl; an empty value counts as none."""
     reply = served.send("GET", "/v7.0/images/details?imgurl=https%3A%2F%2Fimg.shop.example%2F3.jpg&MODULES=tags&mkt=")
     assert reply.json["imageTags"] == {"value": [{"name": "mug"}]}
     assert served.send("GET", "/v7.0/images/search?q=mug&INSIGHTSTOKEN=t").error["parameter"] == "insightsToken"
@@ -292,7 +292,7 @@ def guarded(engine: FixedEngine, start: Start) -> Served:
     ids=["missing", "wrong", "redundant", "disabled", "expired"],
 )
 def test_keys_are_checked(guarded: Served, headers: dict[str, str], status: int, code: str, sub_code: str) -> None:
-    """Each problem with a key has its status, code and sub-code (reference 004, Error codes)."""
+    """Each problem with a key has its status, code and sub-code (Image Search reference, Error codes)."""
     reply = guarded.send_exactly("GET", "/v7.0/images/trending", b"", headers)
     assert (reply.status, reply.error["code"], reply.error["subCode"]) == (status, code, sub_code)
 

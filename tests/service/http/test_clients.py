@@ -92,7 +92,7 @@ def test_tags_have_boxes(over_fixed_engine: Clients) -> None:
 
 
 def test_text_and_addresses_arrive(engine: FixedEngine, start: Start, tmp_path: Path) -> None:
-    """The form that the clients support (002) has the whole text; addresses are links."""
+    """The form that the clients support (Visual Search query guide) has the whole text; addresses are links."""
     corner = (0.1, 0.2)
     line = TextLine(text="888 555 1212", box=(corner, corner, corner, corner), words=())
     store = TextStore(tmp_path / "texts.db")

@@ -14,7 +14,10 @@ FORM = "multipart/form-data; boundary=frontier"
 
 
 def test_details_by_token_url_or_body(write_form: Callable[..., bytes]) -> None:
-    """A GET names the picture; a POST has it as a part of any name, or as its body (references 001 and 004)."""
+    """A GET names the picture; a POST has it as a part of any name, or as its body.
+
+    Sources: Image Insights guide and Image Search reference.
+    """
     assert read_details_request({"insightsToken": "t"}, "", b"").source == ByToken(token="t")
     assert read_details_request({"imgUrl": "https://x.example/a"}, "", b"").source == ByUrl(url="https://x.example/a")
     assert read_details_request({}, FORM, write_form(None, b"PNG")).source == Upload(data=b"PNG")
@@ -37,7 +40,7 @@ def test_details_by_token_url_or_body(write_form: Callable[..., bytes]) -> None:
     ids=["none", "all", "all-and-one", "any-case", "entities-alone", "entities-with-others", "each"],
 )
 def test_modules_in_any_case(text: str | None, modules: frozenset[str]) -> None:
-    """RecognizedEntities counts only alone; All means all others (reference 004, modules)."""
+    """RecognizedEntities counts only alone; All means all others (Image Search reference, modules)."""
     query = {"insightsToken": "t"} | ({"modules": text} if text else {})
     assert read_details_request(query, "", b"").modules == modules
 

@@ -21,7 +21,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n--not-a-boundary\r\n\x00\xff"
         (r'multipart/form-data; boundary="a\"b"', b'a"b'),
         ("multipart/data-form; boundary=----WebKit7MA4YWxk", b"----WebKit7MA4YWxk"),
     ],
-    ids=["bare", "quoted", "quoted-odd", "bare-odd", "escaped", "reference-001-typo"],
+    ids=["bare", "quoted", "quoted-odd", "bare-odd", "escaped", "image-insights-guide-typo"],
 )
 def test_a_boundary_is_read_in_every_form(content_type: str, boundary: bytes) -> None:
     """A boundary may have quotes, spaces, slashes and escapes."""

@@ -29,7 +29,8 @@ FindingsOf = Callable[[Sequence[Item]], Findings]
 SOURCE = ByToken(token="t")
 NUMBER = (int, float)
 
-# Reference 003 and 004, Response objects: member -> type, [element type] or the name of another object.
+# Visual Search response guide and Image Search reference, Response objects: member -> type, [element type] or the name
+# of another object.
 OBJECTS: dict[str, dict[str, Any]] = {
     "ImageKnowledge": {
         "_type": str,
@@ -250,7 +251,7 @@ class _Swagger:
 
 
 def test_pages_are_an_empty_list_where_there_are_none(findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """Reference 003: without pages the insight is `value: []`, and not missing."""
+    """Visual Search response guide: without pages the insight is `value: []`, and not missing."""
     findings = replace(findings_of([item_of(0), item_of(1)]), same=())
     pages = image_knowledge(ResponseData(findings=findings, token="t"), VisualSearchRequest(source=SOURCE))["tags"][0][
         "actions"
@@ -318,7 +319,7 @@ def test_offers_of_one_currency_are_summed_up(findings_of: FindingsOf, item_of: 
 
 
 def test_a_caption_without_a_page_is_left_out(findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """Reference 004 requires the source of every caption."""
+    """The Image Search reference requires the source of every caption."""
     findings = findings_of([item_of(0), item_of(1)])
     assert findings.caption is not None
     findings = replace(findings, caption=replace(findings.caption, source_url=None))
@@ -329,7 +330,7 @@ def test_a_caption_without_a_page_is_left_out(findings_of: FindingsOf, item_of: 
 
 @pytest.mark.parametrize("module", sorted(ALL - {"Collections"}))
 def test_one_module_gives_one_member(module: str, findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """modules=X gives the documented member of X, and no other module's (reference 004, ImageInsights)."""
+    """modules=X gives the documented member of X, and no other module's (Image Search reference, ImageInsights)."""
     rows = [item_of(number, recipe=RecipeFacts(cook_time="PT5M")) for number in range(4)]
     data = ResponseData(findings=findings_of(rows), token="t", related=("mugs",))
     request = DetailsRequest(source=SOURCE, modules=frozenset({module}), everything=False, query="mug")
@@ -338,7 +339,10 @@ def test_one_module_gives_one_member(module: str, findings_of: FindingsOf, item_
 
 
 def test_related_searches_need_the_query(findings_of: FindingsOf, item_of: ItemOf) -> None:
-    """To include related searches, the request must include the original query string (reference 004, modules)."""
+    """To include related searches, the request must include the original query string.
+
+    Source: Image Search reference, modules.
+    """
     data = ResponseData(findings=findings_of([item_of(0), item_of(1)]), token="t", related=("mugs",))
     assert "relatedSearches" not in image_insights(data, DetailsRequest(source=SOURCE))
     assert "relatedSearches" in image_insights(data, DetailsRequest(source=SOURCE, query="mug"))

@@ -58,7 +58,7 @@ FORMS = {
     "odd-boundary": (b'boundary="a b/c d"', _frame(b"a b/c d", PYTHON_KNOWLEDGE + URL), None),
     "odd-boundary-bare": (b"boundary=a b/c d", _frame(b"a b/c d", PYTHON_KNOWLEDGE + URL), None),
     "extra-line-end": (b"boundary=b", _frame(b"b", BARE_IMAGE + PICTURE, tail=b"\r\n\r\n"), None),
-    "reference-000": (b"boundary=b", _frame(b"b", NODE_IMAGE + b"\r\n" + PICTURE), None),
+    "visual-search-guide": (b"boundary=b", _frame(b"b", NODE_IMAGE + b"\r\n" + PICTURE), None),
 }
 
 

@@ -45,7 +45,10 @@ def reasons(body: dict[str, Any]) -> dict[str, str]:
 def test_text_has_both_forms_and_its_addresses(
     engine: Engine, start: Callable[..., Any], texts: Path, picture: bytes
 ) -> None:
-    """One tag has regions, lines and words (003) and the whole text (002); each address has its own."""
+    """One tag has regions, lines and words, and the whole text; each address has its own.
+
+    Sources: Visual Search query and response guides.
+    """
     body = start(engine, text=True, texts=texts).visual_search(picture=picture).json
     whole, phone = [tag for tag in body["tags"] if tag["displayName"] == "##TextRecognition"]
     assert whole["sources"] == phone["sources"] == ["OCR"]

@@ -28,7 +28,7 @@ Read = Callable[..., VisualSearchRequest]
 
 
 def test_a_picture_by_url_token_or_upload(read: Read) -> None:
-    """The three ways of naming a picture (reference 000)."""
+    """The three ways of naming a picture (Visual Search guide)."""
     assert read(URL).source == ByUrl(url="https://contoso.example/red.jpg")
     assert read(TOKEN).source == ByToken(token="ccid_a/b+c!d")
     assert read(None, b"JPEG").source == Upload(data=b"JPEG")

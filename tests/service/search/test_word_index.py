@@ -74,7 +74,7 @@ def test_words_and_filters(word_index: WordIndex, words: str, filters: dict[str,
 
 
 def test_the_image_of_an_id_comes_first(word_index: WordIndex) -> None:
-    """Reference 004, id: that image is the first of the list, whatever its rank."""
+    """Image Search reference, id: that image is the first of the list, whatever its rank."""
     hits = word_index.search(SearchQuery(text="sign poster", words="sign poster", first_id="sku-3"))
     assert hits.items[0].number == 3
     assert sorted(item.number for item in hits.items) == [2, 3, 4]
