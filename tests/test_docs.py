@@ -241,3 +241,10 @@ def test_the_order_of_imports_is_the_one_that_is_enforced() -> None:
     (shown,) = (block for block in blocks(PAGES["architecture.md"], "text") if "\nconfig\n" in block)
     order = [tuple(line.split(", ")) for line in shown.splitlines()]
     assert order == [units for units in ORDER if units != ("__main__",)]
+
+
+def test_documents_are_cited_by_their_names(project: Path) -> None:
+    """A reader finds each source that the code names in docs/protocol.md."""
+    numbered = re.compile(r"references? 00[0-4]|\(00[0-4]")
+    sources = [path for folder in ("pipeline", "tests") for path in sorted((project / folder).rglob("*.py"))]
+    assert [path.name for path in sources if numbered.search(path.read_text(encoding="utf-8"))] == ["test_docs.py"]

@@ -33,7 +33,10 @@ class FormPart:
 
 
 def is_multipart(content_type: str) -> bool:
-    """Return True if a Content-Type is a form; the Image Insights guide has multipart/data-form, so any multipart is accepted."""
+    """Return True if a Content-Type is a form.
+
+    Any multipart is accepted, as the Image Insights guide shows multipart/data-form.
+    """
     return content_type.strip().lower().startswith("multipart/")
 
 

@@ -66,7 +66,10 @@ def by_url_or_token(url: str | None, token: str | None) -> PictureSource:
 
 
 def read_upload(data: bytes) -> Upload:
-    """Return the picture of a form part, without the empty line that the Visual Search guide shows before it; raises Refused."""
+    """Return the picture of a form part, without the empty line that the Visual Search guide shows before it.
+
+    Raises Refused.
+    """
     data = data.lstrip(b"\r\n")  # no picture format starts with these
     if not data:
         raise missing("image", "the image part is empty")
