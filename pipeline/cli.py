@@ -23,8 +23,8 @@ from pipeline.commands.renormalise import renormalise as renormalise_job
 from pipeline.commands.retry_failed import retry_failed
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
+from pipeline.guards.printable import printable, printable_lines
 from pipeline.local.embedded import check_packages
-from pipeline.report.printable import printable, printable_lines
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import Report, read_run_json
 from pipeline.report.status import job_status

@@ -13,7 +13,7 @@ from io import TextIOBase
 from types import FrameType
 from typing import TextIO
 
-from pipeline.report.printable import printable
+from pipeline.guards.printable import printable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ABORTED = 3

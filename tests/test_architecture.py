@@ -197,7 +197,7 @@ def test_every_module_says_what_it_is_for() -> None:
         ("pipeline.providers.bing.read", "pipeline.fetch.retry"),
         ("pipeline.manifest.rows", "pipeline.prepare.fit"),
         ("pipeline.tabular.tables", "pipeline.records"),
-        ("pipeline.guards.picture", "pipeline.prepare.fit"),
+        ("pipeline.guards.picture_guard", "pipeline.prepare.fit"),
         ("pipeline.service.http.app", "pipeline.records"),
         ("pipeline.runner.stages", "pipeline.service.http.app"),
         ("pipeline.errors", "pipeline.config"),

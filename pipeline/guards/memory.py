@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
-from pipeline.guards.picture import SEVERAL_SCANS
+from pipeline.guards.picture_guard import SEVERAL_SCANS
 
 # Bytes per px in Pillow's memory; every mode with more than one band takes 4.
 _BYTES_PER_PX = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}

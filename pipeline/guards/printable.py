@@ -1,19 +1,22 @@
-"""Show text that strangers wrote, in a log line or on a terminal, without letting it act there."""
+"""Makes texts of others safe to show: what servers, pictures and file names say never controls a terminal or a log."""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
-# Control characters (C0, DEL, C1), which can begin a terminal's commands; marks that turn the direction of text;
-# separators of lines; halves of characters, which can't be encoded.
-_ACTING = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0, DEL and C1 (among them newlines, and what begins ANSI and OSC sequences), what turns the direction of text, the
+# line and paragraph separators, and halves of characters, which no encoding has.
+_CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)  # fmt: skip
 
 
 def printable(text: str) -> str:
-    r"""Return text on one line, in which every character that acts instead of being shown is written as \x1b."""
-    return _ACTING.sub(_escaped, text)
+    r"""Return `text` as one line of characters that can be shown; others are written like \u001b, as JSON does."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+def printable_lines(text: str) -> str:
+    """Return a text of several lines in which only the line ends are left as they are."""
+    return "\n".join(map(printable, text.split("\n")))

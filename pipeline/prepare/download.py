@@ -22,7 +22,7 @@ from aiohttp import (
 from yarl import URL
 
 from pipeline.errors import SourceError
-from pipeline.guards.formats import has_picture_signature, identify_other
+from pipeline.guards.signatures import has_picture_signature, identify_other
 from pipeline.prepare.addresses import AddressRefused, PublicResolver, public_socket
 from pipeline.prepare.local_file import check_length
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hashlib import sha256
 from time import perf_counter
 
-from pipeline.guards.picture import pillow_errors
+from pipeline.guards.picture_guard import pillow_errors
 from pipeline.prepare.colour import convert, on_background, to_srgb, turn_upright
 from pipeline.prepare.container import is_complete, strip_metadata
 from pipeline.prepare.decode import decode, shrink

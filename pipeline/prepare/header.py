@@ -9,7 +9,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.errors import PrepareError
 from pipeline.guards.memory import decoding_bytes
-from pipeline.guards.picture import open_image
+from pipeline.guards.picture_guard import open_image
 from pipeline.prepare.fit_rules import FitRules
 
 Size = tuple[int, int]

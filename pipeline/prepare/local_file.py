@@ -7,7 +7,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from pipeline.errors import SourceError
-from pipeline.guards.files import open_beneath, read_beneath
+from pipeline.guards.confined_files import open_beneath, read_beneath
 
 _TOP = Path("/")
 

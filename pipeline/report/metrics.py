@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import ExitCode
-from pipeline.report.printable import printable
+from pipeline.guards.printable import printable
 from pipeline.report.run_json import Report
 from pipeline.sink.output import write_atomically
 

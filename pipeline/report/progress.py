@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from pipeline.report.printable import printable
+from pipeline.guards.printable import printable
 from pipeline.report.tally import Tally
 
 if TYPE_CHECKING:

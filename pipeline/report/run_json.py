@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
-from pipeline.report.printable import printable
+from pipeline.guards.printable import printable
 from pipeline.report.tally import Tally
 from pipeline.sink.output import write_atomically
 from pipeline.wording import counted

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline.errors import PrepareError
 from pipeline.guards.memory import decoding_bytes
-from pipeline.guards.picture import open_image
+from pipeline.guards.picture_guard import open_image
 from pipeline.guards.scans import MAX_SCANS
 
 SCAN = b"\xff\xda"

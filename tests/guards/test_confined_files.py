@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.guards.files import read_beneath
+from pipeline.guards.confined_files import read_beneath
 
 
 @pytest.fixture

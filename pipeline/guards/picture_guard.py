@@ -14,8 +14,8 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pipeline.errors import PrepareError
-from pipeline.guards.formats import has_picture_signature, identify_other
 from pipeline.guards.scans import MAX_SCANS, first_scan_has, has_too_many_scans
+from pipeline.guards.signatures import has_picture_signature, identify_other
 
 # MPO is not in the list: Pillow opens it as JPEG, and raises KeyError if MPO is named itself.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
