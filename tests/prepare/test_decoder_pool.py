@@ -20,6 +20,7 @@ from pipeline.prepare.fit import fit
 from pipeline.prepare.fit_rules import FitRules
 from pipeline.records import Prepared
 from tests.prepare.pictures import scene, stored
+from tests.waiting import HANG_SECONDS, until
 
 RULES = FitRules(max_bytes=100_000, max_side_px=300)
 LARGE = stored(scene(900, 600), "JPEG")
@@ -45,7 +46,7 @@ main()
 
 @asynccontextmanager
 async def pool(*, workers: int = 1, timeout: float = 60, budget: int = 10**9) -> AsyncIterator[DecoderPool]:  # noqa: ASYNC109 - the pool's own setting
-    with anyio.fail_after(120):
+    with anyio.fail_after(HANG_SECONDS):
         async with DecoderPool(Settings(rules=RULES, timeout=timeout), workers, Budget(budget)) as running:
             yield running
 
@@ -118,12 +119,18 @@ async def test_a_poison_picture_fails_alone(
             assert (await decoders.fit(LARGE)).action == "encoded"
 
 
+# A decoder's own clock runs towards the deadline, and is put forward to it.
+NEAR_THE_END = (
+    "assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60\n    signal.setitimer(signal.ITIMER_REAL, 0.05)\n    "
+)
+
+
 @pytest.mark.parametrize("act", ["time.sleep(1000)", "while True: pass"], ids=["waits", "computes"])
 async def test_a_picture_that_takes_too_long_is_ended(poison: Callable[[str], None], act: str) -> None:
     """A decoder that gets no further is ended at the deadline, and its row fails by name, for good."""
-    poison(act)
-    async with pool(timeout=1) as decoders:
-        with pytest.raises(PrepareError, match=r"prepare\.decode_timeout allows \(1 s\)") as caught:
+    poison(NEAR_THE_END + act)
+    async with pool(timeout=60) as decoders:
+        with pytest.raises(PrepareError, match=r"prepare\.decode_timeout allows \(60 s\)") as caught:
             await decoders.fit(POISON)
         assert (caught.value.code, caught.value.retryable) == ("too-slow", False)
         assert (await decoders.fit(LARGE)).action == "encoded"
@@ -148,8 +155,7 @@ async def test_a_cancelled_picture_ends_its_process(poison: Callable[[str], None
     async with pool() as decoders:
         async with anyio.create_task_group() as group:
             group.start_soon(decoders.fit, POISON)
-            while not (tmp_path / "begun").exists():  # noqa: ASYNC110 - another process makes it
-                await anyio.sleep(0.01)
+            await until((tmp_path / "begun").exists, "the decoder is at work")
             group.cancel_scope.cancel()
         assert children() == before
         assert (await decoders.fit(LARGE)).action == "encoded"
@@ -162,9 +168,7 @@ async def test_a_process_that_died_while_it_was_idle_costs_no_row() -> None:
         await decoders.fit(LARGE)
         (idle,) = children() - before
         os.kill(idle, 9)
-        with anyio.fail_after(20):
-            while decoders._idle[0].is_alive:  # noqa: ASYNC110 - the system tells when it is dead
-                await anyio.sleep(0.01)
+        await until(lambda: not decoders._idle[0].is_alive, "the process is known to be dead")
         assert (await decoders.fit(LARGE)).action == "encoded"
 
 
@@ -172,16 +176,15 @@ async def test_a_decoder_that_outlives_its_run_ends_at_the_deadline(
     poison: Callable[[str], None], tmp_path: Path
 ) -> None:
     """A run that is killed leaves no decoder behind that computes for ever: its own clock ends it."""
-    poison(f"os.symlink(str(os.getpid()), {str(tmp_path / 'pid')!r})\n    while True: pass")
-    settings = Settings(rules=RULES, timeout=2)
+    poison(f"os.mkdir({str(tmp_path / 'begun')!r})\n    {NEAR_THE_END}while True: pass")
+    settings = Settings(rules=RULES, timeout=60)
     decoder = await DecoderPool(settings, 1, Budget(10**9))._start()
     try:
         await decoder.send(POISON)
         await decoder.receive_message()
         await decoder.send(b"")
-        while not (tmp_path / "pid").is_symlink():  # noqa: ASYNC110 - another process makes it
-            await anyio.sleep(0.01)
-        with anyio.fail_after(60):
+        await until((tmp_path / "begun").exists, "the decoder is at work")
+        with anyio.fail_after(HANG_SECONDS):
             assert await decoder._process.wait() == -14
     finally:
         await decoder.end()
