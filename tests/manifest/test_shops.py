@@ -113,7 +113,6 @@ _cells = st.lists(st.lists(st.sampled_from(["a.png", "b.png", "c/d.png"]), max_s
 
 
 @given(cells=_cells, batch=st.integers(1, 4), stop=st.integers(0, 3))
-@settings(max_examples=100)
 def test_lines_of_several_pictures_or_none_keep_together(cells: list[list[str]], batch: int, stop: int) -> None:
     """However lines are cut into segments, each is in one, and its known segments have the same items as new ones."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:

@@ -84,7 +84,8 @@ async def everything_left(folder: Path, answer: bytes) -> bytes:
     return b"\n".join([report.summary().encode(), *(path.name.encode() + b" " + path.read_bytes() for path in files)])
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# capfd starts again each time it is read.
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     position=st.sampled_from(sorted(POSITIONS)),
     encoding=st.sampled_from([name for name in ENCODINGS if name != "UTF-16"]),
