@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any, Literal
 
 from pipeline.schema import ImageRef, Insights, Query
+from pipeline.wording import readable
 
 Stage = Literal["manifest", "source", "prepare", "fetch", "read"]
 
@@ -27,9 +28,10 @@ class Crop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFile:
-    """A picture on disk: `path` is real and inside the root, `name` is what the manifest says.
+    """A picture on disk: `path` is real and inside the root, `name` is its path from there.
 
-    The path is plain text: a Path takes 3 us to make and interns its parts, for each of a million rows.
+    Both are plain text, with lone surrogates for bytes that are no UTF-8: a Path takes 3 us to make and interns its
+    parts, for each of a million rows.
     """
 
     path: str
@@ -54,10 +56,10 @@ Image = LocalFile | RemoteUrl | InsightsToken
 
 
 def image_name(image: Image) -> str:
-    """Return how the manifest names an image."""
+    """Return how the manifest names an image, as valid text."""
     match image:
         case LocalFile():
-            return image.name
+            return readable(image.name)
         case RemoteUrl():
             return image.url
         case InsightsToken():

@@ -15,7 +15,9 @@ from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, re
 from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.parsing import LineFields, Parser
+from pipeline.tabular.pictures import check_not_raw
 from pipeline.tabular.root import Root
+from pipeline.wording import readable
 
 _SIDES = ("left", "top", "right", "bottom")
 
@@ -34,7 +36,8 @@ def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) 
 def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[list[Item]]:
     """Make rows of a folder's listed files; the first file counts as line 1."""
     for number, line in enumerate(lines, ordinal):
-        yield [rules.read_file(*parse_listed(line), ordinal=number)]
+        name, error = parse_listed(line)
+        yield [rules.read_file(name, error, number) if name else Skipped(line=number + 1, ordinal=number)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,15 +66,14 @@ class RowRules:
             return [self._row(fields, *images[0], line, ordinal)]
         return [self._row(fields, *named, line, number) for number, named in enumerate(images, ordinal)]
 
-    def read_file(self, name: str, error: LineError | None, *, ordinal: int) -> Row | Failure:
+    def read_file(self, name: str, error: LineError | None, ordinal: int) -> Row | Failure:
         """Return the row of one file of a folder; its name is taken as it is, blanks and colons too."""
         row_id = None
         try:
             if error is not None:
                 raise error
-            row_id = check_id(name)
-            image = LocalFile(path=self.root.locate(name), name=name)
-            return Row(id=name, image=image, ordinal=ordinal, line=ordinal + 1)
+            row_id = check_id(readable(name))
+            return Row(id=row_id, image=self._file(name), ordinal=ordinal, line=ordinal + 1)
         except LineError as exc:
             return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
@@ -95,8 +97,12 @@ class RowRules:
     def _image(self, text: str) -> Image:
         kind, text = read_image(text)
         if kind == "path":
-            return LocalFile(path=self.root.locate(text), name=text)
+            return self._file(self.root.name_below(text))
         return RemoteUrl(url=text) if kind == "url" else InsightsToken(token=text)
+
+    def _file(self, name: str) -> LocalFile:
+        check_not_raw(name)
+        return LocalFile(path=self.root.locate(name), name=name)
 
 
 def _failure(error: LineError, place: str, *, row_id: str | None, image: object, line: int, ordinal: int) -> Failure:
@@ -105,7 +111,7 @@ def _failure(error: LineError, place: str, *, row_id: str | None, image: object,
         id=row_id,
         line=line,
         ordinal=ordinal,
-        image=shown(image) if isinstance(image, str) and image else None,
+        image=shown(readable(image)) if isinstance(image, str) and image else None,
         stage="manifest",
         code=error.code,
         message=f"{place}: {shown(str(error), 2 * SHOWN_CHARS)}",

@@ -21,6 +21,7 @@ from pipeline.records import (
     Request,
     Row,
     Usage,
+    image_name,
 )
 from pipeline.schema import SCHEMA_VERSION, Calls, CallsUsage, Insights, Record, RecordSource, Sent
 
@@ -92,7 +93,7 @@ def timestamp(seconds: float) -> str:
 def _source(image: Image, prepared: Prepared | None) -> RecordSource:
     match image:
         case LocalFile():
-            source = RecordSource(path=image.name)
+            source = RecordSource(path=image_name(image))
         case RemoteUrl():
             source = RecordSource(url=image.url)
         case InsightsToken():

@@ -16,10 +16,7 @@ ImageKind = Literal["path", "url", "token"]
 
 # Between the columns of a composed id, and before the number of a picture from the second in its cell on.
 _SEPARATOR, _NUMBER = "|", "#"
-_ROOT = "the root folder (the setting `root`, or else the table's own folder)"
 _TOKEN = "token:"  # noqa: S105 - the prefix of an image's cell, not a secret
-_DRIVE = re.compile(r"[A-Za-z]:")
-_SEPARATORS = re.compile(r"[/\\]")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 # A scheme with two slashes, or one of those that go without; "photo:1.jpg" is the name of a file.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?|data|file|blob|cid|urn|javascript):", re.IGNORECASE)
@@ -125,9 +122,9 @@ def read_image_text(value: object, column: str) -> str:
 
 
 def read_image(text: str) -> tuple[ImageKind, str]:
-    """Return what an image's text is, and its relative path, its http(s) URL, or its token without the prefix.
+    """Return what an image's text is, and its path, its http(s) URL, or its token without the prefix.
 
-    A path is checked as text only; where links lead is for the caller to see. Raises LineError for any other text.
+    Where a path leads is for the root to say. Raises LineError for any other text.
     """
     if ":" in text:
         if text.startswith(("http://", "https://")):
@@ -138,7 +135,6 @@ def read_image(text: str) -> tuple[ImageKind, str]:
             return "url", _url_with_scheme(text, (match[1] or match[2]).lower())
     if _WITHOUT_SCHEME.match(text):
         return "url", _checked_url(f"https:{text}")
-    _check_relative(text)
     return "path", text
 
 
@@ -164,13 +160,6 @@ def _checked_token(token: str) -> str:
     if not token or " " in token:
         raise LineError("bad-token", "token: must be followed by one insights token without blanks")
     return token
-
-
-def _check_relative(name: str) -> None:
-    if name[0] in "/\\" or _DRIVE.match(name):
-        raise LineError("outside-root", f"{name!r} is an absolute path; write it relative to {_ROOT}")
-    if ".." in name and ".." in _SEPARATORS.split(name):
-        raise LineError("outside-root", f"{name!r} contains '..'; write its path below {_ROOT}")
 
 
 def _check_printable(text: str, code: str, what: str) -> None:

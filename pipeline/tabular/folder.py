@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import LineError, TableError
 from pipeline.tabular.formats import TableFile
-
-# Files that are named like pictures are listed whatever they hold: a broken one must fail by name, not vanish.
-_PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".avif", ".tif", ".tiff", ".bmp"}
-    | {".heic", ".heif", ".jxl", ".jp2", ".svg"}
+from pipeline.tabular.pictures import (
+    HEAD_BYTES,
+    developed_raws,
+    has_picture_name,
+    is_ignored_file,
+    is_ignored_folder,
+    is_picture,
 )
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
-_HEAD_BYTES = 32
+from pipeline.wording import readable
+
+_SKIPPED = "\0\0"
 
 
 def list_pictures(file: TableFile, root: Path) -> Iterator[str]:
     """Return the pictures of a folder as lines for `parse_listed`: a folder's files by name, then its folders by name.
 
     A line is the path from `root` (resolved), NUL, why this folder can't be read (else nothing), NUL: no name holds
-    a NUL. Hidden files, linked folders, and files that are pictures neither by name nor by content are left out. Memory
+    a NUL. A line without a name at the end stands for each file or folder that is skipped: see pictures.py for those
+    that are by their names; linked folders, and files that are pictures neither by name nor by content, are too. Memory
     holds the names of one folder, and the folders still to come.
     Raises TableError where the folder itself can't be read or is outside the root.
     """
@@ -38,39 +43,55 @@ def list_pictures(file: TableFile, root: Path) -> Iterator[str]:
 
 
 def parse_listed(line: str) -> tuple[str, LineError | None]:
-    """Return the name in a line of `list_pictures`, and what is wrong with it."""
+    """Return the name in a line of `list_pictures`, and what is wrong with it; no name for what is skipped."""
     name, reason, _ = line.split("\0")
     if not reason:
         return name, None
-    return name, LineError("unreadable-folder", f"the folder {name!r} can't be read: {reason}")
+    return name, LineError("unreadable-folder", f"the folder {readable(name)!r} can't be read: {reason}")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Content:
+    """What is directly in a folder: regular files (also behind links), its own folders, and how much is skipped."""
+
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    skipped: int = 0
 
 
 def _walk(root: str, start: str) -> Iterator[str]:
-    waiting = [start]
+    waiting, skipped = [start], 0
     while waiting:
         folder = waiting.pop()
         try:
-            files, folders = _scan(f"{root}/{folder}")
+            content = _scan(f"{root}/{folder}")
         except OSError as exc:
             yield f"{folder}\0{exc.strerror}\0"
             continue
-        waiting += (f"{folder}{name}/" for name in sorted(folders, reverse=True))
-        yield from (f"{folder}{name}\0\0" for name in sorted(files) if _is_listed(f"{root}/{folder}{name}"))
+        waiting += (f"{folder}{name}/" for name in sorted(content.folders, reverse=True))
+        skipped += content.skipped
+        developed = developed_raws(content.files)
+        for name in sorted(content.files):
+            if name not in developed and _is_listed(f"{root}/{folder}{name}", name):
+                yield f"{folder}{name}\0\0"
+            else:
+                skipped += 1
+    for _ in range(skipped):
+        yield _SKIPPED
 
 
-def _scan(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Return the names of a folder's regular files (also behind links) and of its own folders, but for hidden ones."""
-    files: list[str] = []
-    folders: list[str] = []
+def _scan(folder: str | Path) -> _Content:
+    content = _Content()
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-            elif _is_file(entry):
-                files.append(entry.name)
-    return files, folders
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and not is_ignored_folder(entry.name):
+                content.folders.append(entry.name)
+            elif not is_folder and not is_ignored_file(entry.name) and _is_file(entry):
+                content.files.append(entry.name)
+            else:
+                content.skipped += 1
+    return content
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
@@ -81,23 +102,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_symlink()
 
 
-def _is_listed(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in _PICTURE_SUFFIXES or _holds_picture(path)  # noqa: PTH122 - a plain string
+def _is_listed(path: str, name: str) -> bool:
+    return has_picture_name(name) or _holds_picture(path)
 
 
 def _holds_picture(path: str) -> bool:
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a plain string
-            return _is_picture(file.read(_HEAD_BYTES) or b"")
+            return is_picture(file.read(HEAD_BYTES) or b"")
     except OSError:
         return False
-
-
-def _is_picture(head: bytes) -> bool:
-    """Return True where a file begins like a JPEG, PNG, GIF, WebP, AVIF, TIFF or BMP."""
-    return (
-        head.startswith(_SIGNATURES)
-        or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and (b"avif" in head[8:] or b"avis" in head[8:]))
-        or (head.startswith(b"BM") and head[6:10] == bytes(4))
-    )

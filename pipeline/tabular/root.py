@@ -1,8 +1,9 @@
-"""The folder that holds a table's pictures: a path that leaves it through a symbolic link is refused."""
+"""The folder that holds a table's pictures: a path that leaves it, also through a symbolic link, is refused."""
 
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISLNK
@@ -10,6 +11,9 @@ from stat import S_ISLNK
 from pipeline.errors import LineError, TableError
 
 _DIRECTORIES_REMEMBERED = 4096
+_DRIVE = re.compile(r"[A-Za-z]:")
+_MOST_TAILS = 20  # ends of a foreign path that are looked for below the root
+_SEPARATORS = re.compile(r"[/\\]+")
 
 
 class Root:
@@ -23,9 +27,20 @@ class Root:
         if not path.is_dir():
             raise TableError(f"{section}.root: {path} is no folder; name the folder that holds the pictures")
         self.path = path.resolve()
+        self._given = os.path.abspath(path).rstrip("/") + "/"  # noqa: PTH100 - with the links in it, as tables have it
         self._top = os.fspath(self.path)
         self._inside = self._top.rstrip("/") + "/"
         self._real_directory = lru_cache(_DIRECTORIES_REMEMBERED)(self._find_real_directory)
+
+    def name_below(self, text: str) -> str:
+        """Return the relative name of the picture that a table names by its path.
+
+        An absolute path is one below the root, or else one that begins there, as in the exports of web shops. Raises
+        LineError "outside-root" for any other.
+        """
+        if ".." in text and ".." in _SEPARATORS.split(text):
+            raise LineError("outside-root", f"{text!r} contains '..'; write it relative to the folder {self._top}")
+        return self._from_absolute(text) if text[0] in "/\\" or _DRIVE.match(text) else text
 
     def locate(self, name: str) -> str:
         """Return the real path of a relative one that has no "..", also where no such file exists.
@@ -40,6 +55,22 @@ class Root:
         except OSError:
             is_link = False
         return self._check_real(path, name) if is_link else path
+
+    def _from_absolute(self, path: str) -> str:
+        for top in (self._given, self._inside):
+            if path.startswith(top) and (name := path.removeprefix(top).lstrip("/")):
+                return name
+        if path[0] == "/" and path[1:2] != "/" and self._has(name := path.lstrip("/")):
+            return name
+        parts = [part for part in _SEPARATORS.split(path) if part and not _DRIVE.fullmatch(part)]
+        tails = ("/".join(parts[start:]) for start in range(max(0, len(parts) - _MOST_TAILS), len(parts)))
+        known = next(filter(self._has, tails), None)
+        hint = f"; did you mean {known!r}?" if known else ""
+        where = f"{path!r} is not below the folder {self._top} (the setting `root`)"
+        raise LineError("outside-root", f"{where}; write it relative to that{hint}")
+
+    def _has(self, name: str) -> bool:
+        return os.path.lexists(f"{self._top}/{name}")
 
     def _find_real_directory(self, parent: str) -> str:
         return self._check_real(f"{self._top}/{parent}", parent).rstrip("/") + "/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from pipeline.commands.check import check
 from pipeline.commands.plan import make_plan
 from pipeline.commands.retry_failed import retry_failed
-from pipeline.config import Config
+from pipeline.config import Config, ManifestConfig
 from pipeline.report.run_json import RUN_FILE
 from pipeline.runner.job import run
 from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
@@ -83,6 +84,23 @@ def test_a_retry_counts_rows_and_names_codes(job: Config) -> None:
         == "no row was marked; the codes of failed rows are: unsupported-scheme (1 row)"
     )
     assert retry_failed(folder, None) == "the next run tries 1 failed row again"
+
+
+def test_a_folder_of_any_names_is_a_job(tmp_path: Path, job: Config) -> None:
+    """A name that is not UTF-8 is read and written down as text, and passed over by a second run like any other."""
+    folder, odd = tmp_path / "pictures", os.fsdecode(b"k\xe4se.png")
+    draw(folder / odd, 1)
+    draw(folder / "@eaDir" / "thumb.png", 2)
+    (folder / "b.png.part").touch()
+    job = job.model_copy(update={"manifest": ManifestConfig(path=str(folder))})
+    for records in (1, 0):
+        report = anyio.run(run, job)
+        assert (report.tally.records_written, report.tally.skipped, report.exit_code) == (records, 2, 0)
+    (record,) = lines_of(Path(job.output.dir, INSIGHTS))
+    assert (record["id"], record["source"]["path"]) == (r"k\xe4se.png", r"k\xe4se.png")
+    with open_job(Path(job.output.dir)) as opened:
+        (known,) = opened.state.known_rows.checkpoints(0, 9)
+    assert known.has_its_pictures(str(folder.resolve()))
 
 
 def test_the_embedded_service_reads_its_catalogue_alike(tmp_path: Path, job: Config) -> None:

@@ -10,7 +10,8 @@ import pytest
 from pipeline.config import ManifestConfig
 from pipeline.errors import TableError
 from pipeline.manifest import open_manifest
-from pipeline.records import Failure, Row
+from pipeline.prepare.local_file import read_file
+from pipeline.records import Failure, LocalFile, Row, image_name
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 
@@ -106,13 +107,66 @@ def test_names_are_taken_as_they_are(tmp_path: Path) -> None:
     assert all(isinstance(row, Row) for row in rows)
 
 
-def test_a_name_that_is_no_text_fails_by_itself(tmp_path: Path) -> None:
-    """A file name that is not UTF-8, or holds a line break, is a failure that can be written down."""
+def test_a_name_with_a_line_break_fails_by_itself(tmp_path: Path) -> None:
+    """It is a failure that can be written down."""
     _write(tmp_path, "a\nb.png", PNG)
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/k\xe4se.png")).write_bytes(PNG)
-    rows = rows_of(tmp_path)
-    assert [row.code for row in rows if isinstance(row, Failure)] == ["bad-id", "bad-id"]
-    assert all(str(row.image).encode() for row in rows)
+    _write(tmp_path, "c.png", PNG)
+    bad, good = rows_of(tmp_path)
+    assert isinstance(bad, Failure)
+    assert (bad.code, good.id) == ("bad-id", "c.png")
+    assert str(bad.image).encode()
+
+
+def test_a_name_that_is_not_utf8_is_carried_through(tmp_path: Path) -> None:
+    r"""Its bytes find the file, and \xe4 stands for one in the id and the record, which are valid text."""
+    name = os.fsdecode(b"k\xe4se.png")
+    _write(tmp_path, name, PNG)
+    (row,) = rows_of(tmp_path)
+    assert isinstance(row, Row)
+    assert isinstance(row.image, LocalFile)
+    assert (row.id, image_name(row.image), row.image.name) == (r"k\xe4se.png", r"k\xe4se.png", name)
+    assert read_file(str(Path(row.image.path)), 1000) == PNG
+
+
+def test_each_file_is_a_row_or_counted(tmp_path: Path) -> None:
+    """Files of systems, unfinished and foreign ones are skipped, however they begin; nothing vanishes uncounted."""
+    ignored = [
+        *(
+            ".DS_Store",
+            ".hidden.png",
+            "Thumbs.db",
+            "desktop.ini",
+            "~$list.png",
+            "a.png.part",
+            "a.tmp",
+            "a.PNG.crdownload",
+        ),
+        *("a.png~", "@eaDir/a.png", "__MACOSX/._a.png", "#recycle/b.png", ".git/c.png", "index.md", "list.csv"),
+    ]
+    pictures = ["a.png", "b.dat", "sub/a.JPG", "sub/deep/photo"]
+    for name in [*ignored, *pictures]:
+        _write(tmp_path, name, b"id,image\n" if name.endswith((".md", ".csv")) else PNG)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "linked").symlink_to("sub")
+    with open_manifest(ManifestConfig(path=str(tmp_path))) as manifest:
+        ids = [row.id for row in manifest.rows()]
+        assert (ids, manifest.skipped) == (pictures, len(ignored) + 2)
+
+
+def test_raw_photographs_fail_unless_they_are_developed(tmp_path: Path) -> None:
+    """A camera's own format isn't read, and says so; one that has a JPEG beside it is skipped."""
+    tiff = b"II*\0" + bytes(28)
+    for name in ("a.CR2", "b.NEF", "b.jpg", "c.dng", "c.txt", "d/B.ARW", "d/b.png"):
+        _write(tmp_path, name, tiff)
+    with open_manifest(ManifestConfig(path=str(tmp_path))) as manifest:
+        rows = list(manifest.rows())
+        assert manifest.skipped == 2
+    assert [row.id for row in rows] == ["a.CR2", "b.jpg", "c.dng", "c.txt", "d/b.png"]
+    assert [(row.id, row.code) for row in rows if isinstance(row, Failure)] == [
+        ("a.CR2", "unsupported-format"),
+        ("c.dng", "unsupported-format"),
+    ]
+    assert "'a.CR2' is a raw photograph (.cr2)" in next(row.message for row in rows if isinstance(row, Failure))
 
 
 def test_links_are_followed_inside_only(tmp_path: Path) -> None:

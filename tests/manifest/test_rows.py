@@ -51,6 +51,7 @@ BAD_TABLE_LINES = {
     "absolute path": (b"1,/etc/passwd,", "outside-root"),
     "network share": (b"1,\\\\host\\share\\a.jpg,", "outside-root"),
     "drive letter": (b"1,C:\\a.jpg,", "outside-root"),
+    "raw photograph": (b"1,a.NEF,", "unsupported-format"),
     "parent": (b"1,../a.jpg,", "outside-root"),
     "parent further down": (b"1,b/../../a.jpg,", "outside-root"),
     "parent, as Windows writes it": (b"1,b\\..\\..\\a.jpg,", "outside-root"),

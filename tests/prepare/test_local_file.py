@@ -133,3 +133,52 @@ def test_file_without_permission_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     (tmp_path / "a.jpg").chmod(0)
     assert code_of(tmp_path / "a.jpg") == "unreadable"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Make a folder of pictures, one with accents as a Mac writes them, one with a byte that is no UTF-8."""
+    for name in ("pics/p0.png", "pics/Mug Navy.JPG", "pics/cafe\u0301.png", "Deep/er/a.webp"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/pics/k\xe4se.png")).write_bytes(b"x")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "rest", "near"),
+    [
+        ("pics/p0.PNG", "pics", "p0.PNG", "p0.png"),
+        ("pics/P0.png", "pics", "P0.png", "p0.png"),
+        ("pics\\p0.png", "", "pics\\p0.png", "pics/p0.png"),
+        (".\\pics\\p0.png", "", ".\\pics\\p0.png", "pics/p0.png"),
+        ("PICS/p0.png", "", "PICS/p0.png", "pics/p0.png"),
+        ("deep\\ER\\A.webp", "", "deep\\ER\\A.webp", "Deep/er/a.webp"),
+        ("pics/p0.jpeg", "pics", "p0.jpeg", "p0.png"),
+        ("pics/mug%20navy.jpg", "pics", "mug%20navy.jpg", "Mug Navy.JPG"),
+        ("pics/Mug_Navy.JPG", "pics", "Mug_Navy.JPG", "Mug Navy.JPG"),
+        ("pics/caf\u00e9.png", "pics", "caf\u00e9.png", "cafe\u0301.png"),
+        ("pics/k\u00e4se.png", "pics", "k\u00e4se.png", r"k\xe4se.png"),
+        ("pics/other.png", "pics", "other.png", None),
+        ("nowhere/p0.png", "", "nowhere/p0.png", None),
+    ],
+)
+def test_a_missing_file_names_the_folder_searched_and_what_was_probably_meant(
+    pictures: Path, name: str, folder: str, rest: str, near: str | None
+) -> None:
+    """The deepest folder that exists is named, and a file in it that is called almost like that."""
+    with pytest.raises(SourceError) as caught:
+        read_file(str(pictures / name), 100)
+    hint = "" if near is None else f"; did you mean {near!r}?"
+    assert str(caught.value) == f"{rest}: there is no such file in {pictures / folder}{hint}"
+    assert caught.value.code == "not-found"
+
+
+def test_large_folders_are_not_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hint is worth some time, not all of it."""
+    monkeypatch.setattr("pipeline.prepare.near_match._MOST_NAMES", 3)
+    for number in range(4):
+        (tmp_path / f"{number}.png").touch()
+    with pytest.raises(SourceError) as caught:
+        read_file(str(tmp_path / "0.PNG"), 100)
+    assert "did you mean" not in str(caught.value)

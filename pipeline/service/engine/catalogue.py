@@ -13,8 +13,10 @@ from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures, parse_listed
 from pipeline.tabular.formats import TableFile, find_format
 from pipeline.tabular.parsing import LineFields
+from pipeline.tabular.pictures import check_not_raw
 from pipeline.tabular.root import Root
 from pipeline.tabular.tables import Table, open_table
+from pipeline.wording import readable
 
 FIELDS = (
     "id", "image", "title", "description", "page_url", "content_url", "seller", "seller_image_url", "price", "currency",
@@ -64,7 +66,9 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
     if table_format.kind == "folder":
         root = Root(config.root or config.path, _SECTION)
         for number, line in enumerate(list_pictures(file, root.path), start=1):
-            yield _file_entry(number, *parse_listed(line), root)
+            name, error = parse_listed(line)
+            if name:
+                yield _file_entry(number, name, error, root)
         return
     root = Root(config.root or config.path.parent, _SECTION)
     naming = Naming(
@@ -92,6 +96,7 @@ def _wanted_columns(columns: Mapping[str, str], naming: Naming) -> WantedColumns
         ),
         optional=naming.ids,
         others=tuple(names.values()),
+        hinted={f"{_SECTION}.columns.{field}": name for field, name in {"id": naming.ids[0], **names}.items()},
         settings=f"{_SECTION}.columns",
     )
 
@@ -134,7 +139,7 @@ def _entry(line: int, fields: dict[str, str], root: Root) -> Entry:
     try:
         kind, image = read_image(fields["image"])
         if kind == "path":
-            return Entry(line=line, fields={**fields, "image": image}, file=_locate(root, image))
+            return Entry(line=line, fields={**fields, "image": image}, file=_locate(root, root.name_below(image)))
     except LineError as exc:
         return Entry(line=line, fields={**fields, "image": shown(fields["image"])}, problem=_sentence(exc))
     if kind == "token":
@@ -143,11 +148,11 @@ def _entry(line: int, fields: dict[str, str], root: Root) -> Entry:
 
 
 def _file_entry(line: int, name: str, error: LineError | None, root: Root) -> Entry:
-    fields = _no_fields(name)
+    fields = _no_fields(readable(name))
     try:
         if error is not None:
             raise error
-        fields = {"id": check_id(name), "image": name}
+        fields = {"id": check_id(readable(name)), "image": readable(name)}
         return Entry(line=line, fields=fields, file=_locate(root, name))
     except LineError as exc:
         return Entry(line=line, fields=fields, problem=_sentence(exc))
@@ -163,11 +168,10 @@ def _sentence(error: LineError) -> str:
 
 
 def _locate(root: Root, name: str) -> Path:
+    check_not_raw(name)
     path = root.locate(name)
-    try:
-        path.encode()  # the index keeps it as text
-    except UnicodeEncodeError:
-        raise LineError("bad-image", f"{name!r} is a link to a file whose name is not UTF-8") from None
+    if readable(path) != path:  # the index keeps it as text
+        raise LineError("bad-image", f"{readable(path)!r} has a name that is not UTF-8; the service can't use it")
     return Path(path)
 
 
