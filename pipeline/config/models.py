@@ -102,7 +102,9 @@ Q = TypeVar("Q", bound=SearchSettings, default=SearchSettings)
 
 
 # Keys of [manifest] that say how a path is read.
-_KEYS_OF_PATH = {"format", "delimiter", "encoding", "root", "columns", "carry", "split", "skip_without_image"}
+_KEYS_OF_PATH = frozenset(
+    {"format", "delimiter", "encoding", "root", "columns", "carry", "split", "skip_without_image", "min_rows"}
+)
 
 
 class ManifestConfig(Section, Generic[Q]):
@@ -119,6 +121,7 @@ class ManifestConfig(Section, Generic[Q]):
     carry: tuple[Text, ...] = Field(default=(), max_length=1000)
     split: Separator = ""
     skip_without_image: bool = False
+    min_rows: Count = 0
 
 
 class PrepareConfig(Section):

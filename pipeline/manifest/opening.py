@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from functools import partial
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,7 @@ from pipeline.config import ManifestConfig
 from pipeline.errors import ConfigError, TableError
 from pipeline.manifest.rows import RowRules, folder_rows, table_rows
 from pipeline.manifest.segments import Manifest
+from pipeline.records import Row
 from pipeline.tabular.cells import Naming
 from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures
@@ -21,6 +23,7 @@ from pipeline.tabular.formats import FORMATS, TableFile, TableFormat, find_forma
 from pipeline.tabular.line_reader import LineReader
 from pipeline.tabular.root import Root
 from pipeline.tabular.tables import open_table
+from pipeline.wording import counted
 
 # Goes up when the same lines are to be read differently: lines that earlier runs know are then parsed again.
 _READING_VERSION = 2
@@ -32,9 +35,35 @@ STDIN = "-"
 def open_manifest(config: ManifestConfig, stdin: int = 0) -> Manifest:
     """Open a manifest and check it before any row is read; `stdin` is the file descriptor that "-" stands for.
 
-    Raises TableError where it can't be read, its format is unknown, its root is no folder, or a column is missing, and
-    ConfigError where columns are configured for a manifest that has none.
+    Raises TableError where it can't be read, its format is unknown, its root is no folder, a column is missing, or it
+    has fewer rows than it must, and ConfigError where columns are configured for a manifest that has none.
     """
+    manifest = _open(config, stdin)
+    if not config.min_rows:
+        return manifest
+    with ExitStack() as opened:
+        opened.callback(manifest.close)
+        _check_rows(_rows_at_least(config, manifest), config)
+        opened.pop_all()
+    return manifest
+
+
+def _rows_at_least(config: ManifestConfig, manifest: Manifest) -> int:
+    """Return how many rows there are, as far as that matters: a file is read twice, stdin is held in memory."""
+    if config.path == STDIN:
+        return manifest.look_ahead(config.min_rows)
+    with _open(config) as twin:
+        return sum(1 for _ in islice((row for row in twin.rows() if isinstance(row, Row)), config.min_rows))
+
+
+def _check_rows(rows: int, config: ManifestConfig) -> None:
+    if rows < config.min_rows:
+        where = "stdin" if config.path == STDIN else config.path
+        only = f"{where} has {counted(rows, 'row')} that can be done"
+        raise TableError(f"manifest.min_rows: {only}, and there must be {config.min_rows} at least")
+
+
+def _open(config: ManifestConfig, stdin: int = 0) -> Manifest:
     file = TableFile(
         path=config.path,
         section=_SECTION,

@@ -94,6 +94,22 @@ class Manifest:
                 else:
                     yield item
 
+    def look_ahead(self, most: int) -> int:
+        """Return how many of the next rows can be done, `most` at most; they are still to be read afterwards.
+
+        Their lines are held in memory. Raises TableError where the manifest can't be read on.
+        """
+        lines = self._lines
+        lines.forget()
+        line, rows = lines.line, 0
+        for items in self._read(lines, self._ordinal):
+            rows += sum(isinstance(item, Row) for item in items)
+            if rows >= most:
+                break
+        lines.rewind(line)
+        lines.forget()
+        return min(rows, most)
+
     def segments(self, known: Sequence[K] = (), settings: bytes = b"") -> list[Segment[K]]:
         """Return the segments of `known` that come next, unparsed, or else one new segment; [] at the end.
 

@@ -14,6 +14,7 @@ from pipeline.commands.check import check
 from pipeline.commands.plan import make_plan
 from pipeline.commands.retry_failed import retry_failed
 from pipeline.config import Config, ManifestConfig
+from pipeline.errors import TableError
 from pipeline.report.run_json import RUN_FILE
 from pipeline.runner.job import run
 from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
@@ -84,6 +85,18 @@ def test_a_retry_counts_rows_and_names_codes(job: Config) -> None:
         == "no row was marked; the codes of failed rows are: unsupported-scheme (1 row)"
     )
     assert retry_failed(folder, None) == "the next run tries 1 failed row again"
+
+
+def test_a_manifest_that_is_too_short_ends_every_command_before_a_call(job: Config, service: Service) -> None:
+    """check, plan and run end with exit code 2; what the job has stays."""
+    anyio.run(run, job)
+    before = Path(job.output.dir, INSIGHTS).read_bytes()
+    calls = len(service.seen())
+    short = job.model_copy(update={"manifest": job.manifest.model_copy(update={"min_rows": 4})})
+    for command in (lambda: list(check(short)), lambda: make_plan(short), lambda: anyio.run(run, short)):
+        with pytest.raises(TableError, match="has 3 rows that can be done, and there must be 4 at least"):
+            command()
+    assert (Path(job.output.dir, INSIGHTS).read_bytes(), len(service.seen())) == (before, calls)
 
 
 def test_a_folder_of_any_names_is_a_job(tmp_path: Path, job: Config) -> None:
