@@ -33,7 +33,7 @@ _MARKS_BETWEEN_WORDS = bytes.fromhex("80 84858b 919394959697999b a1a2a3a5a7a9aba
 )
 _WESTERN = frozenset(_LETTERS + _MARKS_BETWEEN_WORDS + bytes.fromhex("92 a0 aa ad b5 b7 ba").decode(WINDOWS))
 _MARK_IN_WORD = re.compile(rf"[^\W\d_][{_MARKS_BETWEEN_WORDS}][^\W\d_]")
-_ACCENTED_WORD = re.compile(rf"[A-Za-z]*[{_LETTERS}][A-Za-z{_LETTERS}]*")
+_WORD = re.compile(rf"[A-Za-z{_LETTERS}]+")
 _MOST_ACCENTS = 3  # accented letters for each plain one in words that have any; Cyrillic and Greek have no plain ones
 
 
@@ -87,6 +87,6 @@ def _is_western(head: bytes) -> bool:
         return False
     if not {character for character in text if not character.isascii()} <= _WESTERN or _MARK_IN_WORD.search(text):
         return False
-    words = "".join(_ACCENTED_WORD.findall(text))
+    words = "".join(word for word in _WORD.findall(text) if not word.isascii())
     accents = sum(not character.isascii() for character in words)
     return accents <= _MOST_ACCENTS * (len(words) - accents)

@@ -278,6 +278,8 @@ def trusted(monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", context)
+    for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
     return authority
 
 

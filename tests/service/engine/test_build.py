@@ -187,7 +187,7 @@ def test_skipped_rows_are_named(tmp_path: Path) -> None:
 def test_lines_that_are_no_rows_are_named_each_with_its_reason(tmp_path: Path) -> None:
     """They are in no answer, have no id that others could take, and don't end the catalogue."""
     draw(1).save(tmp_path / "good.png")
-    (tmp_path / "list.csv").write_bytes(b'id,image\n1\n2,"good".png\n3,k\xe4se.png\n ,good.png\n5,good.png\n')
+    (tmp_path / "list.csv").write_bytes(b'id,image\n1\n2,"good".png\n3,k\x81se.png\n ,good.png\n5,good.png\n')
     index = build_index(CatalogueConfig(path=tmp_path / "list.csv"), tmp_path / "index")
     named = [json.loads(line) for line in (tmp_path / "index" / "skipped.jsonl").read_text().splitlines()]
     reasons = ("has 1 fields", "no row of a table", "not UTF-8", "'id' is empty")
