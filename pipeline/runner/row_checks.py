@@ -46,21 +46,27 @@ def missing_rows(config: Config, state: JobState, seen: int) -> RowsMissing | No
 
     All rows of the manifest were looked at; nothing was removed yet.
     """
+    if seen and not config.output.prune:
+        return None  # counting the rows of a large job takes as long as a fifth of a run that has nothing to do
     counts = state.ledger.counts()
-    if not seen and counts:
-        source = config.manifest.path or "the search"
-        return RowsMissing(
-            f"{source} has no rows, but there were {sum(counts.values())} in earlier runs; is its folder mounted, and "
-            "the export whole? Nothing was changed"
-        )
+    if not seen:
+        return _no_rows(config, sum(counts.values())) if counts else None
     records = counts.get(State.DONE, 0)
-    leaving = state.known_rows.count_unseen((State.DONE,)) if config.output.prune else 0
+    leaving = state.known_rows.count_unseen((State.DONE,))
     if config.output.max_removed.exceeded(leaving, records):
         return RowsMissing(
             f"output.prune would remove {leaving} of {records} records, more than output.max_removed allows; nothing "
             "was removed. If these rows have left the manifest for good, run once with a larger output.max_removed"
         )
     return None
+
+
+def _no_rows(config: Config, known: int) -> RowsMissing:
+    source = config.manifest.path or "the search"
+    return RowsMissing(
+        f"{source} has no rows, but there were {known} in earlier runs; is its folder mounted, and the export whole? "
+        "Nothing was changed"
+    )
 
 
 def _is_on_disk(config: Config) -> bool:
