@@ -19,8 +19,7 @@ class ExampleSettings(ProviderSettings):
 
 class Example:
     name = service_id = "example"
-    client_state = None
-    kept_headers = ("x-request-id",)
+    client_state, kept_headers = None, ("x-request-id",)
     limits = Limits(max_bytes=500_000, max_side_px=800, forms=frozenset({"bytes"}), formats=frozenset({"JPEG"}))
 
     def __init__(self, settings: ExampleSettings, endpoint: str) -> None:
