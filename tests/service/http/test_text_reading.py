@@ -188,10 +188,10 @@ def test_a_service_stops_while_a_request_waits_for_its_text(
 
 
 class SlowWorkers(OcrWorkers):
-    """Two workers that take 0.15 s for each page."""
+    """Two workers that take 0.45 s for each page."""
 
     async def _read(self, picture: bytes, crop: Crop) -> RecognisedText | ReadFailure:
-        await anyio.sleep(0.15)
+        await anyio.sleep(0.45)
         return TEXT
 
 
@@ -203,12 +203,12 @@ async def test_a_run_over_dense_pages_loses_no_row(
     real_engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of 24 requests in flight the last would take 1.8 s, with a timeout of 1.6 s: none times out or is retried.
+    """Of 24 requests in flight the last would take 5.4 s, with a timeout of 4.8 s: none times out or is retried.
 
     Real pages take 15 s each, with a timeout of 60 s.
     """
     monkeypatch.setattr(reader_module, "OcrWorkers", lambda _: SlowWorkers(2))
-    monkeypatch.setattr(reader_module, "MAX_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(reader_module, "MAX_WAIT_SECONDS", 1.5)
     monkeypatch.setenv(KEY_ENV, KEY)
     rows = [{"id": str(n), "image": f"{n}.png"} for n in range(PAGES)]
     for n in range(PAGES):
@@ -221,7 +221,7 @@ async def test_a_run_over_dense_pages_loses_no_row(
         manifest,
         endpoint,
         limits={"concurrency": concurrency},
-        retry={"request_timeout": "1.6s", "attempts": 2},
+        retry={"request_timeout": "4.8s", "attempts": 2},
     )
     summary = await run(load(config))
     assert summary.exit_code == 0
