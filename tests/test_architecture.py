@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 # A unit may import those of earlier lines only: data flows from the manifest to the report, and imports follow it.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("child_environment", "errors", "schema", "wording"),
-    ("guards",),
+    ("guards", "network"),
     ("records", "tabular"),
     ("config",),
     ("manifest", "prepare", "providers", "state"),

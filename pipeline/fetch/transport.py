@@ -18,12 +18,12 @@ from pydantic import SecretStr
 from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
 from pipeline.fetch.client_state import ClientState
-from pipeline.fetch.connector import CleanConnector
 from pipeline.fetch.network import proxy_for, tls_context
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters
 from pipeline.fetch.redaction import Redactor
+from pipeline.network.connector import CleanConnector
 from pipeline.providers.base import Service
 from pipeline.records import Answer, Problem, ProblemKind, Request
 

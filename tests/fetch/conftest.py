@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from pipeline.fetch.fetcher import Fetcher
 from pipeline.fetch.pacing.pacer import ProcessPacer
 from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
-from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
+from pipeline.network.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.records import Advice, Answer, Outcome, Problem, ProblemKind, Reading, Request, Usage
 from pipeline.schema import no_insights
 

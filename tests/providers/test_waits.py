@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.network.waits import LONGEST_WAIT, wait_of_headers
 from pipeline.providers.bing.spoken_waits import wait_in_words
-from pipeline.providers.waits import LONGEST_WAIT, wait_of_headers
 
 NOW = 1_760_000_000.0
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from pipeline.network.waits import wait_of_headers
 from pipeline.providers.bing.shapes import Json
 from pipeline.providers.bing.spoken_waits import wait_in_words
-from pipeline.providers.waits import wait_of_headers
 from pipeline.records import Answer, Problem, ProblemKind
 
 MAX_URL_CHARS = 2048  # beyond it the service answers 404 (Image Search reference, Endpoints)

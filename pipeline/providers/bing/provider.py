@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from pipeline.config import SearchSettings
 from pipeline.errors import RequestError
+from pipeline.network.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.providers.bing.common_parameters import Pairs, check_crop, headers
 from pipeline.providers.bing.details_requests import PATH as DETAILS
 from pipeline.providers.bing.details_requests import details_requests, module_sets
@@ -26,7 +27,6 @@ from pipeline.providers.bing.search_endpoints import (
 )
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
 from pipeline.providers.bing.visual_requests import PAGE_SIZE, next_page, visual_search_request
-from pipeline.providers.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.records import (
     Advice,
     Answer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.providers.waits import LONGEST_WAIT
+from pipeline.network.waits import LONGEST_WAIT
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _IN_UNITS = re.compile(

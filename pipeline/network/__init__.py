@@ -1,0 +1,1 @@
+"""What all that sends shares: connections, proxies, certificates, and how servers ask to wait."""
