@@ -18,6 +18,7 @@ from typer.main import get_command
 from pipeline.cli import app
 from pipeline.config import load_config, load_service_config
 from pipeline.errors import ExitCode
+from pipeline.prepare.download_errors import FAULTS
 from pipeline.providers import settings_models
 from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE
@@ -33,6 +34,7 @@ CRON = PAGES["cron.md"]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 JOBS = sorted({*(PROJECT / "configs").glob("*.toml")} - {PROJECT / "configs" / "serve.toml"})
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # typer's app is a group of commands
+ROW_ERRORS = {"LineError", "SourceError", "DownloadError", "PrepareError", "RequestError"}
 ALL = "\n".join([README, *PAGES.values()])
 SETS = sorted({value.strip("'") for value in re.findall(r"--set ('[^']+'|[^\s`]+)", ALL)} - {"key.path=value"})
 # English that makes a reader stop; style guides have a plain word for each.
@@ -199,14 +201,14 @@ def test_the_example_of_the_library_runs(tmp_path: Path) -> None:
 
 
 def codes_in_the_code() -> set[str]:
-    """Return the codes that errors of rows are raised with, as literals of the source."""
-    codes: set[str] = set()
+    """Return the codes that errors of rows are raised with, as literals of the source, and those of faults."""
+    codes = {code for _, code, *_ in FAULTS}
     for path in (PROJECT / "pipeline").rglob("*.py"):
         if "service" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
-            if isinstance(node, ast.Call) and name in {"LineError", "SourceError", "PrepareError", "RequestError"}:
+            if isinstance(node, ast.Call) and name in ROW_ERRORS:
                 codes |= {str(arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant)}
     return codes
 

@@ -17,6 +17,8 @@ from pipeline.config.values import (
     check_delimiter,
     check_encoding,
     check_endpoint,
+    check_header_value,
+    check_network,
     check_pacer,
     check_separator,
     check_text,
@@ -140,8 +142,12 @@ class PrepareConfig(Section):
     decode_timeout: Wait = 30.0
     max_decode_bytes: int = Field(default=512_000_000, ge=1_000_000, le=2**40)
     max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1, le=2**31)
-    allow_private: bool = False
     download_timeout: Wait = 60.0
+    per_host: int = Field(default=8, ge=1, le=1000)
+    host_delay: Duration = 0.0
+    user_agent: Annotated[str, AfterValidator(check_header_value)] = "image-insights-pipeline"
+    allow_private: bool = False
+    allow_addresses: tuple[Annotated[str, AfterValidator(check_network)], ...] = Field(default=(), max_length=1000)
 
     @field_validator("max_quality")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import time
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -79,6 +79,22 @@ def check_base_url(url: str) -> str:
     if url and not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?", url):
         raise ValueError("must be a URL such as https://insights.example.com, without user, password or query")
     return url.rstrip("/")
+
+
+def check_network(text: str) -> str:
+    """Return an IP address, or a network of them."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError('must be an address or a network such as "10.1.2.3" or "fd12::/16"') from None
+    return text
+
+
+def check_header_value(text: str) -> str:
+    """Return what the value of an HTTP header may be."""
+    if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or text != text.strip():
+        raise ValueError("must be printable ASCII, without blanks at its ends")
+    return text
 
 
 def is_loopback(host: str) -> bool:

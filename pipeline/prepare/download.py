@@ -1,164 +1,138 @@
-"""Download pictures, with limits on size, time, redirects and addresses, and a check of the content."""
+"""Download pictures: again where that may help, politely to each host, and with a check of the content."""
 
 from __future__ import annotations
 
-import ssl
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-import anyio
-from aiohttp import (
-    ClientConnectorCertificateError,
-    ClientConnectorError,
-    ClientError,
-    ClientPayloadError,
-    ClientResponse,
-    ClientSession,
-    ClientTimeout,
-    DummyCookieJar,
-    InvalidURL,
-    TCPConnector,
-)
+from anyio import Semaphore, current_time, sleep
 from yarl import URL
 
 from pipeline.errors import SourceError
 from pipeline.guards.signatures import has_picture_signature, identify_other
-from pipeline.prepare.addresses import AddressRefused, PublicResolver, public_socket
-from pipeline.prepare.local_file import check_length
+from pipeline.prepare.download_errors import DownloadError
+from pipeline.prepare.hosts import Host, HostRules, Hosts
+from pipeline.prepare.picture_client import Attempt, ClientRules, PictureClient, Place
+from pipeline.prepare.picture_url import host_of, next_hop, parse_url
 
-_MAX_REDIRECTS = 5
-_REDIRECTS = {301, 302, 303, 307, 308}
-_CONNECT_SECONDS = 15.0
-_READ_SECONDS = 30.0
-_PER_HOST = 8
-_CHUNK_BYTES = 1 << 16
-_HEADERS = {"User-Agent": "image-insights-pipeline", "Accept": "image/*", "Accept-Encoding": "identity"}
-_RETRYABLE = {408, 425, 429}
+_MAX_REDIRECTS: Final = 5
+_PICTURES_IN_MEMORY: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadRules:
+    """How pictures are downloaded: one request, one host, and how often and how long it is tried, in seconds."""
+
+    client: ClientRules
+    hosts: HostRules = field(default_factory=HostRules)
+    attempts: int = 5
+    patience: float = 600.0
+
+
+@dataclass(slots=True)
+class _Download:
+    """One picture on its way: since when, and what its attempts came to."""
+
+    place: Place
+    begun_at: float | None = None
+    faults: int = 0
+    busy_at: float | None = None
 
 
 class Downloader:
-    """Downloads pictures over one connection pool, without cookies, proxies and credentials; a context manager."""
+    """Downloads pictures, many at a time; an async context manager."""
 
-    def __init__(self, *, max_bytes: int, timeout: float, allow_private: bool) -> None:
-        self._max_bytes = max_bytes
-        self._timeout = timeout
-        self._allow_private = allow_private
-        self._session: ClientSession | None = None
+    def __init__(self, rules: DownloadRules) -> None:
+        self._rules = rules
+        self._hosts = Hosts(rules.hosts)
+        self._client = PictureClient(rules.client)
+        self._places = Semaphore(_PICTURES_IN_MEMORY)
 
     async def __aenter__(self) -> Self:
-        guarded = not self._allow_private
-        self._session = ClientSession(
-            connector=TCPConnector(
-                limit_per_host=_PER_HOST,
-                resolver=PublicResolver() if guarded else None,
-                socket_factory=public_socket if guarded else None,
-            ),
-            cookie_jar=DummyCookieJar(),
-            trust_env=False,
-            headers=_HEADERS,
-            timeout=ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS),
-        )
+        await self._client.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._session is not None
-        await self._session.close()
+        await self._client.__aexit__(kind, error, trace)
 
-    async def fetch(self, url: str) -> bytes:
-        """Download the picture at an http(s) URL; raises SourceError, which says if a later try may succeed.
+    @asynccontextmanager
+    async def picture(self, url: str) -> AsyncIterator[bytes]:
+        """Hold the picture at an http(s) URL in memory; raises SourceError, which says if a later run may succeed.
 
         Codes: bad-url, refused-address, refused-redirect, too-many-redirects, not-found, forbidden, http-NNN, timeout,
         unreachable, bad-certificate, broken-download, too-large, empty, not-a-picture, unsupported-format.
         """
+        download = _Download(Place(self._places))
         try:
-            with anyio.fail_after(self._timeout):
-                data = await self._follow(_parse(url))
-        except (TimeoutError, ClientError, OSError, ssl.SSLError) as exc:
-            raise _source_error(exc, self._timeout) from exc
-        if not has_picture_signature(data):
-            code, name = identify_other(data)
-            raise SourceError(code, f"the downloaded file is {name}")
-        return data
+            data = await self._fetch(parse_url(url), download)
+            if not has_picture_signature(data):
+                code, name = identify_other(data)
+                raise SourceError(code, f"the downloaded file is {name}")
+            yield data
+        finally:
+            download.place.release()
 
-    async def _follow(self, url: URL) -> bytes:
+    async def _fetch(self, url: URL, download: _Download) -> bytes:
+        """Attempt until it succeeds, or nothing is left to try with."""
+        while True:
+            try:
+                return await self._follow(url, download)
+            except DownloadError as error:
+                download.place.release()
+                if error.retry in {"never", "next-run"}:
+                    raise
+                wait = self._own_wait(error, download)
+            await sleep(wait)
+
+    async def _follow(self, url: URL, download: _Download) -> bytes:
+        attempt = Attempt(download.place, self._rules.client.timeout)
         for _ in range(_MAX_REDIRECTS + 1):
-            body_or_location = await self._get(url)
+            async with self._hosts.turn(host_of(url)) as host:
+                body_or_location = await self._request(url, host, download, attempt)
             if isinstance(body_or_location, bytes):
                 return body_or_location
-            url = _next_hop(url, body_or_location)
-        raise SourceError("too-many-redirects", f"more than {_MAX_REDIRECTS} redirects")
+            url = next_hop(url, body_or_location)
+        raise DownloadError("too-many-redirects", f"more than {_MAX_REDIRECTS} redirects")
 
-    async def _get(self, url: URL) -> bytes | str:
-        """Return the body, or the Location of a redirect."""
-        assert self._session is not None
-        async with self._session.get(url, allow_redirects=False) as response:
-            if response.status in _REDIRECTS and (location := response.headers.get("Location")):
-                return location
-            _check_status(response.status)
-            return await self._body(response)
+    async def _request(self, url: URL, host: Host, download: _Download, attempt: Attempt) -> bytes | str:
+        """Send one request, and let its host learn from what comes of it."""
+        sent_at = current_time()
+        download.begun_at = sent_at if download.begun_at is None else download.begun_at
+        try:
+            body_or_location = await self._client.get(url, host, attempt)
+        except DownloadError as error:
+            self._learn(error, host, download, sent_at)
+            raise
+        host.note_picture(current_time())
+        return body_or_location
 
-    async def _body(self, response: ClientResponse) -> bytes:
-        if response.content_length is not None:
-            check_length("the download", response.content_length, self._max_bytes)
-        body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            check_length("the download", len(body), self._max_bytes)
-        check_length("the download", len(body), self._max_bytes)
-        return bytes(body)
+    def _learn(self, error: DownloadError, host: Host, download: _Download, sent_at: float) -> None:
+        """Note what a fault says of the host, and of this picture; `retry` becomes "next-run" where it is over."""
+        now = current_time()
+        if error.retry == "throttled" and download.busy_at is not None and host.sent_picture_at > download.busy_at:
+            error.retry = "counted"  # others were sent their pictures meanwhile
+        if error.retry == "silent":
+            host.note_silence(error, sent_at, now)
+        elif error.retry == "throttled":
+            download.busy_at = now
+            host.note_busy(error, sent_at, now)
+        elif error.retry == "counted":
+            download.faults += 1
+            if download.faults >= self._rules.attempts or not host.spend_retry():
+                error.retry = "next-run"
+        begun_at = sent_at if download.begun_at is None else download.begun_at
+        if error.retry != "never" and now - begun_at >= self._rules.patience:
+            error.retry = "next-run"
 
-
-def _parse(text: str) -> URL:
-    """Return the URL to request; one that is encoded already is kept verbatim, or its signature would break."""
-    try:
-        plain = text.isascii() and text.isprintable() and not set(text) & set(' "<>\\^`{|}')
-        url = URL(text.partition("#")[0], encoded=plain)
-        allowed = url.scheme in {"http", "https"} and bool(url.host)
-    except ValueError:
-        allowed = False
-    if not allowed:
-        raise SourceError("bad-url", "it is not an http(s) URL")
-    if url.user is not None or url.password is not None:
-        raise SourceError("bad-url", "a URL with a user name or password is refused")
-    return url
-
-
-def _next_hop(url: URL, location: str) -> URL:
-    try:
-        target = _parse(str(url.join(URL(location, encoded=location.isascii()))))
-    except (SourceError, ValueError) as exc:
-        raise SourceError("refused-redirect", f"the redirect is refused: {exc}") from exc
-    if url.scheme == "https" and target.scheme == "http":
-        raise SourceError("refused-redirect", "the redirect leads from https to plain http")
-    return target
-
-
-def _check_status(status: int) -> None:
-    if status == 200:
-        return
-    if status in {404, 410}:
-        raise SourceError("not-found", f"the server does not have the picture (HTTP {status})")
-    if status in {401, 403}:
-        raise SourceError("forbidden", f"the server refuses to send the picture (HTTP {status})")
-    raise SourceError(
-        f"http-{status}",
-        f"the server answered with HTTP {status}",
-        retryable=status >= 500 or status in _RETRYABLE,
-    )
-
-
-def _source_error(error: Exception, timeout: float) -> SourceError:
-    """Translate an error into ours; the texts of aiohttp are not used, since they may contain the whole URL."""
-    if isinstance(error, TimeoutError):
-        return SourceError("timeout", f"no response within prepare.download_timeout ({timeout:g} s)", retryable=True)
-    if isinstance(error, ClientConnectorError) and isinstance(error.os_error, AddressRefused):
-        return SourceError("refused-address", f"{error.os_error}; prepare.allow_private would allow it")
-    if isinstance(error, (ClientConnectorCertificateError, ssl.SSLError)):
-        return SourceError("bad-certificate", "the server's certificate can't be trusted")
-    if isinstance(error, InvalidURL):
-        return SourceError("bad-url", "it is not a valid URL")
-    if isinstance(error, ClientPayloadError):
-        return SourceError("broken-download", "the connection broke before the picture was complete", retryable=True)
-    return SourceError("unreachable", f"the server can't be reached ({type(error).__name__})", retryable=True)
+    def _own_wait(self, error: DownloadError, download: _Download) -> float:
+        """Return how long this row alone waits: at random, so that rows that failed together don't return together."""
+        if error.retry != "counted":
+            return 0.0
+        backoff = self._rules.hosts.backoff(download.faults)
+        return max(error.wait or 0.0, random.random() * backoff)  # noqa: S311 - no secret

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from contextlib import AsyncExitStack
+from ipaddress import ip_network
 from types import TracebackType
 from typing import Self
 
 from anyio import CapacityLimiter, Semaphore, to_thread
 
-from pipeline.config import PrepareConfig
+from pipeline.config import PrepareConfig, RetryConfig
+from pipeline.prepare.addresses import AddressRules
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.decoder_messages import Settings
 from pipeline.prepare.decoder_pool import DecoderPool
 from pipeline.prepare.decoder_threads import DecoderThreads
-from pipeline.prepare.download import Downloader
+from pipeline.prepare.download import Downloader, DownloadRules
 from pipeline.prepare.fit_rules import FitRules, rules_from
+from pipeline.prepare.hosts import HostRules
 from pipeline.prepare.local_file import read_file
+from pipeline.prepare.picture_client import ClientRules
 from pipeline.records import Limits, LocalFile, Prepared, RemoteUrl, Row
 
 _READERS = 4  # files read at once: enough for a slow disk
@@ -26,16 +30,14 @@ _FILES_PER_WORKER = 2  # local files in memory: one being prepared, one waiting
 class Preparer:
     """Prepares the pictures of rows, many at a time; an async context manager, since downloads share connections."""
 
-    def __init__(self, config: PrepareConfig, limits: Limits) -> None:
+    def __init__(self, config: PrepareConfig, limits: Limits, retry: RetryConfig) -> None:
         workers = config.workers or _cores()
         self._rules = rules_from(config, limits)
         self._forms = limits.forms
         self._readers = CapacityLimiter(_READERS)
         self._files_in_memory = Semaphore(_FILES_PER_WORKER * workers)
         self._decoder = _decoder(config, self._rules, workers)
-        self._downloader = Downloader(
-            max_bytes=config.max_file_bytes, timeout=config.download_timeout, allow_private=config.allow_private
-        )
+        self._downloader = Downloader(download_rules(config, retry))
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -55,7 +57,8 @@ class Preparer:
                 async with self._files_in_memory:
                     return await self._decoder.fit(await self._read(path))
             case RemoteUrl(url=url) if "url" not in self._forms:
-                return await self._decoder.fit(await self._downloader.fetch(url))
+                async with self._downloader.picture(url) as data:
+                    return await self._decoder.fit(data)
         return None
 
     async def _read(self, path: str) -> bytes:
@@ -69,6 +72,27 @@ def _decoder(config: PrepareConfig, rules: FitRules, workers: int) -> DecoderPoo
     if config.isolate:
         return DecoderPool(Settings(rules=rules, timeout=config.decode_timeout), workers, budget)
     return DecoderThreads(rules, workers, budget)
+
+
+def download_rules(config: PrepareConfig, retry: RetryConfig) -> DownloadRules:
+    """Return how pictures are downloaded: tried again as calls are, within the limits of each host."""
+    named = tuple(ip_network(text, strict=False) for text in config.allow_addresses)
+    return DownloadRules(
+        client=ClientRules(
+            max_bytes=config.max_file_bytes,
+            timeout=config.download_timeout,
+            addresses=AddressRules(allow_private=config.allow_private, named=named),
+            user_agent=config.user_agent,
+        ),
+        hosts=HostRules(
+            in_flight=config.per_host,
+            delay=config.host_delay,
+            first_wait=retry.first_wait,
+            max_wait=retry.max_wait,
+        ),
+        attempts=retry.attempts,
+        patience=retry.row_timeout,
+    )
 
 
 def _cores() -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from anyio import CancelScope
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from pipeline.errors import RowError, StopRun, TableError, UsageError
@@ -142,6 +143,7 @@ class PrepareStage:
     def __init__(self, provider: Provider, preparer: Preparer, outbox: Outbox, tally: Tally, stop: Stop) -> None:
         self._provider = provider
         self._preparer = preparer
+        self._at_work: set[CancelScope] = set()
         self._outbox = outbox
         self._tally = tally
         self._stop = stop
@@ -157,13 +159,25 @@ class PrepareStage:
                     if ready is not None:
                         await ready_rows.send(ready)
 
+    def give_up(self) -> None:
+        """Prepare nothing more; what would be prepared now would not be sent, and a download may take long."""
+        for scope in self._at_work:
+            scope.cancel()
+
     async def _prepare(self, pending: PendingRow, row: Row) -> PreparedRow | None:
+        prepared = None
         try:
-            prepared = await self._preparer.prepare(row)
+            with CancelScope() as scope:
+                self._at_work.add(scope)
+                prepared = await self._preparer.prepare(row)
+            if scope.cancelled_caught:
+                return None
             requests = self._provider.requests(row, prepared)
         except RowError as exc:
             await self._outbox.fail(pending, row_failure(row, exc))
             return None
+        finally:
+            self._at_work.discard(scope)
         if prepared is not None:
             self._tally.count_prepared(prepared)
         return PreparedRow(pending=pending, row=row, prepared=prepared, requests=requests)

@@ -42,7 +42,7 @@ from pipeline.sink.sink import Item, Paid, Sink
 from pipeline.state.answer_store import without_picture
 
 ITEMS_ON_THE_WAY = 100
-PREPARERS = 8  # rows in preparation: downloads wait for the network, decoding has a bound of its own
+PREPARERS = 64  # rows in preparation: most may wait for hosts that are gone; what is in memory has bounds of its own
 STALL_SECONDS = 300.0
 # Shows the tally, and what the run waits for, in words.
 ProgressReporter = Callable[[Tally, Callable[[], str]], Coroutine[None, None, None]]
@@ -99,7 +99,7 @@ async def execute(run: Run) -> None:
     deadline = partial(at_deadline, stop, deadline_of(config.limits), run.started)
     async with beside([deadline]), AsyncExitStack() as opened:
         opened.enter_context(opening)
-        preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits))
+        preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits, config.retry))
         fetcher = await _lazy_fetcher(run, backend, opened)
         items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)
         opened.enter_context(items)
@@ -108,7 +108,7 @@ async def execute(run: Run) -> None:
         execution = Execution(stages, items, stop)
         # A page of a search that is in flight is paid for: it is finished, and the closed intake ends the search.
         drain = [execution.drain] if run.resources.manifest else []
-        stop.on_ask(*drain, fetcher.close_intake)
+        stop.on_ask(*drain, stages.prepare.give_up, fetcher.close_intake)
         await execution.run(written, _watchers(run, execution, fetcher))
         run.is_complete = stages.manifest.is_complete
         if stop.cause is None and run.is_complete and not run.options.is_offline:

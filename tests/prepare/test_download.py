@@ -4,76 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
 
 import anyio
 import pytest
 from aiohttp import web
 from aiohttp.abc import ResolveResult
-from aiohttp.test_utils import BaseTestServer, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import SourceError
-from pipeline.prepare.addresses import AddressRefused, PublicResolver, is_public
+from pipeline.prepare.addresses import AddressRefused, AddressRules, CheckedResolver, is_public
 from pipeline.prepare.download import Downloader
-from tests.prepare.pictures import scene, stored
-from tests.waiting import HANG_SECONDS
-
-PICTURE = stored(scene(40, 30), "PNG")
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Site:
-    """A web server; `requests` are those that it received."""
-
-    def __init__(self) -> None:
-        self.requests: list[web.Request] = []
-        self.pages: dict[str, Handler] = {}
-        self.server: BaseTestServer | None = None
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.requests.append(request)
-        page = self.pages.get(request.path)
-        return web.Response(status=404) if page is None else await page(request)
-
-    def url(self, path: str) -> str:
-        assert self.server is not None
-        return f"http://127.0.0.1:{self.server.port}{path}"
-
-
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    running_site = Site()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", running_site.answer)
-    async with TestServer(app) as server:
-        running_site.server = server
-        yield running_site
-
-
-def page(body: bytes = PICTURE, status: int = 200, **headers: str) -> Handler:
-    async def handler(_: web.Request) -> web.Response:
-        return web.Response(body=body, status=status, headers={k.replace("_", "-"): v for k, v in headers.items()})
-
-    return handler
-
-
-async def fetch(
-    url: str,
-    *,
-    max_bytes: int = 10_000,
-    timeout: float = HANG_SECONDS,  # noqa: ASYNC109 - the Downloader's own setting
-    allow_private: bool = True,
-) -> bytes:
-    async with Downloader(max_bytes=max_bytes, timeout=timeout, allow_private=allow_private) as downloader:
-        return await downloader.fetch(url)
-
-
-async def failure(url: str, **options: object) -> SourceError:
-    with pytest.raises(SourceError) as caught:
-        await fetch(url, **options)  # type: ignore[arg-type] # each test names fetch's own options
-    return caught.value
+from tests.prepare.sites import PICTURE, Site, failure, fetch, page, rules
 
 
 async def test_picture_is_fetched_whatever_its_content_type_says(site: Site) -> None:
@@ -85,9 +27,10 @@ async def test_picture_is_fetched_whatever_its_content_type_says(site: Site) -> 
 async def test_request_carries_no_credentials_and_keeps_no_cookies(site: Site) -> None:
     """A picture's server gets no key and no credentials, and its cookies are not kept."""
     site.pages["/a"] = page(Set_Cookie="session=1; Path=/")
-    async with Downloader(max_bytes=10_000, timeout=HANG_SECONDS, allow_private=True) as downloader:
-        await downloader.fetch(site.url("/a"))
-        await downloader.fetch(site.url("/a"))
+    async with Downloader(rules()) as downloader:
+        for _ in range(2):
+            async with downloader.picture(site.url("/a")):
+                pass
     for request in site.requests:
         assert not {"Cookie", "Authorization", "Ocp-Apim-Subscription-Key"} & set(request.headers)
 
@@ -135,7 +78,7 @@ async def test_endless_body_is_cut_off_at_the_limit(site: Site) -> None:
             sent += 65536
 
     site.pages["/a"] = endless
-    assert (await failure(site.url("/a"), max_bytes=200_000)).code == "too-large"
+    assert (await failure(site.url("/a"), max_file_bytes=200_000)).code == "too-large"
     assert sent < 50_000_000
 
 
@@ -169,7 +112,7 @@ async def test_silent_server_times_out_as_retryable(site: Site) -> None:
         return web.Response()
 
     site.pages["/a"] = silent
-    error = await failure(site.url("/a"), timeout=0.05)
+    error = await failure(site.url("/a"), download_timeout=0.05)
     released.set()
     assert (error.code, error.retryable) == ("timeout", True)
 
@@ -272,22 +215,21 @@ async def test_rebinding_name_is_refused(site: Site, monkeypatch: pytest.MonkeyP
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
-    assert (await PublicResolver().resolve("rebind.example", 80))[0]["host"] == "93.184.216.34"
+    assert (await CheckedResolver(AddressRules()).resolve("rebind.example", 80))[0]["host"] == "93.184.216.34"
     with pytest.raises(AddressRefused):
-        await PublicResolver().resolve("rebind.example", 80)
+        await CheckedResolver(AddressRules()).resolve("rebind.example", 80)
     assert site.server is not None
     error = await failure(f"http://rebind.example:{site.server.port}/a", allow_private=False)
     assert error.code == "refused-address"
     assert site.requests == []
 
 
-async def test_redirect_to_a_private_address_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_redirect_to_a_private_address_is_refused(site: Site) -> None:
     """Every connection is checked, so a public page can't redirect into the private network."""
     site.pages["/a"] = page(b"", 302, Location="http://10.0.0.1/inside")
     assert site.server is not None
     port = site.server.port
-    monkeypatch.setattr("pipeline.prepare.addresses.is_public", lambda address: address == "127.0.0.1")
-    error = await failure(f"http://127.0.0.1:{port}/a", allow_private=False)
+    error = await failure(f"http://127.0.0.1:{port}/a", allow_private=False, allow_addresses=("127.0.0.1",))
     assert error.code == "refused-address"
     assert [request.path for request in site.requests] == ["/a"]
 
@@ -302,7 +244,43 @@ async def test_private_addresses_are_left_out_of_a_mixed_list(monkeypatch: pytes
         ]
 
     monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", both)
-    assert [result["host"] for result in await PublicResolver().resolve("h")] == ["1.1.1.1"]
+    assert [result["host"] for result in await CheckedResolver(AddressRules()).resolve("h")] == ["1.1.1.1"]
+
+
+METADATA = ["169.254.169.254", "169.254.170.2", "169.254.0.1", "168.63.129.16", "192.0.0.192", "100.100.100.200",
+            "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fe80::1", "fe80::1%eth0", "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_what_tells_a_cloud_s_keys_is_loaded_only_if_it_is_named(address: str) -> None:
+    """Neither the default nor allow_private opens link-local and metadata addresses, in any wrapping; a name does."""
+    networks = ("169.254.0.0/16", "fe80::/10", "168.63.129.16", "192.0.0.192", "100.100.100.200", "fd00::/8")
+    named = tuple(map(ip_network, networks))
+    for allow_private in (False, True):
+        with pytest.raises(AddressRefused, match=r"only prepare\.allow_addresses"):
+            AddressRules(allow_private=allow_private).check(address)
+        AddressRules(allow_private=allow_private, named=named).check(address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.1", "192.168.1.1", "::1", "fd12::1", "::ffff:10.0.0.1"])
+def test_private_addresses_are_allowed_together_or_by_name(address: str) -> None:
+    """A named network is allowed without opening all the others."""
+    named = (ip_network("10.0.0.0/8"), ip_network("127.0.0.1"), ip_network("192.168.0.0/16"), ip_network("::1"))
+    for rules_that_allow in (AddressRules(allow_private=True), AddressRules(named=(*named, ip_network("fd12::/16")))):
+        rules_that_allow.check(address)
+    with pytest.raises(AddressRefused, match=r"prepare\.allow_private would allow it"):
+        AddressRules(named=(ip_network("172.16.0.0/12"),)).check(address)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/latest/meta-data", "http://[fe80::1]/a", "http://[fd00:ec2::254]/"]
+)
+async def test_metadata_is_never_connected_to(url: str) -> None:
+    """allow_private is for machines of the user's own; the message says what would allow this address."""
+    error = await failure(url, allow_private=True)
+    assert (error.code, error.retryable) == ("refused-address", False)
+    assert "prepare.allow_addresses" in str(error)
 
 
 PRIVATE_V4 = ["0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.16.0.1", "192.168.1.1",

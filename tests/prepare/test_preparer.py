@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.config import PrepareConfig
+from pipeline.config import PrepareConfig, RetryConfig
 from pipeline.errors import PrepareError, SourceError
 from pipeline.prepare import decoder_threads
 from pipeline.prepare.budget import Budget
@@ -39,7 +39,7 @@ def large(tmp_path: Path) -> Row:
 @pytest.mark.parametrize("isolate", [False, True], ids=["threads", "processes"])
 async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
     """A local picture comes back within the limits, from a thread or from a process."""
-    async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
+    async with Preparer(PrepareConfig(isolate=isolate), limits(), RetryConfig()) as preparer:
         prepared = await preparer.prepare(large)
     assert prepared is not None
     assert (prepared.width, prepared.height, prepared.action) == (300, 200, "encoded")
@@ -48,7 +48,7 @@ async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
 async def test_the_loop_gets_the_gil_sooner_while_pictures_are_prepared() -> None:
     """Threads release the GIL ten times sooner than by default, and the default is restored afterwards."""
     usual = sys.getswitchinterval()
-    async with Preparer(PrepareConfig(isolate=False), limits()):
+    async with Preparer(PrepareConfig(isolate=False), limits(), RetryConfig()):
         assert sys.getswitchinterval() < usual / 5
     assert sys.getswitchinterval() == usual
 
@@ -56,13 +56,13 @@ async def test_the_loop_gets_the_gil_sooner_while_pictures_are_prepared() -> Non
 @pytest.mark.parametrize("image", [InsightsToken(token="t"), RemoteUrl(url="http://127.0.0.1:1/a.jpg")])
 async def test_token_and_url_go_as_they_are(image: Image) -> None:
     """Nothing is downloaded if the service accepts the token or the URL itself."""
-    async with Preparer(PrepareConfig(), limits("url", "bytes")) as preparer:
+    async with Preparer(PrepareConfig(), limits("url", "bytes"), RetryConfig()) as preparer:
         assert await preparer.prepare(row(image)) is None
 
 
 async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
     """If the service accepts only bytes, the URL is downloaded, and its address is checked."""
-    async with Preparer(PrepareConfig(), limits("bytes")) as preparer:
+    async with Preparer(PrepareConfig(), limits("bytes"), RetryConfig()) as preparer:
         with pytest.raises(SourceError) as caught:
             await preparer.prepare(row(RemoteUrl(url="http://127.0.0.1:1/a.jpg")))
     assert caught.value.code == "refused-address"
@@ -72,7 +72,7 @@ async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
 async def test_prepare_error_keeps_its_code_and_message(tmp_path: Path, *, isolate: bool) -> None:
     """A picture that can't be sent raises the same PrepareError from a thread and from a process."""
     (tmp_path / "a.jpg").write_bytes(b"<html>")
-    async with Preparer(PrepareConfig(isolate=isolate), limits()) as preparer:
+    async with Preparer(PrepareConfig(isolate=isolate), limits(), RetryConfig()) as preparer:
         with pytest.raises(PrepareError, match="web page") as caught:
             await preparer.prepare(row(LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg")))
     assert caught.value.code == "not-a-picture"
@@ -114,7 +114,7 @@ async def test_memory_and_workers_bound_what_runs_at_once(
     """As many pictures are decoded at once as the budget of bytes allows, and never more than there are workers."""
     monkeypatch.setattr(decoder_threads, "fit_from_header", lambda data, rules: 1_000_000)
     config = PrepareConfig(isolate=False, workers=workers, max_decode_bytes=share * 1_000_000)
-    async with Preparer(config, limits()) as preparer, anyio.create_task_group() as group:
+    async with Preparer(config, limits(), RetryConfig()) as preparer, anyio.create_task_group() as group:
         for _ in range(5):
             group.start_soon(preparer.prepare, large)
         await until(lambda: blocked_fit.running == most, f"{most} run")
@@ -125,7 +125,9 @@ async def test_memory_and_workers_bound_what_runs_at_once(
 
 async def test_cancelled_row_gives_back_what_it_held(large: Row, blocked_fit: BlockedFit) -> None:
     """A cancelled prepare() returns its memory and its worker, and the next row goes through."""
-    async with Preparer(PrepareConfig(isolate=False, workers=1, max_decode_bytes=5_000_000), limits()) as preparer:
+    async with Preparer(
+        PrepareConfig(isolate=False, workers=1, max_decode_bytes=5_000_000), limits(), RetryConfig()
+    ) as preparer:
         async with anyio.create_task_group() as group:
             group.start_soon(preparer.prepare, large)
             group.start_soon(preparer.prepare, large)
