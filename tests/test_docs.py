@@ -128,10 +128,11 @@ def test_the_keys_of_examples_exist(override: str) -> None:
 
 
 def test_the_config_of_docs_is_a_whole_one(tmp_path: Path) -> None:
-    """The example of docs/config.md loads as it is."""
-    (example,) = blocks(PAGES["config.md"], "toml")
-    (tmp_path / "job.toml").write_text(example)
-    load_config(tmp_path / "job.toml", providers=settings_models())
+    """The examples of docs/config.md load: the first as it is, and with each of the others."""
+    whole, *parts = blocks(PAGES["config.md"], "toml")
+    for part in ("", *parts):
+        (tmp_path / "job.toml").write_text(f"{whole}\n{part}")
+        load_config(tmp_path / "job.toml", providers=settings_models())
 
 
 def test_the_tables_of_the_service_in_docs_are_valid(tmp_path: Path) -> None:

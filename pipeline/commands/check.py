@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.config import Config, read_key
+from pipeline.config import Config, read_headers, read_key
 from pipeline.errors import UsageError
 from pipeline.local.backend import backend_of, make_provider
 from pipeline.manifest import STDIN, Manifest, open_manifest
@@ -30,6 +30,7 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
     yield "config    valid"
     backend_of(config).check()
     yield from (f"manifest  {line}" for line in _source(config))
+    read_headers(config.prepare)
     key = read_key(config.provider)
     yield "key       present" if key else "key       none needed"
     with open_job(Path(config.output.dir)) as job:

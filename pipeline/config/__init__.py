@@ -1,6 +1,6 @@
 """TOML to small frozen value objects; every problem is reported at once, with its key path and a way out."""
 
-from pipeline.config.key import key_place, read_key, read_keys
+from pipeline.config.key import DownloadHeader, key_place, read_headers, read_key, read_keys
 from pipeline.config.load import load_config, load_service_config
 from pipeline.config.models import (
     Columns,
@@ -10,20 +10,22 @@ from pipeline.config.models import (
     ManifestConfig,
     ModelSettings,
     OutputConfig,
-    PrepareConfig,
     ProviderSettings,
     RetryConfig,
     SearchSettings,
-    Section,
     Share,
 )
+from pipeline.config.prepare import HeaderSettings, PrepareConfig
+from pipeline.config.section import Section
 from pipeline.config.service import ServiceConfig
 from pipeline.config.values import check_endpoint, is_loopback
 
 __all__ = [
     "Columns",
     "Config",
+    "DownloadHeader",
     "EmbeddedSettings",
+    "HeaderSettings",
     "LimitsConfig",
     "ManifestConfig",
     "ModelSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "key_place",
     "load_config",
     "load_service_config",
+    "read_headers",
     "read_key",
     "read_keys",
 ]

@@ -10,12 +10,12 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from pipeline.config.models import Section
+from pipeline.config.section import Section
 
 _SHOWN_CHARS = 80
 _SECRET = re.compile(r"key|secret|token|passw|auth|credential", re.IGNORECASE)
 # A misplaced key is written here most often, so these values are never shown.
-_CONFIDENTIAL = {"endpoint", "pacer", "base_url"}
+_CONFIDENTIAL = {"endpoint", "pacer", "base_url", "value", "value_env"}
 
 _SENTENCES = {
     "missing": "is missing",

@@ -1,4 +1,4 @@
-"""Where the key comes from: the environment, or a file only its owner can read; no message ever shows it."""
+"""Where secrets come from: the environment, or a file only its owner can read; no message ever shows one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from pipeline.config.models import ProviderSettings
+from pipeline.config.prepare import PrepareConfig
+from pipeline.config.values import check_header_value
 from pipeline.errors import ConfigError
 
 _MAX_KEY_CHARS = 4096
@@ -50,6 +53,36 @@ def read_keys(variables: Sequence[str], environ: Mapping[str, str] = os.environ)
     if problems:
         raise ConfigError("serve", problems)
     return tuple(keys.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadHeader:
+    """A header of downloads; one with a `host` is a secret of that host, sent to no other."""
+
+    name: str
+    value: SecretStr
+    host: str = ""
+
+
+def read_headers(settings: PrepareConfig, environ: Mapping[str, str] = os.environ) -> tuple[DownloadHeader, ...]:
+    """Return the headers of downloads, with values from the environment; raises ConfigError with every problem."""
+    headers: list[DownloadHeader] = []
+    problems: list[str] = []
+    for number, header in enumerate(settings.headers):
+        value = environ.get(header.value_env, "").strip() if header.value_env else header.value
+        place = f"prepare.headers[{number}].value_env"
+        if not value:
+            problems.append(f"{place}: {_variable(header.value_env)} is not set; export it with the header's value")
+            continue
+        try:
+            value = check_header_value(value)
+        except ValueError as exc:
+            problems.append(f"{place}: {_variable(header.value_env)} holds no header's value: it {exc}")
+            continue
+        headers.append(DownloadHeader(name=header.name, value=SecretStr(value), host=header.host))
+    if problems:
+        raise ConfigError("config", problems)
+    return tuple(headers)
 
 
 def key_place(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:

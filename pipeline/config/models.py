@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, Literal
+from typing import Annotated, ClassVar, Generic, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from typing_extensions import TypeVar
 
+from pipeline.config.prepare import PrepareConfig
+from pipeline.config.section import Section
 from pipeline.config.values import (
     Age,
     Duration,
     Text,
     TimeOfDay,
     Wait,
-    check_colour,
     check_delimiter,
     check_encoding,
     check_endpoint,
-    check_header_value,
-    check_network,
     check_pacer,
     check_separator,
     check_text,
@@ -35,14 +34,6 @@ Spread = Annotated[float, Field(gt=0)]
 Delimiter = Annotated[str, AfterValidator(check_delimiter)]
 Separator = Annotated[str, AfterValidator(check_separator), Field(max_length=10)]
 Encoding = Annotated[str, AfterValidator(check_encoding), Field(max_length=40)]
-
-
-class Section(BaseModel):
-    """A table of the config: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
-    # Where a key belongs that was written into the config itself.
-    key_place: ClassVar[str] = "provider.key_env, or into a file that only you can read, named in provider.key_file"
 
 
 class Share(Section):
@@ -124,37 +115,6 @@ class ManifestConfig(Section, Generic[Q]):
     split: Separator = ""
     skip_without_image: bool = False
     min_rows: Count = 0
-
-
-class PrepareConfig(Section):
-    """[prepare]: how a picture is brought within the limits; 0 and absent mean the provider's own limit."""
-
-    max_side_px: int = Field(default=0, ge=0, le=65_500)
-    max_bytes: int = Field(default=0, ge=0, le=2**31)
-    workers: int = Field(default=0, ge=0, le=256)
-    min_quality: int = Field(default=50, ge=1, le=95)
-    max_quality: int = Field(default=95, ge=1, le=100)
-    background: Annotated[str, AfterValidator(check_colour)] = "#ffffff"
-    upright: bool = False
-    strip_metadata: bool = False
-    verify: bool = False
-    isolate: bool = True
-    decode_timeout: Wait = 30.0
-    max_decode_bytes: int = Field(default=512_000_000, ge=1_000_000, le=2**40)
-    max_file_bytes: int = Field(default=64 * 1024 * 1024, ge=1, le=2**31)
-    download_timeout: Wait = 60.0
-    per_host: int = Field(default=8, ge=1, le=1000)
-    host_delay: Duration = 0.0
-    user_agent: Annotated[str, AfterValidator(check_header_value)] = "image-insights-pipeline"
-    allow_private: bool = False
-    allow_addresses: tuple[Annotated[str, AfterValidator(check_network)], ...] = Field(default=(), max_length=1000)
-
-    @field_validator("max_quality")
-    @classmethod
-    def _order(cls, value: int, info: Any) -> int:
-        if value < info.data.get("min_quality", 1):
-            raise ValueError("must not be below min_quality")
-        return value
 
 
 class ProviderSettings(Section):

@@ -14,6 +14,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*(ms|s|m|h|d)\s*", re.ASCII)
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d{1,12})?)\s*%\s*", re.ASCII)
 _YEAR = 366 * 86400.0
+_OWN_HEADERS = {"host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect",
+                "keep-alive", "accept-encoding", "range", "user-agent"}  # fmt: skip
+_SECRET_HEADER = re.compile(r"auth|cookie|key|token|secret|passw|credential|session|signature", re.IGNORECASE)
 
 
 def parse_duration(value: object) -> float:
@@ -88,6 +91,20 @@ def check_network(text: str) -> str:
     except ValueError:
         raise ValueError('must be an address or a network such as "10.1.2.3" or "fd12::/16"') from None
     return text
+
+
+def check_header_name(text: str) -> str:
+    """Return the name of an HTTP header that a download may have."""
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", text, re.ASCII):
+        raise ValueError('must be the name of a header, such as "Referer"')
+    if text.lower() in _OWN_HEADERS or text.lower().startswith("proxy-"):
+        raise ValueError("is a header that the pipeline sets itself")
+    return text
+
+
+def is_secret_header(name: str) -> bool:
+    """Return True if a header of that name carries a secret, as far as names go."""
+    return _SECRET_HEADER.search(name) is not None
 
 
 def check_header_value(text: str) -> str:

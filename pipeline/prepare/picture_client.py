@@ -15,12 +15,14 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, D
 from anyio import CancelScope, Semaphore, current_time
 from yarl import URL
 
+from pipeline.config import DownloadHeader, is_loopback
 from pipeline.network.connector import CleanConnector
 from pipeline.network.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.prepare.addresses import AddressRules, CheckedResolver
 from pipeline.prepare.download_errors import check_status, translate
 from pipeline.prepare.hosts import Host
 from pipeline.prepare.local_file import check_length
+from pipeline.prepare.picture_url import host_of
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 30.0
@@ -39,6 +41,7 @@ class ClientRules:
     timeout: float
     addresses: AddressRules
     user_agent: str = "image-insights-pipeline"
+    headers: tuple[DownloadHeader, ...] = ()
 
 
 class Place:
@@ -103,7 +106,7 @@ class PictureClient:
         has_answered = False
         try:
             with anyio.fail_after(attempt.seconds_left) as scope:
-                async with self._session.get(url, allow_redirects=False) as response:
+                async with self._session.get(url, headers=self._headers(url), allow_redirects=False) as response:
                     has_answered = True
                     host.note_response()
                     if response.status in _REDIRECTS and (location := response.headers.get("Location")):
@@ -114,6 +117,15 @@ class PictureClient:
                     return await self._body(response)
         except (TimeoutError, ClientError, OSError, ssl.SSLError) as exc:
             raise translate(exc, self._rules.timeout, has_answered=has_answered) from exc
+
+    def _headers(self, url: URL) -> dict[str, str]:
+        """Return the headers of the job for a URL: a secret goes to its own host only, and over no open network."""
+        is_safe = url.scheme == "https" or is_loopback(url.host or "")
+        return {
+            header.name: header.value.get_secret_value()
+            for header in self._rules.headers
+            if not header.host or (is_safe and header.host in {url.host, host_of(url)})
+        }
 
     async def _body(self, response: ClientResponse) -> bytes:
         if response.content_length is not None:

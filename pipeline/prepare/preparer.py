@@ -10,7 +10,7 @@ from typing import Self
 
 from anyio import CapacityLimiter, Semaphore, to_thread
 
-from pipeline.config import PrepareConfig, RetryConfig
+from pipeline.config import PrepareConfig, RetryConfig, read_headers
 from pipeline.prepare.addresses import AddressRules
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.decoder_messages import Settings
@@ -83,6 +83,7 @@ def download_rules(config: PrepareConfig, retry: RetryConfig) -> DownloadRules:
             timeout=config.download_timeout,
             addresses=AddressRules(allow_private=config.allow_private, named=named),
             user_agent=config.user_agent,
+            headers=read_headers(config),
         ),
         hosts=HostRules(
             in_flight=config.per_host,

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Columns, Config, ManifestConfig, ModelSettings, ProviderSettings
+from pipeline.config import Columns, Config, HeaderSettings, ManifestConfig, ModelSettings, ProviderSettings
 from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
@@ -55,6 +55,7 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     tables["catalogue.columns"] = CatalogueColumns.model_fields
     tables["keys"] = KeySettings.model_fields
     tables["model"] = ModelSettings.model_fields
+    tables["prepare.headers"] = HeaderSettings.model_fields
     tables["manifest.columns"] = Columns.model_fields
     tables["manifest.search"] = ImageSearch.model_fields
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
@@ -149,6 +150,7 @@ def _models() -> list[type[BaseModel]]:
         CatalogueColumns,
         KeySettings,
         ModelSettings,
+        HeaderSettings,
         Columns,
         ImageSearch,
         QuerySettings,
