@@ -72,6 +72,7 @@ class PrepareConfig(Section):
     host_delay: Duration = 0.0
     user_agent: Annotated[str, AfterValidator(check_header_value)] = "image-insights-pipeline"
     headers: tuple[HeaderSettings, ...] = Field(default=(), max_length=100)
+    honour_noai: bool = True
     allow_private: bool = False
     allow_addresses: tuple[Annotated[str, AfterValidator(check_network)], ...] = Field(default=(), max_length=1000)
 

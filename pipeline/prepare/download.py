@@ -66,7 +66,7 @@ class Downloader:
         """Hold the picture at an http(s) URL in memory; raises SourceError, which says if a later run may succeed.
 
         Codes: bad-url, refused-address, refused-redirect, too-many-redirects, not-found, forbidden, http-NNN, timeout,
-        unreachable, bad-certificate, broken-download, too-large, empty, not-a-picture, unsupported-format.
+        unreachable, bad-certificate, broken-download, noai, too-large, empty, not-a-picture, unsupported-format.
         """
         download = _Download(Place(self._places))
         try:

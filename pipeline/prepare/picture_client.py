@@ -19,10 +19,11 @@ from pipeline.config import DownloadHeader, is_loopback
 from pipeline.network.connector import CleanConnector
 from pipeline.network.waits import WAIT_HEADERS, wait_of_headers
 from pipeline.prepare.addresses import AddressRules, CheckedResolver
-from pipeline.prepare.download_errors import check_status, translate
+from pipeline.prepare.download_errors import DownloadError, check_status, translate
 from pipeline.prepare.hosts import Host
 from pipeline.prepare.local_file import check_length
 from pipeline.prepare.picture_url import host_of
+from pipeline.prepare.robots import forbids_ai
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 30.0
@@ -42,6 +43,7 @@ class ClientRules:
     addresses: AddressRules
     user_agent: str = "image-insights-pipeline"
     headers: tuple[DownloadHeader, ...] = ()
+    honour_noai: bool = True
 
 
 class Place:
@@ -113,6 +115,7 @@ class PictureClient:
                         attempt.seconds_left = scope.deadline - current_time()
                         return location
                     check_status(response.status, _wait(response))
+                    self._check_robots(response)
                     await _off_the_clock(scope, attempt.place.take)
                     return await self._body(response)
         except (TimeoutError, ClientError, OSError, ssl.SSLError) as exc:
@@ -126,6 +129,15 @@ class PictureClient:
             for header in self._rules.headers
             if not header.host or (is_safe and header.host in {url.host, host_of(url)})
         }
+
+    def _check_robots(self, response: ClientResponse) -> None:
+        tags = response.headers.getall("X-Robots-Tag", [])
+        if self._rules.honour_noai and forbids_ai(tags, self._rules.user_agent):
+            raise DownloadError(
+                "noai",
+                "the server asks that its pictures are not used by AI (X-Robots-Tag); "
+                "if you may use them, set prepare.honour_noai to false",
+            )
 
     async def _body(self, response: ClientResponse) -> bytes:
         if response.content_length is not None:

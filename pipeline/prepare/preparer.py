@@ -84,6 +84,7 @@ def download_rules(config: PrepareConfig, retry: RetryConfig) -> DownloadRules:
             addresses=AddressRules(allow_private=config.allow_private, named=named),
             user_agent=config.user_agent,
             headers=read_headers(config),
+            honour_noai=config.honour_noai,
         ),
         hosts=HostRules(
             in_flight=config.per_host,
