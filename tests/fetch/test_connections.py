@@ -13,7 +13,7 @@ from pipeline.records import Reading, Request
 if TYPE_CHECKING:
     from tests.fetch.conftest import Fetching, ScriptedServer
 
-ROWS = 10
+ROWS = 4
 
 
 def answer(body: bytes) -> bytes:
