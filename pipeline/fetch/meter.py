@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from anyio import CapacityLimiter, to_thread
 
@@ -34,12 +34,15 @@ class Meter(Protocol):
         """Put what a call really used in the place of its estimate."""
 
 
+_FREE: Final = Charge()
+
+
 class Unmetered:
     """A Meter for services that may be called as often as one likes."""
 
     async def charge(self, estimate: Usage) -> Charge:
         """See Meter."""
-        return Charge()
+        return _FREE
 
     async def refund(self, charge: Charge) -> None:
         """See Meter."""

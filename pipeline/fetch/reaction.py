@@ -90,10 +90,9 @@ def react(outcome: Outcome, wait: float | None, attempt: Attempt, standing: Stan
 
 def _succeeded(outcome: Outcome, attempt: Attempt, standing: Standing) -> Reaction:
     success_at = attempt.sent_at or standing.success_at
-    standing = replace(standing, success_at=success_at, has_answered=True, denied=frozenset())
     has_recovered = success_at > attempt.paused_from
-    if has_recovered:
-        standing = replace(standing, refusals=0, faults=0)
+    refusals, faults = (0, 0) if has_recovered else (standing.refusals, standing.faults)
+    standing = Standing(refusals=refusals, faults=faults, success_at=success_at, has_answered=True)
     return Reaction(standing=standing, outcome=outcome, has_recovered=has_recovered)
 
 

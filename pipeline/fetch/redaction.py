@@ -9,10 +9,13 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 REMOVED: Final = "[removed]"
 _REMOVED: Final = REMOVED.encode()
+_JSON_LETTERS: Final = b"bfnrtu"  # behind a backslash they mean something else
+_AMPERSAND: Final = ord("&")
 _SHORTEST: Final = 4  # a shorter text is no secret: it is part of many words
 _SHORTEST_DERIVED: Final = 8  # likewise for what base64 makes of it
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
@@ -33,11 +36,12 @@ class Redactor:
         plain = {secret.encode() for secret in secrets if len(secret) >= _SHORTEST}
         self._forms = sorted({form for secret in plain for form in _forms(secret)}, key=len, reverse=True)
         self._unescaped = [_unescape(form) for form in self._forms]
-        self._unslashed = [form.replace(b"\\", b"") for form in self._forms]
-        characters = sorted(set(b"".join(self._forms)))
-        codes = b"|".join(b"[%c%c]" * 2 % _both_cases(b"%02x" % character) for character in characters)
+        self._shortest = min(map(len, self._forms), default=0)
+        characters = b"".join(self._forms)
+        codes = _codes(characters)
         self._url = re.compile(rb"%%(?:25)*(?:%s)" % codes)
-        self._json = re.compile(rb"\\u00(?:%s)" % codes)
+        escaped = re.escape(characters.translate(None, _JSON_LETTERS) or b"\0")
+        self._json = re.compile(rb"\\(?:u00(?:%s)|[%s])" % (codes, escaped))
 
     def clean(self, text: str) -> str:
         """Return `text` without any secret in it."""
@@ -45,6 +49,8 @@ class Redactor:
 
     def clean_bytes(self, data: bytes) -> bytes:
         """Return `data` without any secret in it; the same object where it holds none."""
+        if not self._forms or len(data) < self._shortest:
+            return data
         for form in self._forms:
             if form in data:
                 data = data.replace(form, _REMOVED)
@@ -52,14 +58,9 @@ class Redactor:
 
     def _may_be_escaped(self, data: bytes) -> bool:
         """Return True if a character that a secret has is escaped somewhere, as hardly any answer does it."""
-        if not self._forms:
-            return False
-        if b"\0" in data or (b"%" in data and self._url.search(data)) or (b"#" in data and b"&#" in data):
+        if b"\0" in data or (b"%" in data and self._url.search(data)) or _has_html_escape(data):
             return True
-        if b"\\" not in data:
-            return False
-        unslashed = data.replace(b"\\", b"")
-        return self._json.search(data) is not None or any(form in unslashed for form in self._unslashed)
+        return b"\\" in data and self._json.search(data) is not None
 
     def _clean_escaped(self, data: bytes) -> bytes:
         if not self._is_in(_unescape(data)):
@@ -110,9 +111,19 @@ def _any_escape(character: int) -> bytes:
     return b"(?:" + b"|".join(alternatives) + b")"
 
 
-def _both_cases(code: bytes) -> tuple[int, int, int, int]:
-    low, high = code.lower(), code.upper()
-    return low[0], high[0], low[1], high[1]
+def _codes(characters: bytes) -> bytes:
+    """Return a pattern for the hexadecimal code of any of the characters: by its first digit, which is the fastest."""
+    by_first = groupby(sorted({b"%02x" % character for character in characters}), key=lambda code: code[:1])
+    last = {first: b"".join(code[1:] for code in codes) for first, codes in by_first}
+    return b"|".join(b"%s[%s%s]" % (first, digits, digits.upper()) for first, digits in last.items())
+
+
+def _has_html_escape(data: bytes) -> bool:
+    """Return True if there is an "&#"; the mark "#" is rare, and found ten times as fast as the two together."""
+    at = data.find(b"#")
+    while at > 0 and data[at - 1] != _AMPERSAND:
+        at = data.find(b"#", at + 1)
+    return at > 0
 
 
 def _spaced(text: bytes) -> bytes:
