@@ -1,4 +1,7 @@
-"""The commands: parse, call, print, exit code. No logic lives here."""
+"""The commands: parse, call, print, exit code. No logic lives here.
+
+A command imports what it alone needs when it is called, so that a run starts soon.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,6 @@ import orjson
 import typer
 
 from pipeline import load_config
-from pipeline.commands import check as checks
-from pipeline.commands.plan import make_plan
-from pipeline.commands.renormalise import renormalise as renormalise_job
-from pipeline.commands.retry_failed import retry_failed
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.guards.printable import printable, printable_lines
@@ -89,6 +88,8 @@ def run(
 @app.command()
 def plan(config: ConfigPath, sets: Sets = None) -> None:
     """Show what a run would do, without a call: rows, calls, cost, time, nights."""
+    from pipeline.commands.plan import make_plan  # noqa: PLC0415 - see above
+
     typer.echo(make_plan(_load(config, sets)).text())
 
 
@@ -112,13 +113,17 @@ def retry(
     code: Annotated[str | None, typer.Option(help="Only rows that failed with this code.")] = None,
 ) -> None:
     """Mark failed rows, so that the next run tries them again."""
+    from pipeline.commands.retry_failed import retry_failed  # noqa: PLC0415 - see above
+
     typer.echo(retry_failed(_folder(_load(config, sets)), code))
 
 
 @app.command()
 def renormalise(config: ConfigPath, sets: Sets = None) -> None:
     """Rebuild every record from the stored answers, without any call."""
-    typer.echo(anyio.run(_stoppable, partial(renormalise_job, _load(config, sets))).text())
+    from pipeline.commands import renormalise as renormalising  # noqa: PLC0415 - see above
+
+    typer.echo(anyio.run(_stoppable, partial(renormalising.renormalise, _load(config, sets))).text())
 
 
 @app.command()
@@ -134,6 +139,8 @@ def check(
     call: Annotated[bool, typer.Option("--call", help="Also make one real call; it counts against the quota.")] = False,
 ) -> None:
     """Check config, manifest header, key and output folder. Makes no call, unless you give --call."""
+    from pipeline.commands import check as checks  # noqa: PLC0415 - see above
+
     for line in checks.check(_load(config, sets), partial(_run, limit=1, is_check=True) if call else None):
         typer.echo(printable(line))
 
