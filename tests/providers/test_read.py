@@ -87,6 +87,16 @@ def test_boxes_are_mapped_back_through_a_crop(read: Read) -> None:
     assert [point["y"] for point in box] == pytest.approx([0.4, 0.4, 0.6, 0.6])
 
 
+def test_edges_are_a_box_too(read: Read) -> None:
+    """Some answers give left, top, right and bottom in place of four corners; a crop is undone alike."""
+    edges = {"left": 0.0, "top": 0.5, "right": 1.0, "bottom": 1.0}
+    document = tagged(name="fox", boundingBox={"queryRectangle": edges})
+    plain = read(document)["tags"][0]["box"]
+    assert [(point["x"], point["y"]) for point in plain] == [(0, 0.5), (1, 0.5), (1, 1), (0, 1)]
+    crop = Crop(left=0.5, top=0.2, right=1.0, bottom=0.6)
+    assert read(document, crop) == read(tagged(name="fox", boundingBox={"queryRectangle": corners(0, 0.5, 1, 1)}), crop)
+
+
 def test_regions_of_details_are_not_mapped(read: Read) -> None:
     """A region of /images/details is relative to the whole picture, even with a crop (Image Insights guide)."""
     crop = Crop(left=0.5, top=0, right=1, bottom=1)

@@ -16,8 +16,10 @@ _EDGES = ("left", "top", "right", "bottom")
 def quadrilateral(value: Any, context: Context, path: JsonPath) -> Box | None:
     """Read four named corners, which are fractions of the crop where the request had one.
 
-    Source: Visual Search response guide.
+    Some responses have the four edges of a box in their place. Source: Visual Search response guide.
     """
+    if type(value) is dict and value.keys() - {"_type"} == set(_EDGES):
+        return _box(value, context.crop)
     if type(value) is not dict or value.keys() - {"_type"} != set(_CORNERS):
         return None
     box = []
@@ -35,10 +37,14 @@ def rectangle(value: Any, context: Context, path: JsonPath) -> Box | None:
     Its edges refer to the original picture even if the request had a crop: the Image Insights guide shows the same
     region with and without one.
     """
-    if type(value) is not dict or value.keys() - {"_type"} != set(_EDGES) or not _are_numbers(value, _EDGES):
+    return _box(value, None) if type(value) is dict and value.keys() - {"_type"} == set(_EDGES) else None
+
+
+def _box(edges: Json, crop: Crop | None) -> Box | None:
+    if not _are_numbers(edges, _EDGES):
         return None
-    left, top, right, bottom = (value[name] for name in _EDGES)
-    return [_point(x, y, None) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    left, top, right, bottom = (edges[name] for name in _EDGES)
+    return [_point(x, y, crop) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
 
 
 def _are_numbers(source: Json, names: tuple[str, ...]) -> bool:
