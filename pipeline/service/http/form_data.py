@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))', re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*([!#$%&\'*+.^_`|~\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;]*))')
 _BLANK_LINE = re.compile(rb"(?:\A|\r?\n)\r?\n")
+# What follows the boundary in its line: it closes the form, and may be padded.
+_REST_OF_DELIMITER = re.compile(rb"(--)?[ \t]*(?=\r?\n|\Z)")
 _FOLD = re.compile(r"\r?\n[ \t]+")
 _ESCAPED = re.compile(r"\\(.)")
+# Real clients send two parts, with three short lines of headers each, and a boundary of 70 characters at most.
+MAX_PARTS = 20
+MAX_HEAD_BYTES = 8 * 1024
+MAX_VALUE_CHARS = 1024
+MAX_BOUNDARY_CHARS = 200
+MAX_LOOKALIKES = 1000
 
 
 class InvalidForm(ValueError):
@@ -46,12 +54,19 @@ def read_boundary(content_type: str) -> bytes:
     boundary = _unquote(match).rstrip() if match else ""
     if not boundary:
         raise InvalidForm("the Content-Type header names no boundary")
+    if len(boundary) > MAX_BOUNDARY_CHARS:
+        raise InvalidForm(f"the boundary has more than {MAX_BOUNDARY_CHARS} characters")
     return boundary.encode("utf-8", "surrogateescape")
 
 
 def read_parts(body: bytes, boundary: bytes) -> list[FormPart]:
-    """Split a body into its parts; raises InvalidForm if the boundary isn't in it, or doesn't close it."""
-    return [_read_part(raw) for raw in _split(body, boundary)]
+    """Split a body into at most MAX_PARTS parts; raises InvalidForm if the boundary isn't in it or doesn't close it."""
+    parts: list[FormPart] = []
+    for raw in _split(body, boundary):
+        if len(parts) == MAX_PARTS:
+            raise InvalidForm(f"the form has more than {MAX_PARTS} parts")
+        parts.append(_read_part(raw))
+    return parts
 
 
 def _split(body: bytes, boundary: bytes) -> Iterator[bytes]:
@@ -68,13 +83,23 @@ def _split(body: bytes, boundary: bytes) -> Iterator[bytes]:
 def _delimiters(body: bytes, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
     """Yield each delimiter line: the start of the line end before it, its own end, and whether it closes the form.
 
-    The pattern starts with the literal boundary: with the line end in front of it, a 1 MB body took 36 ms instead of 1.
+    The literal text is searched first: a pattern with the line end in front of it took 36 ms for 1 MB instead of 1.
     """
-    for match in re.finditer(re.escape(b"--" + boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)", body):
-        start = match.start()
-        if start == 0 or body[start - 1 : start] == b"\n":
-            line_end = 2 if body[start - 2 : start] == b"\r\n" else 1
+    start = 0 if body.startswith(b"--" + boundary) else _next_line(body, boundary, 0)
+    for _ in range(MAX_LOOKALIKES):
+        if start < 0:
+            return
+        if match := _REST_OF_DELIMITER.match(body, start + 2 + len(boundary)):
+            line_end = 2 if body[max(start - 2, 0) : start] == b"\r\n" else 1
             yield max(start - line_end, 0), match.end(), match[1] is not None
+        start = _next_line(body, boundary, start)
+    raise InvalidForm(f"more than {MAX_LOOKALIKES} lines begin like the boundary")
+
+
+def _next_line(body: bytes, boundary: bytes, start: int) -> int:
+    """Return where the next line begins with two hyphens and the boundary; -1 if there is none."""
+    line_end = body.find(b"\n--" + boundary, start)
+    return line_end + 1 if line_end >= 0 else -1
 
 
 def _read_part(raw: bytes) -> FormPart:
@@ -92,7 +117,9 @@ def _read_part(raw: bytes) -> FormPart:
 
 
 def _split_head(raw: bytes) -> tuple[str, bytes]:
-    blank = _BLANK_LINE.search(raw)
+    blank = _BLANK_LINE.search(raw, 0, MAX_HEAD_BYTES)
+    if blank is None and len(raw) > MAX_HEAD_BYTES:
+        raise InvalidForm(f"a part has more than {MAX_HEAD_BYTES} bytes of headers, or no empty line after them")
     if blank is None:
         raise InvalidForm("a part has no empty line between its headers and its content")
     return raw[: blank.start()].decode("utf-8", "replace"), raw[blank.end() :]
@@ -105,7 +132,9 @@ def _headers(head: str) -> Iterator[tuple[str, str]]:
 
 
 def _parameters(value: str) -> dict[str, str]:
-    return {match[1].lower(): _unquote(match, 2).strip() for match in _PARAMETER.finditer(value)}
+    """Return the parameters of a header's value; what is beyond MAX_VALUE_CHARS is ignored."""
+    matches = _PARAMETER.finditer(value[:MAX_VALUE_CHARS])
+    return {match[1].lower(): _unquote(match, 2).strip() for match in matches}
 
 
 def _unquote(match: re.Match[str], group: int = 1) -> str:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.service.http.form_data import InvalidForm, is_multipart, read_boundary, read_parts
+from pipeline.service.http.form_data import (
+    MAX_BOUNDARY_CHARS,
+    MAX_HEAD_BYTES,
+    MAX_PARTS,
+    InvalidForm,
+    is_multipart,
+    read_boundary,
+    read_parts,
+)
 
 PICTURE = b"\x89PNG\r\n\x1a\n--not-a-boundary\r\n\x00\xff"
 
@@ -110,3 +121,43 @@ def test_any_bytes_are_read_unchanged(payloads: list[bytes], boundary: bytes) ->
         return
     framed = b"".join(b"--" + boundary + b"\r\nX: y\r\n\r\n" + payload + b"\r\n" for payload in payloads)
     assert [part.data for part in read_parts(framed + b"--" + boundary + b"--\r\n", boundary)] == payloads
+
+
+def test_the_number_of_parts_is_limited() -> None:
+    """Twenty parts are read, and one more is an error."""
+    part = b"--b\r\nA: b\r\n\r\nx\r\n"
+    assert len(read_parts(part * MAX_PARTS + b"--b--", b"b")) == MAX_PARTS == 20
+    with pytest.raises(InvalidForm, match="more than 20 parts"):
+        read_parts(part * (MAX_PARTS + 1) + b"--b--", b"b")
+
+
+def test_the_length_of_headers_and_boundaries_is_limited() -> None:
+    """Both are limited far above what clients send."""
+    with pytest.raises(InvalidForm, match="bytes of headers"):
+        read_parts(b"--b\r\nA: " + b"x" * MAX_HEAD_BYTES + b"\r\n\r\nx\r\n--b--", b"b")
+    with pytest.raises(InvalidForm, match="boundary has more"):
+        read_boundary("multipart/form-data; boundary=" + "x" * (MAX_BOUNDARY_CHARS + 1))
+
+
+MEGABYTES = 4_000_000
+HOSTILE = {
+    "parts": b"--b\r\n\r\n\r\n" * (MEGABYTES // 9),
+    "boundaries inside lines": b"--b\r\nA: b\r\n\r\n" + b"x--b\n" * (MEGABYTES // 5),
+    "lines like the boundary": b"--b\r\nA: b\r\n\r\n" + b"\n--bc" * (MEGABYTES // 5),
+    "padding": b"--b" + b" " * MEGABYTES,
+    "one line of headers": b"--b\r\nA: " + b"x" * MEGABYTES + b"\r\n\r\n--b--",
+    "lines of headers": b"--b\r\n" + b"A: b\r\n" * (MEGABYTES // 6) + b"\r\n--b--",
+    "folded headers": b"--b\r\nA: " + b"\r\n x" * (MEGABYTES // 4) + b"\r\n\r\n--b--",
+    "open quotes": b"--b\r\nContent-Disposition: form-data" + b';a="' * (MEGABYTES // 4) + b"\r\n\r\n--b--",
+    "open quotes in a short head": b"--b\r\nContent-Disposition: form-data" + b';a="' * 2000 + b"\r\n\r\nx\r\n--b--",
+    "line feeds": b"\n" * MEGABYTES,
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+def test_no_form_takes_long(body: bytes) -> None:
+    """Whatever 4 MB of a form hold, reading them takes a small part of a second of processor time."""
+    started = time.thread_time()
+    with suppress(InvalidForm):
+        read_parts(body, b"b")
+    assert time.thread_time() - started < 0.25
