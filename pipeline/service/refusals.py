@@ -16,6 +16,9 @@ Code = Literal[
     "ServerError", "InvalidRequest", "RateLimitExceeded", "InvalidAuthorization", "InsufficientAuthorization"
 ]
 
+# Of each text in an error.
+MAX_CHARS = 500
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -40,7 +43,14 @@ class Refusal:
             "parameter": self.parameter,
             "value": self.value,
         }
-        return {"_type": "ErrorResponse", "errors": [{k: v for k, v in members.items() if v is not None}]}
+        errors = [{name: _shown(value) for name, value in members.items() if value is not None}]
+        return {"_type": "ErrorResponse", "errors": errors}
+
+
+def _shown(value: str) -> str:
+    """Return text of bounded length that can be sent, whatever a caller wrote in it."""
+    cut = value if len(value) <= MAX_CHARS else f"{value[: MAX_CHARS - 1]}…"
+    return cut.encode("utf-8", "backslashreplace").decode()
 
 
 class Refused(ServiceError):
@@ -112,6 +122,11 @@ def method_not_allowed(method: str, allowed: str) -> Refused:
     )
 
 
+def refused_by_http(status: int, reason: str) -> Refused:
+    """Any status of HTTP's own, such as 417 for an expectation that can't be met."""
+    return Refused(Refusal(status=status, code="InvalidRequest", message=f"{reason}."))
+
+
 def https_required() -> Refused:
     """410: the service accepts HTTPS only, and the request came as plain HTTP."""
     return Refused(
@@ -143,6 +158,20 @@ def foreign_origin(origin: str) -> Refused:
             message="Pages of other hosts may not use this service.",
             parameter="Origin",
             value=origin[:200],
+            more_details="Without keys it answers only its own page and pages of this machine.",
+        )
+    )
+
+
+def cross_site(site: str) -> Refused:
+    """403: the browser says that a page of another site has made it send the request."""
+    return Refused(
+        Refusal(
+            status=403,
+            code="InsufficientAuthorization",
+            message="Pages of other sites may not use this service.",
+            parameter="Sec-Fetch-Site",
+            value=site[:200],
             more_details="Without keys it answers only its own page and pages of this machine.",
         )
     )

@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pipeline.service.http.market_fit import DEFAULT_MARKET, fit_market, is_market, market_of_country, read_languages
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused, invalid, missing, url_too_long
 
 MAX_URL_LENGTH = 2048
+# Of a whole number: more than any size or offset has, and few enough for every database.
+MAX_DIGITS = 18
 # fmt: off
 SEARCH_ONLY = (
     "count", "aspect", "color", "freshness", "height", "imageContent", "imageType", "license", "maxFileSize",
@@ -24,6 +27,8 @@ DETAILS_ONLY = ("cab", "cal", "car", "cat", "ct", "imgUrl", "insightsToken", "mo
 SAFE_SEARCH = ("Off", "Moderate", "Strict")
 COMMON = ("cc", "id", "mkt", "offset", "q", "safeSearch", "setLang")
 _CANONICAL = {name.lower(): name for name in (*COMMON, *SEARCH_ONLY, *DETAILS_ONLY)}
+# The documented parameters of a URL, in lower case.
+PARAMETERS = frozenset(_CANONICAL)
 _LANGUAGE = re.compile(r"[a-z]{2}(-[a-z]{2,4})?", re.IGNORECASE)
 _COUNTRY = re.compile(r"[a-z]{2}", re.IGNORECASE)
 _LOCATION_RANGES = {
@@ -85,11 +90,28 @@ def check_whole_number(parameter: str, value: str | None, *, low: int = 0, high:
     """Return a whole number within its bounds, or None if there is no value; raises Refused."""
     if value is None:
         return None
-    number = int(value) if value.isascii() and value.isdigit() and len(value) < 19 else None
+    number = int(value) if value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS else None
     if number is None or number < low or (high is not None and number > high):
         bounds = f"from {low}" + (f" to {high}" if high is not None else "")
         raise invalid(parameter, value, f"must be a whole number {bounds}")
     return number
+
+
+def read_site(text: str) -> str | None:
+    """Return the host in lower case that `text` is, or that it is a URL of; None if it is neither."""
+    try:
+        parts = urlsplit(text if "//" in text else f"//{text}")
+        host = parts.hostname
+    except ValueError:
+        return None
+    return host if host and not any(char.isspace() or char == "@" for char in text) else None
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Refuse headers with other characters than those of ASCII: no client of this protocol sends any."""
+    for name, value in headers.items():
+        if not value.isascii():
+            raise invalid(name, value, "must have ASCII characters only")
 
 
 def refuse_parameters(query: Mapping[str, str], parameters: tuple[str, ...], endpoint: str) -> None:

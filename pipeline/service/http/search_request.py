@@ -14,6 +14,7 @@ from pipeline.service.http.common_parameters import (
     DETAILS_ONLY,
     check_choice,
     check_whole_number,
+    read_site,
     refuse_parameters,
 )
 from pipeline.service.refusals import invalid, missing
@@ -51,7 +52,7 @@ def read_search_request(query: Mapping[str, str]) -> SearchQuery:
     return SearchQuery(
         text=text,
         words=_SITE.sub(" ", text).strip(),
-        filters=_read_filters(query, site[1].lower() if site else None),
+        filters=_read_filters(query, (read_site(site[1]) or site[1].lower()) if site else None),
         page=PageRange(
             offset=check_whole_number("offset", query.get("offset"), high=_MAX_NUMBER) or 0,
             count=DEFAULT_COUNT if count is None else count,
@@ -78,9 +79,9 @@ def _read_filters(query: Mapping[str, str], site: str | None) -> SearchFilters:
 
 
 def _read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice; All is the same as no choice."""
+    """Return the choice; All and Any are the same as no choice: they exclude no picture."""
     choice = check_choice(name, query.get(name), choices)
-    return None if choice == "All" else choice
+    return None if choice in {"All", "Any"} else choice
 
 
 def _refuse_unsupported(query: Mapping[str, str]) -> None:
@@ -89,8 +90,8 @@ def _refuse_unsupported(query: Mapping[str, str]) -> None:
     if licence := _read_choice(query, "license", LICENSES):
         raise invalid("license", licence, "the catalogue has no licences of its images")
     kind = check_choice("imageType", query.get("imageType"), IMAGE_TYPES)
-    if kind not in {None, "Shopping"}:
-        raise invalid("imageType", kind, "Shopping is the only image type that this service supports")
+    if kind not in {None, "Shopping", "Photo"}:  # excludes nothing: a catalogue has photographs
+        raise invalid("imageType", kind, "Shopping and Photo are the only image types that this service supports")
     if check_choice("size", query.get("size"), SIZES) == "Wallpaper":
         raise invalid("size", "Wallpaper", "this service can't distinguish wallpapers from other large images")
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from pipeline.service.findings import Crop
+from pipeline.service.http.common_parameters import MAX_DIGITS, read_site
 from pipeline.service.http.form_data import FormPart
 from pipeline.service.http.picture_source import (
     PictureSource,
@@ -23,6 +24,9 @@ from pipeline.service.http.picture_source import (
 from pipeline.service.refusals import invalid, missing
 from pipeline.service.search.query import DEFAULT_COUNT, MAX_COUNT, PageRange
 
+# A real request has some hundred bytes.
+MAX_JSON_BYTES = 64 * 1024
+CHARSETS = frozenset({"utf-16", "utf-16le", "utf-16be", "utf-32", "iso-8859-1", "latin-1", "windows-1252", "us-ascii"})
 SKILLS = ("SimilarImages", "SimilarProducts")
 
 
@@ -61,6 +65,8 @@ def _read_json(part: FormPart | None) -> dict[str, Any]:
     """Return a part's JSON object with lower-case keys and without nulls; {} for a missing or empty part."""
     if part is None or not part.data.strip():
         return {}
+    if len(part.data) > MAX_JSON_BYTES:
+        raise invalid("knowledgeRequest", f"{len(part.data)} bytes", f"must have at most {MAX_JSON_BYTES} bytes")
     try:
         value = _normalise(orjson.loads(_decode(part)))
     except (ValueError, RecursionError) as exc:
@@ -71,11 +77,9 @@ def _read_json(part: FormPart | None) -> dict[str, Any]:
 
 
 def _decode(part: FormPart) -> str:
-    charset = (part.charset or "utf-8").lower()
-    try:
-        return part.data.decode("utf-8-sig" if charset in {"utf-8", "utf8"} else charset)
-    except LookupError:
-        return part.data.decode("utf-8-sig")
+    """Return a part's text: as UTF-8, unless it says that it has one of the other usual encodings."""
+    charset = (part.charset or "").lower()
+    return part.data.decode(charset if charset in CHARSETS else "utf-8-sig")
 
 
 def _normalise(value: Any) -> Any:
@@ -100,7 +104,8 @@ def _text(parent: dict[str, Any], name: str) -> str | None:
 
 def _whole_number(parent: dict[str, Any], name: str) -> int:
     value = parent.get(name.lower(), 0)
-    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    is_number = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
+    number = int(value) if is_number else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 0:
         raise invalid(name, value, "must be a whole number from 0")
     return number
@@ -115,9 +120,9 @@ def _check_flag(parent: dict[str, Any], name: str) -> None:
 
 def _site(filters: dict[str, Any]) -> str | None:
     site = _text(filters, "site")
-    if site is not None and any(mark in site for mark in " /?#@"):
-        raise invalid("site", site, "must be a host name such as www.contoso.com")
-    return site.lower() if site else None
+    if site is not None and (host := read_site(site)) is None:
+        raise invalid("site", site, "must be a host name such as www.contoso.com, or a URL of that host")
+    return host if site is not None else None
 
 
 def _skill(request: dict[str, Any]) -> str | None:

@@ -35,8 +35,25 @@ def test_a_search_with_every_supported_filter() -> None:
 
 
 @pytest.mark.parametrize(
+    "query", [{"license": "Any"}, {"license": "All"}, {"imageType": "Photo"}, {"imageType": "photo", "license": "any"}]
+)
+def test_filters_that_every_picture_passes(query: dict[str, str]) -> None:
+    """Any licence, and photographs, are what a catalogue holds: such a search is answered as it is without them."""
+    assert read_search_request({"q": "mug", **query}) == read_search_request({"q": "mug"})
+
+
+@pytest.mark.parametrize("site", ["Shop.example", "https://shop.example/mugs?x=1"])
+def test_the_site_operator_takes_a_url(site: str) -> None:
+    """What follows site: may be copied from the address line."""
+    search = read_search_request({"q": f"mug site:{site}"})
+    assert (search.words, search.filters.site) == ("mug", "shop.example")
+
+
+@pytest.mark.parametrize(
     ("query", "parameter"),
     [
+        ({"q": "x", "offset": "9" * 5000}, "offset"),
+        ({"q": "x", "minFileSize": "1_0"}, "minFileSize"),
         ({}, "q"),
         ({"q": " "}, "q"),
         ({"q": "x", "count": "151"}, "count"),
@@ -54,6 +71,8 @@ def test_a_search_with_every_supported_filter() -> None:
         ({"q": "x", "size": "Wallpaper"}, "size"),
     ],
     ids=[
+        "offset-endless",
+        "underscore",
         "no-q",
         "empty-q",
         "count-high",

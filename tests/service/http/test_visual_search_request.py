@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.service.http.picture_source import ByToken, ByUrl, Upload
-from pipeline.service.http.visual_search_request import VisualSearchRequest, read_visual_search_request
+from pipeline.service.http.visual_search_request import MAX_JSON_BYTES, VisualSearchRequest, read_visual_search_request
 from pipeline.service.refusals import Refused
 from pipeline.service.search.query import PageRange
 
@@ -69,6 +69,20 @@ def test_the_empty_template_of_the_reference_has_no_effect(read: Read) -> None:
     assert read({**URL, "knowledgeRequest": template}) == read(URL)
 
 
+@pytest.mark.parametrize(
+    "site",
+    [
+        "www.Contoso.example",
+        "https://www.contoso.example/shop?x=1#y",
+        "HTTP://WWW.CONTOSO.EXAMPLE:8080",
+        "//www.contoso.example",
+    ],
+)
+def test_a_site_is_a_host_or_a_url_of_it(read: Read, site: str) -> None:
+    """Callers copy it from the address line of a browser."""
+    assert read({**URL, "knowledgeRequest": {"filters": {"site": site}}}).site == "www.contoso.example"
+
+
 @pytest.mark.parametrize("flag", [True, False, "true", "False", ""], ids=repr)
 def test_entity_data_is_a_boolean_or_a_string(read: Read, flag: object) -> None:
     """Real clients send both."""
@@ -122,7 +136,10 @@ def _crop(**edges: Any) -> dict[str, Any]:
         (_with(invokedSkills="SimilarImages"), None, "ParameterInvalidValue", "invokedSkills"),
         (_with(offset=-1), None, "ParameterInvalidValue", "offset"),
         (_with(count=1.5), None, "ParameterInvalidValue", "count"),
-        (_with(filters={"site": "https://contoso.example/x"}), None, "ParameterInvalidValue", "site"),
+        (_with(offset="9" * 5000), None, "ParameterInvalidValue", "offset"),
+        (_with(filters={"site": "two words"}), None, "ParameterInvalidValue", "site"),
+        (_with(filters={"site": "https:///x"}), None, "ParameterInvalidValue", "site"),
+        ('{"x": "' + "x" * MAX_JSON_BYTES + '"}', None, "ParameterInvalidValue", "knowledgeRequest"),
         (_with(invokedSkillsRequestData={"enableEntityData": 7}), None, "ParameterInvalidValue", "enableEntityData"),
     ],
     ids=[
@@ -149,7 +166,10 @@ def _crop(**edges: Any) -> dict[str, Any]:
         "skill-no-list",
         "offset",
         "count",
-        "site-is-url",
+        "offset-endless",
+        "site-is-text",
+        "site-without-host",
+        "json-endless",
         "entity-data",
     ],
 )
