@@ -34,11 +34,13 @@ def item_from_fields(number: int, fields: Fields) -> Item:
 
 
 def host_of(url: str | None) -> str | None:
-    """Return the lower-case host of a URL; None if it has none."""
+    """Return the lower-case host of a URL; None if it has none, or is no URL of the web."""
     try:
-        return urlsplit(url or "").hostname
+        parts = urlsplit(url or "")
+        host = parts.hostname
     except ValueError:
         return None
+    return host if parts.scheme in {"", "http", "https"} else None
 
 
 def read_number(text: str | None) -> float | None:

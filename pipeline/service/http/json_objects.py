@@ -5,6 +5,7 @@ Source: Image Search reference, Response objects.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.service.http.wire_names import PATH_PREFIXES
 from pipeline.service.text.recognised_text import Quad, RecognisedText, TextLine
 
 Json = dict[str, Any]
+_WEB_URL = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 THUMBNAIL_SIDE_PX = 474
 
 
@@ -38,6 +40,16 @@ def omit_none(members: Mapping[str, Any]) -> Json:
     return {name: value for name, value in members.items() if value is not None}
 
 
+def web_url(text: str | None) -> str | None:
+    """Return an http or https URL as it is; None for anything else: a link to it could run a script."""
+    if not text or not _WEB_URL.match(text):
+        return None
+    try:
+        return text if urlsplit(text).hostname else None
+    except ValueError:  # brackets around something that is no IP address
+        return None
+
+
 def image(item: Item, links: ServiceLinks, **insights: Any) -> Json:
     """Return the Image of one row; `insights` are further members of its insightsMetadata."""
     thumbnail = links.thumbnail(item.token)
@@ -47,9 +59,9 @@ def image(item: Item, links: ServiceLinks, **insights: Any) -> Json:
             "name": item.title or item.id,
             "thumbnailUrl": thumbnail,
             "datePublished": item.published,
-            "contentUrl": item.content_url,
-            "hostPageUrl": item.page_url,
-            "hostPageDisplayUrl": _display_url(item.page_url),
+            "contentUrl": web_url(item.content_url),
+            "hostPageUrl": web_url(item.page_url),
+            "hostPageDisplayUrl": _display_url(web_url(item.page_url)),
             "contentSize": _size(item.bytes),
             "encodingFormat": item.format,
             "width": item.width,
@@ -90,7 +102,7 @@ def offer(item: Item) -> Json:
     return omit_none(
         {
             "name": item.title,
-            "url": item.page_url,
+            "url": web_url(item.page_url),
             "description": item.description,
             "seller": seller or None,
             "price": item.price,
@@ -115,7 +127,7 @@ def recipe(item: Item) -> Json:
     return omit_none(
         {
             "name": item.title,
-            "url": item.page_url,
+            "url": web_url(item.page_url),
             "creator": {"name": item.recipe.creator} if item.recipe.creator else None,
             "cookTime": item.recipe.cook_time,
             "prepTime": item.recipe.prep_time,
@@ -186,7 +198,8 @@ def _words(line: TextLine) -> list[Json]:
 
 
 def _url(text: str | None) -> Json | None:
-    return {"url": text} if text else None
+    url = web_url(text)
+    return {"url": url} if url else None
 
 
 def _size(size: int | None) -> str | None:

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.service.findings import Findings, Item, Match, OfferGroup, SourcedCaption
-from pipeline.service.http.json_objects import Json, ServiceLinks, image, offer, omit_none, product, query, recipe
+from pipeline.service.http.json_objects import (
+    Json,
+    ServiceLinks,
+    image,
+    offer,
+    omit_none,
+    product,
+    query,
+    recipe,
+    web_url,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +36,7 @@ class ResponseData:
 
 def pages(data: ResponseData) -> Json:
     """Return the pages with the same picture; an empty list if there are none (Visual Search response guide)."""
-    return {"value": [image(match.item, data.links) for match in data.findings.same if match.item.page_url]}
+    return {"value": [image(match.item, data.links) for match in data.findings.same if web_url(match.item.page_url)]}
 
 
 def offers(data: ResponseData) -> Json | None:
@@ -45,7 +55,7 @@ def source_image(data: ResponseData) -> Json:
     """Return the Image of the request's picture: its row of the catalogue, or else its own facts."""
     findings = data.findings
     counts = {
-        "pagesIncludingCount": len([match for match in findings.same if match.item.page_url]),
+        "pagesIncludingCount": len([match for match in findings.same if web_url(match.item.page_url)]),
         "availableSizesCount": len(sizes(findings)),
         "shoppingSourcesCount": sum(len(group.items) for group in findings.offers) or None,
         "aggregateOffer": _aggregate_offer(findings.offers),
@@ -97,9 +107,10 @@ def image_caption(caption: SourcedCaption | None) -> Json | None:
 
     Source: Image Search reference, ImageCaption.
     """
-    if caption is None or not caption.source_url:
+    url = web_url(caption.source_url) if caption is not None else None
+    if caption is None or url is None:
         return None
-    return {"caption": caption.text, "dataSourceUrl": caption.source_url, "relatedSearches": []}
+    return {"caption": caption.text, "dataSourceUrl": url, "relatedSearches": []}
 
 
 def unavailable_reasons(data: ResponseData) -> list[tuple[str, str]]:

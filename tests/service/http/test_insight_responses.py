@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts
+from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts, SourcedCaption
 from pipeline.service.http.details_request import ALL, MODULES, DetailsRequest
 from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
 from pipeline.service.http.json_objects import ServiceLinks
@@ -231,6 +231,28 @@ def test_responses_validate_against_the_published_swagger(
         for tag in response.get("tags", []):
             for action in tag["actions"]:
                 checks[api].validate(action, action.get("_type", "ImageAction"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["javascript:alert(1)", "JavaScript://x.example/%0aalert(1)", "data:text/html,x", "file:///etc/passwd", "ftp://x.example/a",
+     " https://x.example/", "https:///", "shop.example/a", "http://[x/"],
+)  # fmt: skip
+def test_links_of_other_schemes_leave_no_response(item_of: ItemOf, findings_of: FindingsOf, url: str) -> None:
+    """A link of the catalogue that is no web address could run a script, or open a file, in a viewer."""
+    recipe = RecipeFacts(creator="Ann", cook_time=None, prep_time=None, total_time=None)
+    links = {"content_url": url, "page_url": url, "seller_image_url": url}
+    rows = [item_of(number, recipe=recipe, **links) for number in range(9)]
+    caption = SourcedCaption(text="A mug", source_url=url)
+    data = ResponseData(findings=replace(findings_of(rows), caption=caption), token="t")
+    for response in (
+        image_knowledge(data, VisualSearchRequest(source=SOURCE)),
+        image_insights(data, DetailsRequest(source=SOURCE, query="mug")),
+        images_response(SearchHits(items=tuple(rows), total=9), read_search_request({"q": "mug"}), ServiceLinks()),
+        trending_response([("mug", rows[0])], ServiceLinks()),
+    ):
+        assert url.strip() not in json.dumps(response)
+        assert _problems(response, response["_type"], response["_type"]) == []
 
 
 class _Swagger:
