@@ -26,7 +26,7 @@ from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
 from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.lookup import Lookup
-from pipeline.service.http.middleware import send_protocol_errors, write_access_log
+from pipeline.service.http.middleware import protect_from_pages, send_protocol_errors, write_access_log
 from pipeline.service.http.wire_names import PATH_PREFIXES
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import TextReader
@@ -82,11 +82,12 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     app[USAGE] = UsageStore(config.quotas)
     app[FAULTS] = FaultScript()
     app[LOAD] = LoadLimit(config.most_in_work)
+    app.on_response_prepare.append(protect_from_pages)
     app.cleanup_ctx.append(_resources)
     lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config))
     app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
     _add_endpoints(app, _dispatcher(app, config))
-    _add_open_routes(app)
+    _add_open_routes(app, is_public=bool(config.keys))
     app.router.add_get("/", explorer_handler(needs_key=bool(config.keys)))
     if config.faults:
         _add_test_routes(app)
@@ -118,18 +119,22 @@ def _add_endpoints(app: web.Application, dispatcher: Dispatcher) -> None:
                 app.router.add_route(method, f"{prefix}/images/{name}{slash}", handler)
 
 
-def _add_open_routes(app: web.Application) -> None:
+def _add_open_routes(app: web.Application, *, is_public: bool) -> None:
     """Add what needs no key: the health check, and thumbnails, whose URLs can't be guessed without the picture."""
 
     async def health(request: web.Request) -> web.Response:
         engine = app[CURRENT].engine
         return json_response({"status": "ok", "pictures": engine.count, "version": engine.version})
 
+    # With keys, the callers' own pages may show thumbnails; without them, the service is for this machine only.
+    policy = "cross-origin" if is_public else "same-origin"
+    thumbnail_headers = {"Cache-Control": "max-age=86400", "Cross-Origin-Resource-Policy": policy}
+
     async def thumbnail(request: web.Request) -> web.Response:
         body = await app[CURRENT].endpoints.thumbnail(request.match_info["token"])
         if body is None:
             return error_response(refusals.not_found(request.path).refusal)
-        return web.Response(body=body, content_type="image/jpeg", headers={"Cache-Control": "max-age=86400"})
+        return web.Response(body=body, content_type="image/jpeg", headers=thumbnail_headers)
 
     app.router.add_get("/healthz", health)
     app.router.add_get("/thumbnails/{token}", thumbnail)

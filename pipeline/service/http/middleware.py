@@ -41,3 +41,9 @@ async def send_protocol_errors(request: web.Request, handler: Handler) -> web.St
         return error_response(refusals.method_not_allowed(request.method, allowed).refusal)
     except web.HTTPNotFound:
         return error_response(refusals.not_found(request.path).refusal)
+
+
+async def protect_from_pages(_request: web.Request, response: web.StreamResponse) -> None:
+    """Forbid browsers to give a response to pages of other sites, or to guess another content type."""
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
