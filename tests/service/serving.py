@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -199,6 +200,14 @@ class Served:
             return Reply(status=response.status, headers=received, body=response.read())
         finally:
             connection.close()
+
+    def send_bytes(self, request: bytes) -> tuple[int, bytes]:
+        """Send the bytes of a request that says "Connection: close"; return status and body of the response."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HANG_SECONDS) as connection:
+            connection.sendall(request)
+            response = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, body = response.partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
 
     def visual_search(
         self, knowledge: object = None, picture: bytes | None = None, query: str = "", **headers: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from pipeline.service import refusals
 from pipeline.service.access.authenticator import Allowance, ApiKey, Authenticator
@@ -17,7 +18,7 @@ from pipeline.service.access.load_limit import LoadLimit
 from pipeline.service.access.monthly_quota import UsageStore
 from pipeline.service.access.origin_check import refuse_foreign_hosts
 from pipeline.service.findings import Engine
-from pipeline.service.http.current_engine import CurrentEngine
+from pipeline.service.http.current_engine import CurrentEngine, EndpointMethod
 from pipeline.service.http.dispatch import Dispatcher
 from pipeline.service.http.endpoints import Endpoints
 from pipeline.service.http.explorer import explorer_handler
@@ -27,7 +28,7 @@ from pipeline.service.http.journal import Journal
 from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.lookup import Lookup
 from pipeline.service.http.middleware import protect_from_pages, send_protocol_errors, write_access_log
-from pipeline.service.http.wire_names import PATH_PREFIXES
+from pipeline.service.http.routes import EndpointRoutes
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import TextReader
 from pipeline.service.text.store import TextStore
@@ -86,11 +87,11 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     app.cleanup_ctx.append(_resources)
     lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config))
     app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
-    _add_endpoints(app, _dispatcher(app, config))
     _add_open_routes(app, is_public=bool(config.keys))
     app.router.add_get("/", explorer_handler(needs_key=bool(config.keys)))
     if config.faults:
         _add_test_routes(app)
+    app.router.add_route("*", "/{path:.*}", _endpoint_routes(app, _dispatcher(app, config)).handle)
     return app
 
 
@@ -104,19 +105,19 @@ def _dispatcher(app: web.Application, config: AppConfig) -> Dispatcher:
     )
 
 
-def _add_endpoints(app: web.Application, dispatcher: Dispatcher) -> None:
-    table = (
-        ("POST", "visualsearch", Endpoints.visual_search),
-        ("GET", "details", Endpoints.details),
-        ("POST", "details", Endpoints.details),
-        ("GET", "search", Endpoints.search),
-        ("GET", "trending", Endpoints.trending),
+def _endpoint_routes(app: web.Application, dispatcher: Dispatcher) -> EndpointRoutes:
+    def handler(endpoint: EndpointMethod) -> Handler:
+        return dispatcher.handler(app[CURRENT].endpoint(endpoint))
+
+    details = handler(Endpoints.details)
+    return EndpointRoutes(
+        {
+            "visualsearch": {"POST": handler(Endpoints.visual_search)},
+            "details": {"GET": details, "POST": details},
+            "search": {"GET": handler(Endpoints.search)},
+            "trending": {"GET": handler(Endpoints.trending)},
+        }
     )
-    for prefix in PATH_PREFIXES:
-        for slash in ("", "/"):
-            for method, name, endpoint in table:
-                handler = dispatcher.handler(app[CURRENT].endpoint(endpoint))
-                app.router.add_route(method, f"{prefix}/images/{name}{slash}", handler)
 
 
 def _add_open_routes(app: web.Application, *, is_public: bool) -> None:
