@@ -33,7 +33,7 @@ from pipeline.service.engine.renewal import (
 )
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from pipeline.service.http.app import CURRENT, LOAD, TEXT_READER, AppConfig, build_app
-from pipeline.service.http.logs import print_accesses, server_log
+from pipeline.service.http.logs import print_logs, server_log
 
 MAX_LINE_BYTES = 64 * 1024
 # When the service stops: the seconds for requests in progress, and then for responses that are still being sent.
@@ -77,8 +77,14 @@ async def serve(config: ServeConfig) -> None:
     read, ServiceError if the index can't be written or the address is in use.
     """
     check_address(config)
-    if config.access_log:
-        print_accesses()
+    with print_logs(accesses=config.access_log):
+        failure = await _serve(config)
+    if failure is not None:
+        raise failure
+
+
+async def _serve(config: ServeConfig) -> PipelineError | None:
+    """Serve, and return what ended the service, if it was not asked to stop."""
     failure: PipelineError | None = None
     async with anyio.create_task_group() as tasks:
         stop = anyio.Event()
@@ -89,11 +95,10 @@ async def serve(config: ServeConfig) -> None:
             await _run(config, tasks, stop)
         except _Stopping:
             pass
-        except PipelineError as exc:  # raised below, outside the task group, which would wrap it
+        except PipelineError as exc:  # returned, because the task group would wrap it
             failure = exc
         tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    return failure
 
 
 async def _run(config: ServeConfig, tasks: TaskGroup, stop: anyio.Event) -> None:

@@ -179,7 +179,7 @@ def check_access_log(text: str) -> None:
         "127.0.0.1 GET /v7.0/images/search 403 *",
         "127.0.0.1 GET /v7.0/images/search 200 *",
         "127.0.0.1 GET /v7.0/images/search 429 *",
-        "127.0.0.1 GET /nowhere%0AFORGED%20LINE 404 *",
+        "127.0.0.1 GET /*** 404 *",
     ]
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", text.splitlines()[-1])
     assert "127.0.0.1: the request can't be parsed as HTTP" in text

@@ -28,6 +28,7 @@ from pipeline.service.http.journal import Journal
 from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.lookup import Lookup
 from pipeline.service.http.middleware import protect_from_pages, send_protocol_errors, write_access_log
+from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.routes import EndpointRoutes
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import TextReader
@@ -100,6 +101,7 @@ def _dispatcher(app: web.Application, config: AppConfig) -> Dispatcher:
         authenticator=Authenticator(config.keys, config.allowance, app[USAGE], clock=time.monotonic),
         load=app[LOAD],
         journal=app[JOURNAL],
+        redactor=Redactor(key.secret.get_secret_value() for key in config.keys),
         faults=app[FAULTS] if config.faults else None,
         https_only=config.https_only,
     )

@@ -12,8 +12,10 @@ from aiohttp import web
 
 from pipeline.service.http.common_parameters import CommonParameters, read_query
 from pipeline.service.http.faults import InjectedFault
-from pipeline.service.http.journal import JournalEntry, UploadInfo, public_headers, public_query
+from pipeline.service.http.journal import JournalEntry, UploadInfo
 from pipeline.service.http.json_objects import Json
+from pipeline.service.http.redaction import Redactor, shown_path
+from pipeline.service.http.routes import normal_path
 
 
 def new_id() -> str:
@@ -38,18 +40,18 @@ class Call:
         """The parameters of the URL."""
         return read_query(self.request.query.items())
 
-    def journal_entry(self, status: int) -> JournalEntry:
+    def journal_entry(self, status: int, redactor: Redactor) -> JournalEntry:
         """Return what the journal stores of the request and of the status that was sent."""
         request = self.request
         return JournalEntry(
             at=self.received_at,
             ms=round((time.time() - self.received_at) * 1000, 3),
             method=request.method,
-            path=request.path,
+            path=shown_path(normal_path(request.path)),
             status=status,
             trace_id=self.trace_id,
-            query=public_query(request.query_string),
-            headers=public_headers(request.headers),
+            query=redactor.query(request.query_string, request.headers),
+            headers=redactor.headers(request.query_string, request.headers),
             body_bytes=len(self.body),
             body_sha256=sha256(self.body).hexdigest() if self.body else None,
             picture=self.picture,

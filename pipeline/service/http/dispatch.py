@@ -17,6 +17,7 @@ from pipeline.service.http.common_parameters import read_common_parameters
 from pipeline.service.http.faults import FAULT_HEADER, FaultScript, replacement_response, send_half
 from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
+from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused
 
@@ -33,6 +34,7 @@ class Dispatcher:
     authenticator: Authenticator
     load: LoadLimit
     journal: Journal
+    redactor: Redactor
     faults: FaultScript | None = None
     https_only: bool = False
 
@@ -47,7 +49,7 @@ class Dispatcher:
                 status = response.status
                 return await self._complete(call, response)
             finally:
-                self.journal.record(call.journal_entry(status))
+                self.journal.record(call.journal_entry(status, self.redactor))
 
         return handle
 

@@ -10,15 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
-from urllib.parse import parse_qsl, urlencode
 
 import orjson
 from PIL import Image
 
 from pipeline.errors import ServiceError
-from pipeline.service.http.wire_names import HEADERS
-
-_SECRET_HEADERS = frozenset({HEADERS.key.lower(), "authorization", "cookie", "proxy-authorization"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +85,6 @@ def describe_upload(data: bytes) -> UploadInfo:
         width=size[0] if size else None,
         height=size[1] if size else None,
     )
-
-
-def public_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers without those that carry a secret."""
-    return {str(name): value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
-
-
-def public_query(query: str) -> str:
-    """Return a query string without parameters that have "key" in their name."""
-    pairs = parse_qsl(query, keep_blank_values=True)
-    return urlencode([(name, value) for name, value in pairs if "key" not in name.lower()])
 
 
 def _read_header(data: bytes) -> tuple[tuple[int, int] | None, str | None]:

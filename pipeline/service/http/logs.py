@@ -1,27 +1,86 @@
-"""The service's logs on stderr: one line per request if switched on, and never a caller's secret."""
+"""The service's logs on stderr: printable, not without end, and never with a caller's secret."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from aiohttp.http_exceptions import HttpProcessingError
+
+from pipeline.guards.printable import printable, printable_lines
 
 access_log = logging.getLogger("pipeline.service.access")
 # For aiohttp's server, which logs connection errors and requests that it can't parse.
 server_log = logging.getLogger("pipeline.service.server")
+# What else may say something in this process.
+_LOGGERS = ("pipeline.service", "aiohttp", "asyncio")
+# Lines of one kind in one minute.
+MAX_LINES, SECONDS = 10, 60.0
 
 
-def print_accesses() -> None:
-    """Print the access log on stderr, each line with its time (UTC)."""
-    formatter = logging.Formatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
+class PrintableFormatter(logging.Formatter):
+    """Formats a record so that nothing in it acts on a terminal; only a traceback has several lines."""
+
+    converter = time.gmtime  # type: ignore[assignment] # logging's own way to have UTC
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the line of a record."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: object) -> str:  # noqa: N802 - logging's name
+        """Return the lines of a traceback."""
+        return printable_lines(super().formatException(ei))  # type: ignore[arg-type] # as logging
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a few lines of each kind pass in a minute: what callers do must not fill the disk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = time.monotonic()
+        self._lines: Counter[tuple[str, str]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True if a record is logged; the last one of its kind says that more are left out."""
+        if time.monotonic() - self._started > SECONDS:
+            self._started, self._lines = time.monotonic(), Counter()
+        kind = record.name, record.msg
+        self._lines[kind] += 1
+        if self._lines[kind] == MAX_LINES:
+            record.msg = f"{record.msg} (more of these are left out for a minute)"
+        return self._lines[kind] <= MAX_LINES
+
+
+@contextmanager
+def print_logs(*, accesses: bool) -> Iterator[None]:
+    """Print what goes wrong on stderr, and with `accesses` a line for each request, with its time (UTC)."""
+    with ExitStack() as stack:
+        for name in _LOGGERS:
+            stack.enter_context(_printed(logging.getLogger(name), PrintableFormatter("%(message)s"), RepeatFilter()))
+        if accesses:
+            formatter = PrintableFormatter("%(asctime)sZ %(message)s", "%Y-%m-%dT%H:%M:%S")
+            stack.enter_context(_printed(access_log, formatter))
+            access_log.setLevel(logging.INFO)
+        yield
+
+
+@contextmanager
+def _printed(logger: logging.Logger, formatter: logging.Formatter, *filters: logging.Filter) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
-    access_log.addHandler(handler)
-    access_log.setLevel(logging.INFO)
-    access_log.propagate = False
+    for each in filters:
+        handler.addFilter(each)
+    logger.addHandler(handler)
+    propagated, logger.propagate = logger.propagate, False
+    try:
+        yield
+    finally:
+        logger.propagate = propagated
+        logger.removeHandler(handler)
 
 
 def _remove_request_bytes(record: logging.LogRecord) -> bool:

@@ -11,6 +11,7 @@ from pipeline.service import refusals
 from pipeline.service.http.dispatch import CLIENT_GONE
 from pipeline.service.http.http_responses import error_response
 from pipeline.service.http.logs import access_log
+from pipeline.service.http.redaction import shown_path
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused
 
@@ -24,8 +25,7 @@ async def write_access_log(request: web.Request, handler: Handler) -> web.Stream
         status, trace_id = response.status, response.headers.get(HEADERS.trace_id, "-")
         return response
     finally:
-        path = request.raw_path.partition("?")[0]  # still percent-encoded, so it has no line feed
-        ms = (time.monotonic() - started) * 1000
+        path, ms = shown_path(request.path), (time.monotonic() - started) * 1000
         access_log.info("%s %s %s %d %.0f ms %s", request.remote, request.method, path, status, ms, trace_id)
 
 
