@@ -32,7 +32,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
 RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
-SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "text", "search", "access", "http", "server")
+SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "access", "text", "search", "http", "server")
 # Reading files, and what is checked in them, is the same on both sides of the wire; what is said over it is not.
 SHARED = ("errors", "guards", "tabular", "wording")
 # What may know the other side of the wire: the module that serves it.

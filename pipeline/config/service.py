@@ -65,6 +65,7 @@ class ServiceSettings(Section):
     https_only: bool = False
     workers: int = Field(default=1, ge=0, le=256)
     most_in_work: int = Field(default=256, ge=1, le=100_000)
+    most_connections: int = Field(default=512, ge=4, le=60_000)
     access_log: bool = False
     query_log: Text | None = None
     journal: Text | None = None

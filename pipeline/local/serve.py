@@ -47,6 +47,7 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
         watch=place.watch,
         host=place.host,
         port=place.port,
+        most_connections=place.most_connections,
         app=AppConfig(
             keys=tuple(_keys(config.keys, config.allowance)),
             allowance=Allowance(qps=config.allowance.qps, per_month=config.allowance.per_month),

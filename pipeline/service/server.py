@@ -32,14 +32,13 @@ from pipeline.service.engine.renewal import (
     rebuild_on_sighup,
 )
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
-from pipeline.service.http.app import CURRENT, LOAD, TEXT_READER, AppConfig, build_app
-from pipeline.service.http.logs import print_logs, server_log
+from pipeline.service.http.app import CURRENT, REQUESTS, TEXT_READER, AppConfig, build_app
+from pipeline.service.http.listening import listening
+from pipeline.service.http.logs import print_logs
 
-MAX_LINE_BYTES = 64 * 1024
-# When the service stops: the seconds for requests in progress, and then for responses that are still being sent.
-FINISH_SECONDS, SHUTDOWN_SECONDS = 9.0, 1.0
 QUERY_LOG_FILE, QUOTA_FILE, TEXTS_FILE = "queries.db", "quota.db", "texts.db"
 STDIN = 0
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 LOOPBACK = "127.0.0.1"
 REPORT_SECONDS = 2.0
 
@@ -47,6 +46,8 @@ REPORT_SECONDS = 2.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeConfig:
     """What is served, and where: on loopback unless keys are set; port 0 takes a free port.
+
+    There are at most `most_connections` at a time, and half of that for one address.
 
     With a `model`, its embeddings decide which pictures are similar. Every `watch` seconds the service checks if the
     catalogue has changed (0: only on SIGHUP), and replaces its index; the service of a run keeps its first one.
@@ -60,6 +61,7 @@ class ServeConfig:
     watch: float = 0.0
     host: str = "127.0.0.1"
     port: int = 0
+    most_connections: int = 512
     app: AppConfig = field(default_factory=AppConfig)
     announce: bool = True
     with_parent: bool = False
@@ -173,31 +175,17 @@ def _renewal(config: ServeConfig) -> RenewalConfig:
 
 @asynccontextmanager
 async def _listen(app: web.Application, config: ServeConfig) -> AsyncIterator[None]:
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=server_log,
-        handler_cancellation=True,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        max_line_size=MAX_LINE_BYTES,
-    )
-    await runner.setup()
+    # The number is used for localhost: the name might resolve to another machine's address, now or later.
+    host = LOOPBACK if config.host == "localhost" else config.host
     try:
-        # The number is used for localhost: the name might resolve to another machine's address, now or later.
-        site = web.TCPSite(runner, LOOPBACK if config.host == "localhost" else config.host, config.port)
-        try:
-            await site.start()
-        except OSError as exc:
-            raise ServiceError(
-                f"can't listen on {config.host}:{config.port} ({exc.strerror}); choose another --port"
-            ) from exc
-        if config.announce:
-            _announce(app[CURRENT].engine, config.host, runner.addresses[0][1])
-        yield
-        await site.stop()
-        await app[LOAD].wait_until_idle(FINISH_SECONDS)  # aiohttp's shutdown ignores a body that is still arriving
-    finally:
-        await runner.cleanup()
+        async with listening(app, app[REQUESTS], host, config.port, config.most_connections) as port:
+            if config.announce:
+                _announce(app[CURRENT].engine, config.host, port)
+            yield
+    except OSError as exc:
+        raise ServiceError(
+            f"can't listen on {config.host}:{config.port} ({exc.strerror}); choose another --port"
+        ) from exc
 
 
 def _with_defaults(config: ServeConfig) -> AppConfig:
@@ -233,11 +221,13 @@ def _announce(engine: Engine, host: str, port: int) -> None:
 
 
 async def _wait_for_signal(stop: anyio.Event) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """Stop the service on the first signal; the second one ends the process at once, whatever it does."""
+    with anyio.open_signal_receiver(*STOPPING) as signals:
         async for _ in signals:
-            if stop.is_set():
-                os._exit(1)  # a second signal ends the process at once, as in the pipeline
-            stop.set()
+            break
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)  # not handled by Python, so that nothing can hold it up
+    stop.set()
 
 
 async def _wait_for_parent_exit(stop: anyio.Event) -> None:

@@ -28,7 +28,7 @@ from pipeline.config.service import CatalogueColumns
 from pipeline.errors import ConfigError
 from pipeline.runner.job import run
 from pipeline.service.engine.catalogue import FIELDS
-from pipeline.service.http.dispatch import MAX_BODY_BYTES
+from pipeline.service.http.body import MAX_BODY_BYTES
 from pipeline.service.server import QUOTA_FILE
 from tests.running import draw, lines_of, load, write_config, write_manifest
 from tests.waiting import HANG_SECONDS, wait_until

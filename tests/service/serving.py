@@ -28,8 +28,9 @@ from pipeline.service.findings import (
     OfferGroup,
     SourcedCaption,
 )
-from pipeline.service.http.app import FAULTS, JOURNAL, AppConfig, build_app
+from pipeline.service.http.app import FAULTS, JOURNAL, REQUESTS, AppConfig, build_app
 from pipeline.service.http.journal import JournalEntry
+from pipeline.service.http.listening import listening
 from tests.waiting import HANG_SECONDS
 
 
@@ -231,21 +232,19 @@ def form(knowledge: object = None, picture: bytes | None = None) -> bytes:
 
 
 @asynccontextmanager
-async def _running(engine: Engine, config: AppConfig) -> AsyncIterator[Served]:
+async def _running(engine: Engine, config: AppConfig, connections: int) -> AsyncIterator[Served]:
     app = build_app(engine, config)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=1, max_line_size=65536)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield Served(port=runner.addresses[0][1], app=app)
-    finally:
-        await runner.cleanup()
+    async with listening(app, app[REQUESTS], "127.0.0.1", 0, connections) as port:
+        yield Served(port=port, app=app)
 
 
 @contextmanager
-def serving(engine: Engine, config: AppConfig) -> Iterator[Served]:
+def serving(engine: Engine, config: AppConfig, connections: int = 512) -> Iterator[Served]:
     """Run a service in a thread of its own for as long as the block lasts."""
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_running(engine, config)) as served:
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(_running(engine, config, connections)) as served,
+    ):
         yield served
 
 

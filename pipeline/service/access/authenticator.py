@@ -37,9 +37,10 @@ class ApiKey:
 
 
 class Account:
-    """The usage of one key, and its limits."""
+    """The usage of one key, and its limits; `digest` is that of the key, SHARED_ACCOUNT without keys."""
 
     def __init__(self, allowance: Allowance, store: UsageStore, account: bytes) -> None:
+        self.digest = account
         self._window = SlidingWindow(allowance.qps) if allowance.qps else None
         self._quota = MonthlyQuota(allowance.per_month, store, account) if allowance.per_month else None
 
@@ -72,12 +73,14 @@ class Authenticator:
         self._clock = clock
         self._today = today
 
-    def admit(self, headers: Mapping[str, str], keys: list[str]) -> None:
-        """Admit and charge one request, or raise Refused; `keys` has every value of the key header."""
-        account = self._authenticate(headers, keys) if self._keys else self._shared
+    def charge(self, account: Account) -> None:
+        """Charge one request to an account, or raise Refused."""
         account.charge(self._clock(), self._today())
 
-    def _authenticate(self, headers: Mapping[str, str], keys: list[str]) -> Account:
+    def authenticate(self, headers: Mapping[str, str], keys: list[str]) -> Account:
+        """Return the account of a request, or raise Refused; `keys` has every value of the key header."""
+        if not self._keys:
+            return self._shared
         if not keys or not keys[0].strip():
             raise unauthorized("Subscription key is missing.")
         if len(keys) > 1 or "Authorization" in headers:

@@ -13,13 +13,17 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pipeline.service import refusals
+from pipeline.service.access.admission import AdmissionPool
 from pipeline.service.access.authenticator import Allowance, ApiKey, Authenticator
-from pipeline.service.access.load_limit import LoadLimit
+from pipeline.service.access.callers import caller_at
+from pipeline.service.access.fair_share import FairShare
 from pipeline.service.access.monthly_quota import UsageStore
 from pipeline.service.access.origin_check import refuse_foreign_hosts
 from pipeline.service.findings import Engine
+from pipeline.service.http.body import MEMORY_BYTES
+from pipeline.service.http.connections import watch_connection
 from pipeline.service.http.current_engine import CurrentEngine, EndpointMethod
-from pipeline.service.http.dispatch import Dispatcher
+from pipeline.service.http.dispatch import Dispatcher, admitted
 from pipeline.service.http.endpoints import Endpoints
 from pipeline.service.http.explorer import explorer_handler
 from pipeline.service.http.faults import FaultScript
@@ -27,7 +31,12 @@ from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
 from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.lookup import Lookup
-from pipeline.service.http.middleware import protect_from_pages, send_protocol_errors, write_access_log
+from pipeline.service.http.middleware import (
+    finish_threads,
+    protect_from_pages,
+    send_protocol_errors,
+    write_access_log,
+)
 from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.routes import EndpointRoutes
 from pipeline.service.search.query_log import QueryLog
@@ -35,18 +44,19 @@ from pipeline.service.text.reader import TextReader
 from pipeline.service.text.store import TextStore
 
 MAX_ENTRIES_KEPT = 100_000
+# A body that has not arrived after so long may make room for another one of its caller.
+MIN_BODY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppConfig:
     """How the service behaves; without `keys` everyone is admitted, within `allowance`.
 
-    `workers` pictures are inspected at the same time (0: one per core); more than one slow each other down because of
-    the GIL: on two cores and without text, two give 45 responses/s and one gives 49. With more than `most_in_work`
-    requests in progress or waiting, the service sends 429. `quotas` is the file of the monthly usage, `query_log` that
-    of the searches, `texts` that of the text that was read, if `text` is on; None keeps them in memory. `https_only`
-    refuses requests that reached a proxy in front of the service as plain HTTP. `faults` lets tests ask for faults and
-    read the journal.
+    `workers` pictures are inspected at the same time (0: one per core). With more than `most_in_work` requests in
+    progress or waiting, or half of that for one caller, the service sends 429. `quotas` is the file of the monthly
+    usage, `query_log` that of the searches, `texts` that of the text that was read, if `text` is on; None keeps them in
+    memory. `https_only` refuses requests that reached a proxy in front of the service as plain HTTP. `faults` lets
+    tests ask for faults and read the journal.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -69,7 +79,7 @@ USAGE = web.AppKey("usage", UsageStore)
 FAULTS = web.AppKey("faults", FaultScript)
 CURRENT = web.AppKey("current", CurrentEngine)
 TEXT_READER = web.AppKey("text_reader", TextReader)
-LOAD = web.AppKey("load", LoadLimit)
+REQUESTS = web.AppKey("requests", AdmissionPool)
 
 
 def build_app(engine: Engine, config: AppConfig) -> web.Application:
@@ -78,13 +88,14 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     `app[CURRENT].replace_engine` replaces the engine while the application runs.
     """
     origin_check = [] if config.keys else [refuse_foreign_hosts(config.base_url)]
-    app = web.Application(middlewares=[write_access_log, send_protocol_errors, *origin_check], client_max_size=0)
+    always = (watch_connection, write_access_log, finish_threads, send_protocol_errors)
+    app = web.Application(middlewares=[*always, *origin_check], client_max_size=0)
+    app.on_response_prepare.append(protect_from_pages)
     app[JOURNAL] = Journal(config.journal, keep=MAX_ENTRIES_KEPT if config.faults else 0)
     app[QUERY_LOG] = QueryLog(config.query_log)
     app[USAGE] = UsageStore(config.quotas)
     app[FAULTS] = FaultScript()
-    app[LOAD] = LoadLimit(config.most_in_work)
-    app.on_response_prepare.append(protect_from_pages)
+    app[REQUESTS] = AdmissionPool(config.most_in_work, MIN_BODY_SECONDS)
     app.cleanup_ctx.append(_resources)
     lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config))
     app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
@@ -99,7 +110,8 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
 def _dispatcher(app: web.Application, config: AppConfig) -> Dispatcher:
     return Dispatcher(
         authenticator=Authenticator(config.keys, config.allowance, app[USAGE], clock=time.monotonic),
-        load=app[LOAD],
+        requests=app[REQUESTS],
+        memory=FairShare(MEMORY_BYTES),
         journal=app[JOURNAL],
         redactor=Redactor(key.secret.get_secret_value() for key in config.keys),
         faults=app[FAULTS] if config.faults else None,
@@ -134,7 +146,10 @@ def _add_open_routes(app: web.Application, *, is_public: bool) -> None:
     thumbnail_headers = {"Cache-Control": "max-age=86400", "Cross-Origin-Resource-Policy": policy}
 
     async def thumbnail(request: web.Request) -> web.Response:
-        body = await app[CURRENT].endpoints.thumbnail(request.match_info["token"])
+        caller = caller_at(request.remote)
+        with admitted(app[REQUESTS], caller) as admission:
+            admission.is_waiting = False
+            body = await app[CURRENT].endpoints.thumbnail(caller, request.match_info["token"])
         if body is None:
             return error_response(refusals.not_found(request.path).refusal)
         return web.Response(body=body, content_type="image/jpeg", headers=thumbnail_headers)

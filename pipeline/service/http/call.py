@@ -25,9 +25,13 @@ def new_id() -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One request to an endpoint; `common`, `body`, `picture` and `fault` are set while it is processed."""
+    """One request to an endpoint; the other members are set while it is processed.
+
+    `caller` is who shares the work with others: the digest of a key, or an address.
+    """
 
     request: web.Request
+    caller: str = ""
     received_at: float = field(default_factory=time.time)
     trace_id: str = field(default_factory=new_id)
     common: CommonParameters | None = None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pipeline.service import refusals
+from pipeline.service.access.admission import Admission, AdmissionPool
 from pipeline.service.access.authenticator import Authenticator
-from pipeline.service.access.load_limit import LoadLimit
+from pipeline.service.access.callers import caller_at
+from pipeline.service.access.fair_share import FairShare
+from pipeline.service.http.body import BodyReader
 from pipeline.service.http.call import Call, Endpoint, new_id
-from pipeline.service.http.common_parameters import read_common_parameters
+from pipeline.service.http.common_parameters import check_headers, read_common_parameters
 from pipeline.service.http.faults import FAULT_HEADER, FaultScript, replacement_response, send_half
 from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
@@ -21,18 +25,20 @@ from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-BODY_TIMEOUT = 60.0
 CLIENT_GONE = 499
 log = logging.getLogger("pipeline.service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
-    """Turns endpoints into aiohttp handlers; `faults` is None if requests may not ask for faults."""
+    """Turns endpoints into aiohttp handlers; `faults` is None if requests may not ask for faults.
+
+    `requests` has the requests in progress, `memory` what their bodies take.
+    """
 
     authenticator: Authenticator
-    load: LoadLimit
+    requests: AdmissionPool
+    memory: FairShare
     journal: Journal
     redactor: Redactor
     faults: FaultScript | None = None
@@ -55,18 +61,30 @@ class Dispatcher:
 
     async def _respond(self, call: Call, endpoint: Endpoint) -> web.StreamResponse:
         try:
-            with self.load.enter():  # before the key is charged: a request that is turned away costs nothing
-                self._check_access(call.request)
-                return await self._process(call, endpoint)
+            return await self._process(call, endpoint)
         except Refused as exc:
             return error_response(exc.refusal)
+        except ConnectionError:  # the client has gone
+            raise
         except Exception:  # the client always gets a response, and the log the traceback
             log.exception("call %s failed", call.trace_id)
             return error_response(refusals.unexpected_error().refusal)
 
     async def _process(self, call: Call, endpoint: Endpoint) -> web.StreamResponse:
         request = call.request
-        call.body = await read_body(request)
+        check_headers(request.headers)
+        if self.https_only and not arrived_as_https(request):
+            raise refusals.https_required()
+        account = self.authenticator.authenticate(request.headers, request.headers.getall(HEADERS.key, []))
+        call.caller = account.digest.hex() or caller_at(request.remote)
+        with admitted(self.requests, call.caller) as admission:
+            self.authenticator.charge(account)  # now: a request that is turned away costs nothing
+            with closing(BodyReader(self.requests, self.memory, admission)) as reader:
+                call.body = await reader.read(request)
+                return await self._answer(call, endpoint)
+
+    async def _answer(self, call: Call, endpoint: Endpoint) -> web.StreamResponse:
+        request = call.request
         call.fault = self.faults.next(request.headers.get(FAULT_HEADER)) if self.faults is not None else None
         if call.fault is not None and (other := await replacement_response(call.fault, request)) is not None:
             return other
@@ -74,15 +92,11 @@ class Dispatcher:
         call.common = read_common_parameters(url_length, call.query, request.headers)
         return json_response(await endpoint(call), media_type=call.common.media_type)
 
-    def _check_access(self, request: web.Request) -> None:
-        if self.https_only and not arrived_as_https(request):
-            raise refusals.https_required()
-        self.authenticator.admit(request.headers, request.headers.getall(HEADERS.key, []))
-
     async def _complete(self, call: Call, response: web.StreamResponse) -> web.StreamResponse:
         """Add the protocol's headers, and cut the response in half if a fault says so."""
         response.headers[HEADERS.trace_id] = call.trace_id
-        response.headers[HEADERS.client_id] = call.request.headers.get(HEADERS.client_id) or new_id()
+        client_id = call.request.headers.get(HEADERS.client_id, "")
+        response.headers[HEADERS.client_id] = client_id if client_id.isascii() and client_id else new_id()
         if call.common is not None:
             response.headers[HEADERS.market] = call.common.market
         if call.fault is not None and call.fault.kind == "truncate" and isinstance(response, web.Response):
@@ -90,23 +104,19 @@ class Dispatcher:
         return response
 
 
+@contextmanager
+def admitted(requests: AdmissionPool, caller: str) -> Iterator[Admission]:
+    """Hold one of the places for requests; raises Refused if there is none for this caller."""
+    admission = requests.admit(caller)
+    if admission is None:
+        raise refusals.too_many_requests(1, "The service has as many requests in progress as it accepts.")
+    try:
+        yield admission
+    finally:
+        requests.leave(admission)
+
+
 def arrived_as_https(request: web.Request) -> bool:
     """Return True if the client used HTTPS, according to the first proxy; the service itself has plain HTTP only."""
     scheme, _, _ = request.headers.get("X-Forwarded-Proto", request.scheme).partition(",")
     return scheme.strip().lower() == "https"
-
-
-async def read_body(request: web.Request) -> bytes:
-    """Read a body of at most MAX_BODY_BYTES within BODY_TIMEOUT; raises Refused if it is longer or slower."""
-    body = bytearray()
-    try:
-        with anyio.fail_after(BODY_TIMEOUT):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise refusals.invalid("body", f"> {MAX_BODY_BYTES}", "the body is longer than any allowed picture")
-    except TimeoutError as exc:
-        raise refusals.invalid("body", len(body), f"the body didn't arrive within {BODY_TIMEOUT:.0f} s") from exc
-    except web.RequestPayloadError as exc:
-        raise refusals.invalid("body", len(body), "the body isn't encoded as its Content-Encoding says") from exc
-    return bytes(body)

@@ -21,7 +21,6 @@ from pipeline.service.http.picture_source import PictureSource, Upload
 from pipeline.service.http.response_parts import ResponseData
 from pipeline.service.http.search_request import read_search_request
 from pipeline.service.http.search_responses import images_response, trending_response
-from pipeline.service.http.thumbnails import make_thumbnail
 from pipeline.service.http.visual_search_request import read_visual_search_request
 from pipeline.service.search.query import SearchQuery
 from pipeline.service.search.query_log import QueryLog
@@ -51,21 +50,22 @@ class Endpoints:
     async def visual_search(self, call: Call) -> Json:
         """POST /images/visualsearch."""
         refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
-        request = read_visual_search_request(call.request.headers.get("Content-Type", ""), call.body)
+        content_type = call.request.headers.get("Content-Type", "")
+        request = await self._in_thread(partial(read_visual_search_request, content_type, call.body))
         await self._describe_upload(call, request.source)
-        result = await self._lookup.find(request.source, request.crop, request.site)
+        result = await self._lookup.find(call, request.source, request.crop, request.site)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageKnowledge", result)
         if request.skill is None:
-            result = await self._add_text(result, request.crop)
+            result = await self._add_text(call, result, request.crop)
         return image_knowledge(await self._response_data(result), request)
 
     async def details(self, call: Call) -> Json:
         """GET and POST /images/details."""
         content_type = call.request.headers.get("Content-Type", "")
-        request = read_details_request(call.query, content_type, call.body)
+        request = await self._in_thread(partial(read_details_request, call.query, content_type, call.body))
         await self._describe_upload(call, request.source)
-        result = await self._lookup.find(request.source, request.crop, None)
+        result = await self._lookup.find(call, request.source, request.crop, None)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageInsights", result)
         result = replace(result, findings=add_text(result.findings, NO_TEXT_MEMBER))
@@ -83,18 +83,17 @@ class Endpoints:
         searches = await self._in_thread(partial(_trending, self._words, self._log))
         return trending_response(searches, self._links)
 
-    async def thumbnail(self, token: str) -> bytes | None:
+    async def thumbnail(self, caller: str, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
-        work = partial(make_thumbnail, self._lookup.engine, token)
-        return await anyio.to_thread.run_sync(work, limiter=self._lookup.decoding)
+        return await self._lookup.thumbnail(caller, token)
 
     async def _describe_upload(self, call: Call, source: PictureSource) -> None:
         if isinstance(source, Upload):
             call.picture = await self._lookup.describe_upload(source.data)
 
-    async def _add_text(self, result: LookupResult, crop: Crop | None) -> LookupResult:
+    async def _add_text(self, call: Call, result: LookupResult, crop: Crop | None) -> LookupResult:
         """Add the text of the picture, and the titles in it as suggestions."""
-        result = await self._lookup.read_text(result, crop)
+        result = await self._lookup.read_text(call, result, crop)
         return replace(result, findings=await self._in_thread(partial(_suggest, self._words, result.findings)))
 
     async def _response_data(self, result: LookupResult) -> ResponseData:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 import anyio.to_thread
 
+from pipeline.service.access.fair_queue import FairQueue
 from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, Crop, Engine, Findings
+from pipeline.service.http.call import Call
 from pipeline.service.http.insight_responses import QualityHint
 from pipeline.service.http.journal import UploadInfo, describe_upload
 from pipeline.service.http.picture_source import ByToken, ByUrl, PictureSource, Upload
+from pipeline.service.http.thumbnails import make_thumbnail
 from pipeline.service.refusals import invalid
 from pipeline.service.text.read_queue import PicturePart
 from pipeline.service.text.reader import TextReader, add_text
@@ -31,6 +35,7 @@ MAX_UPLOAD_BYTES_KEPT = 64 * 1024 * 1024
 # threads it blocks no other request.
 QUICK_THREADS = 4
 NO_READER = ReadFailure(reason="text recognition is switched off")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +74,8 @@ class RecentUploads:
 class Lookup:
     """Calls the engine, for at most `workers` pictures at a time, and the text reader, if there is one.
 
-    Work that decodes a picture uses the limiter `decoding`, and all other work `quick`, so that a search does not wait
-    for a picture.
+    Work that decodes a picture waits for its turn in a queue that is fair to all callers. All other work uses the
+    limiter `quick`, so that a search does not wait for a picture.
     """
 
     def __init__(self, engine: Engine, workers: int, reader: TextReader | None = None) -> None:
@@ -79,56 +84,74 @@ class Lookup:
         self.texts = reader.store if reader is not None else None
         self._uploads = RecentUploads()
         self.quick = anyio.CapacityLimiter(QUICK_THREADS)
-        self.decoding = anyio.CapacityLimiter(workers)
+        self._decoding = FairQueue(workers)
+        self._threads = anyio.CapacityLimiter(workers)
 
     def with_engine(self, engine: Engine) -> Self:
-        """Return a lookup over another engine, with the same uploads and the same limiters."""
+        """Return a lookup over another engine, with the same uploads and the same limits."""
         other = copy(self)
         other.engine = engine
         return other
 
-    async def find(self, source: PictureSource, crop: Crop | None, site: str | None) -> LookupResult | QualityHint:
+    async def find(
+        self, call: Call, source: PictureSource, crop: Crop | None, site: str | None
+    ) -> LookupResult | QualityHint:
         """Return the findings about a picture, or the quality hint that says why there are none; raises Refused."""
         if isinstance(source, Upload):
-            return await self._inspect(source.data, crop, site)
+            return await self._inspect(call, source.data, crop, site)
         if isinstance(source, ByToken):
-            return await self._inspect_token(source, crop, site)
-        return await self._find_by_url(source, crop, site)
+            return await self._inspect_token(call, source, crop, site)
+        return await self._find_by_url(call, source, crop, site)
 
-    async def read_text(self, result: LookupResult, crop: Crop | None) -> LookupResult:
+    async def read_text(self, call: Call, result: LookupResult, crop: Crop | None) -> LookupResult:
         """Add the text of the picture, or the reason why it is unavailable; raises Refused."""
         text: RecognisedText | ReadFailure = NO_READER
         if self._reader is not None:
             part = part_to_read(result.findings, crop)
-            text = await self._reader.read(part, partial(_read_bytes, self.engine, result))
+            text = await self._reader.read(part, partial(_read_bytes, self.engine, result), call.caller)
         return replace(result, findings=add_text(result.findings, text))
 
     async def describe_upload(self, data: bytes) -> UploadInfo:
         """Describe an upload from its header."""
         return await anyio.to_thread.run_sync(describe_upload, data, limiter=self.quick)
 
-    async def _inspect(self, data: bytes, crop: Crop | None, site: str | None) -> LookupResult | QualityHint:
+    async def thumbnail(self, caller: str, token: str) -> bytes | None:
+        """Return a small copy of a picture of the catalogue; None if there is none."""
+        return await self._in_turn(caller, partial(make_thumbnail, self.engine, token))
+
+    async def _inspect(
+        self, call: Call, data: bytes, crop: Crop | None, site: str | None
+    ) -> LookupResult | QualityHint:
         inspect = partial(inspect_within_limits, self.engine, data, crop=crop, site=site)
-        findings = await anyio.to_thread.run_sync(inspect, limiter=self.decoding)
+        findings = await self._in_turn(call.caller, inspect)
         if isinstance(findings, str):
             return findings
         return LookupResult(findings=findings, token=findings.token or self._uploads.add(data), data=data)
 
-    async def _inspect_token(self, source: ByToken, crop: Crop | None, site: str | None) -> LookupResult | QualityHint:
+    async def _inspect_token(
+        self, call: Call, source: ByToken, crop: Crop | None, site: str | None
+    ) -> LookupResult | QualityHint:
         if (upload := self._uploads.get(source.token)) is not None:
-            return await self._inspect(upload, crop, site)
+            return await self._inspect(call, upload, crop, site)
         inspect = partial(self.engine.inspect_token, source.token, crop=crop, site=site)
-        findings = await anyio.to_thread.run_sync(inspect, limiter=self.decoding)
+        findings = await self._in_turn(call.caller, inspect)
         if findings is None:
             raise invalid("imageInsightsToken", source.token, "no picture of the catalogue has this token")
         return LookupResult(findings=findings, token=source.token)
 
-    async def _find_by_url(self, source: ByUrl, crop: Crop | None, site: str | None) -> LookupResult | QualityHint:
+    async def _find_by_url(
+        self, call: Call, source: ByUrl, crop: Crop | None, site: str | None
+    ) -> LookupResult | QualityHint:
         """Find the catalogue's picture with a URL; the service downloads nothing."""
         item = await anyio.to_thread.run_sync(self.engine.find_by_url, source.url, limiter=self.quick)
         if item is None or item.token is None:
             return "ImageDownloadFailed"
-        return await self._inspect_token(ByToken(token=item.token), crop, site)
+        return await self._inspect_token(call, ByToken(token=item.token), crop, site)
+
+    async def _in_turn(self, caller: str, work: Callable[[], T]) -> T:
+        """Do work that decodes a picture when its caller's turn comes; the slot is kept until the work has ended."""
+        async with self._decoding.slot(caller):
+            return await anyio.to_thread.run_sync(work, limiter=self._threads)
 
 
 def part_to_read(findings: Findings, crop: Crop | None) -> PicturePart:

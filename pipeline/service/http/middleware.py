@@ -1,9 +1,12 @@
-"""aiohttp middleware: the access log, and ErrorResponse bodies for aiohttp's own errors."""
+"""aiohttp middleware: what holds for every request, whatever its path."""
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 
+import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -14,6 +17,8 @@ from pipeline.service.http.logs import access_log
 from pipeline.service.http.redaction import shown_path
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused
+
+log = logging.getLogger("pipeline.service")
 
 
 @web.middleware
@@ -30,8 +35,29 @@ async def write_access_log(request: web.Request, handler: Handler) -> web.Stream
 
 
 @web.middleware
+async def finish_threads(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let a call whose client has gone end what it does in a thread, before it gives back its slot.
+
+    aiohttp cancels the task, which would leave the thread alone. A task group turns that into anyio's cancellation,
+    which waits for threads.
+    """
+    response: web.StreamResponse | None = None
+
+    async def call() -> None:
+        nonlocal response
+        with suppress(ConnectionError):
+            response = await handler(request)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+    if response is None:
+        raise ConnectionResetError("the client has gone")
+    return response
+
+
+@web.middleware
 async def send_protocol_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Send aiohttp's own 404 and 405 as ErrorResponse objects, like every other error."""
+    """Send every error as an ErrorResponse: refusals, aiohttp's own 404 and 405, and bugs, which are logged."""
     try:
         return await handler(request)
     except Refused as exc:
@@ -41,9 +67,16 @@ async def send_protocol_errors(request: web.Request, handler: Handler) -> web.St
         return error_response(refusals.method_not_allowed(request.method, allowed).refusal)
     except web.HTTPNotFound:
         return error_response(refusals.not_found(request.path).refusal)
+    except web.HTTPException as exc:
+        return error_response(refusals.refused_by_http(exc.status, exc.reason).refusal)
+    except ConnectionError:  # the client has gone
+        raise
+    except Exception:
+        log.exception("a request failed")
+        return error_response(refusals.unexpected_error().refusal)
 
 
 async def protect_from_pages(_request: web.Request, response: web.StreamResponse) -> None:
-    """Forbid browsers to give a response to pages of other sites, or to guess another content type."""
+    """Forbid browsers to hand a response to pages of other sites, and to take it for anything else than it says."""
     response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")

@@ -20,7 +20,7 @@ from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, Engine, Findings, Item
 from pipeline.service.refusals import Refused, temporary_failure, too_many_requests
-from pipeline.service.text.read_queue import PicturePart, ReadQueue
+from pipeline.service.text.read_queue import NOBODY, PicturePart, QueueFull, ReadQueue
 from pipeline.service.text.recognised_text import RecognisedText
 from pipeline.service.text.store import TextStore
 from pipeline.service.text.uris import find_uris
@@ -30,8 +30,6 @@ from pipeline.service.text.workers import OcrWorkers, ReadFailure, missing_packa
 MAX_WAIT_SECONDS = 40.0
 # Retry-After in seconds: after a failure, and at most when the queue is full.
 RETRY_AFTER_FAILURE, MAX_RETRY_AFTER = 5, 60
-# Pictures in progress or in the queue, of up to 1 MB each.
-MAX_PENDING = 64
 # Rows of the catalogue that are checked at a time when reading ahead.
 BATCH = 500
 log = logging.getLogger("pipeline.service")
@@ -61,7 +59,9 @@ class TextReader:
                 finally:
                     self._tasks = None
 
-    async def read(self, part: PicturePart, open_bytes: Callable[[], bytes]) -> RecognisedText | ReadFailure:
+    async def read(
+        self, part: PicturePart, open_bytes: Callable[[], bytes], caller: str = NOBODY
+    ) -> RecognisedText | ReadFailure:
         """Return the text of a part of a picture, or why it can't be read.
 
         `open_bytes` returns the picture or raises BadPicture; it is called in a thread, and only if the text is not
@@ -71,7 +71,7 @@ class TextReader:
         if self.missing is not None:
             return self.missing
         with anyio.move_on_after(self._max_wait):
-            result = await self._stored_or_read(part, open_bytes)
+            result = await self._stored_or_read(part, open_bytes, caller)
             if isinstance(result, ReadFailure) and result.retryable:
                 raise temporary_failure(RETRY_AFTER_FAILURE, result.reason)
             return result
@@ -87,18 +87,23 @@ class TextReader:
             self._ahead = anyio.CancelScope()
             self._tasks.start_soon(self._read_ahead, engine, self._ahead)
 
-    async def _stored_or_read(self, part: PicturePart, open_bytes: Callable[[], bytes]) -> RecognisedText | ReadFailure:
+    async def _stored_or_read(
+        self, part: PicturePart, open_bytes: Callable[[], bytes], caller: str = NOBODY
+    ) -> RecognisedText | ReadFailure:
         if (failure := self._queue.take_final_failure(part)) is not None:
             return failure
         if (stored := await anyio.to_thread.run_sync(self.store.get, part.sha256, part.crop)) is not None:
             return stored
-        if part not in self._queue and len(self._queue) >= MAX_PENDING:
+        if not self._queue.has_room(part, caller):
             raise self._overloaded()
         try:
             picture = await anyio.to_thread.run_sync(_open_unchanged, part.sha256, open_bytes)
         except BadPicture as exc:
             return ReadFailure(reason=f"the text can't be read: {exc}")
-        return await self._queue.read(part, picture)
+        try:
+            return await self._queue.read(part, picture, caller)
+        except QueueFull:
+            raise self._overloaded() from None
 
     def _overloaded(self) -> Refused:
         """Return the refusal that asks the caller to come back when everything that is pending now is read."""

@@ -19,6 +19,7 @@ from importlib.util import find_spec
 import anyio
 import anyio.to_process
 
+from pipeline.service.access.fair_queue import FairQueue
 from pipeline.service.findings import Crop
 from pipeline.service.text.recognised_text import RecognisedText
 
@@ -53,7 +54,7 @@ class OcrWorkers:
         self._mean_seconds = INITIAL_SECONDS
         self._pending = 0
         self._finished = anyio.Event()
-        self._slots = anyio.Semaphore(max_processes)
+        self._slots = FairQueue(max_processes)
         self._processes = anyio.CapacityLimiter(max_processes)
 
     async def wait_until_idle(self) -> None:
@@ -65,11 +66,11 @@ class OcrWorkers:
         """Return the seconds that this many pictures will take, judging by the last ones; at least 1."""
         return max(1, math.ceil(pictures * self._mean_seconds / self._max_processes))
 
-    async def read(self, picture: bytes, crop: Crop) -> RecognisedText | ReadFailure:
-        """Read the part `crop` of a picture; cancellation ends the process."""
+    async def read(self, picture: bytes, crop: Crop, caller: str = "") -> RecognisedText | ReadFailure:
+        """Read the part `crop` of a picture when its caller's turn comes; cancellation ends the process."""
         self._pending += 1
         try:
-            async with self._slots:
+            async with self._slots.slot(caller):
                 started = anyio.current_time()
                 result = await self._read(picture, crop)
                 self._mean_seconds += NEW_WEIGHT * (anyio.current_time() - started - self._mean_seconds)

@@ -21,13 +21,14 @@ def test_a_call_over_the_rate_costs_no_quota() -> None:
         clock=lambda: clock[0],
         today=lambda: datetime(2026, 11, 1, tzinfo=UTC),
     )
-    authenticator.admit({}, [])
+    account = authenticator.authenticate({}, [])
+    authenticator.charge(account)
     with pytest.raises(Refused) as refused:
-        authenticator.admit({}, [])
+        authenticator.charge(account)
     assert refused.value.refusal.status == 429
     clock[0] = 1.0
-    authenticator.admit({}, [])
+    authenticator.charge(account)
     clock[0] = 2.0
     with pytest.raises(Refused) as refused:
-        authenticator.admit({}, [])
+        authenticator.charge(account)
     assert refused.value.refusal.status == 403

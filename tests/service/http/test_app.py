@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import ServiceError
 from pipeline.service.access.authenticator import Allowance, ApiKey
-from pipeline.service.http.dispatch import MAX_BODY_BYTES
+from pipeline.service.http.body import MAX_BODY_BYTES
 from tests.waiting import HANG_SECONDS, wait_until
 
 if TYPE_CHECKING:

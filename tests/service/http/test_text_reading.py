@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from pipeline import run
+from pipeline.service.access.fair_share import FairShare
 from pipeline.service.findings import Crop, Engine
 from pipeline.service.http.app import TEXT_READER, AppConfig
 from pipeline.service.text import reader as reader_module
@@ -126,8 +127,8 @@ def test_the_queue_is_limited(
     slow_service: tuple[Any, BlockedWorkers], paint: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A further picture is refused at once; a picture that is in the queue already is not."""
-    monkeypatch.setattr(reader_module, "MAX_PENDING", 1)
     service, workers = slow_service
+    monkeypatch.setattr(service_reader(slow_service)._queue, "_share", FairShare(1))
     first, second = paint((1, 2, 3)), paint((200, 20, 30))
     with ThreadPoolExecutor() as pool:
         requests = [pool.submit(service.visual_search, picture=first)]

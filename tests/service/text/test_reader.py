@@ -38,7 +38,7 @@ class ScriptedWorkers(OcrWorkers):
         self._results = list(results)
         self.pictures: list[bytes] = []
 
-    async def read(self, picture: bytes, crop: Crop) -> RecognisedText | ReadFailure:
+    async def read(self, picture: bytes, crop: Crop, caller: str = "") -> RecognisedText | ReadFailure:
         """Return the next result."""
         self.pictures.append(picture)
         return self._results.pop(0) if len(self._results) > 1 else self._results[0]
@@ -51,7 +51,7 @@ class HangingWorkers(OcrWorkers):
         super().__init__(1)
         self.started, self.ended = anyio.Event(), anyio.Event()
 
-    async def read(self, picture: bytes, crop: Crop) -> RecognisedText | ReadFailure:
+    async def read(self, picture: bytes, crop: Crop, caller: str = "") -> RecognisedText | ReadFailure:
         """Hang until cancelled."""
         self.started.set()
         try:
@@ -144,7 +144,7 @@ def test_a_bug_in_the_workers_costs_one_request(portal: BlockingPortal, caplog: 
     """The log has the traceback, and the next request is answered."""
 
     class BrokenWorkers(ScriptedWorkers):
-        async def read(self, picture: bytes, crop: Crop) -> RecognisedText | ReadFailure:
+        async def read(self, picture: bytes, crop: Crop, caller: str = "") -> RecognisedText | ReadFailure:
             await super().read(picture, crop)
             if len(self.pictures) == 1:
                 raise RuntimeError("unexpected")
