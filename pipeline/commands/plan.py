@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from math import ceil
 from pathlib import Path
 
 from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
-from pipeline.config import Config, LimitsConfig
-from pipeline.errors import RowError, SourceError
+from pipeline.config import Config, LimitsConfig, Share
+from pipeline.errors import ExitCode, RowError
 from pipeline.fetch.meter import price
 from pipeline.fetch.quota import ROUNDING, Spent
 from pipeline.fetch.search_pages import stored_search_pages
 from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
-from pipeline.prepare.local_file import open_file
+from pipeline.prepare.local_file import hash_file
 from pipeline.providers.base import Provider
 from pipeline.records import Failure, InsightsToken, LocalFile, Prepared, Request, Row, SourceFacts, image_name
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
@@ -31,6 +31,7 @@ from pipeline.runner.stop_conditions import next_time
 from pipeline.sink.job_files import DATABASE, read_state
 from pipeline.state.answer_store import AnswerStore
 from pipeline.state.known_rows import KnownRows
+from pipeline.wording import counted
 
 # Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
 _PICTURE = Prepared(
@@ -48,18 +49,20 @@ _PICTURE = Prepared(
 class Plan:
     """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
 
-    `cost` is that of the calls, as the service prices them or else by cost_per_1000_calls.
+    `failures` counts, by code, the rows that fail without a call, or have failed before; more than `max_failed` of them
+    end a run with exit code 3. `cost` is that of the calls, as the service prices them or else by cost_per_1000_calls.
     `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
     yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
     are the calls of this key that are counted today and this month, `spent` their cost; `now` is when it was made.
     """
 
     limits: LimitsConfig
+    max_failed: Share = field(default_factory=Share)
     not_before: float = 0.0
     rows: int = 0
     skipped: int = 0
     done: int = 0
-    failed: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
     repeated: int = 0
     stored: int = 0
     to_ask: int = 0
@@ -71,6 +74,18 @@ class Plan:
     used: tuple[int, int] = (0, 0)
     spent: Spent = field(default_factory=Spent)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def failed(self) -> int:
+        """How many rows fail without a call, or have failed before."""
+        return self.failures.total()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a run in which every call is answered."""
+        if self.max_failed.exceeded(self.failed, self.rows):
+            return ExitCode.ABORTED
+        return ExitCode.SOME_FAILED if self.failures else ExitCode.DONE
 
     @property
     def seconds(self) -> float | None:
@@ -131,7 +146,8 @@ class Plan:
                 f"rows              {self.rows}{more}",
                 *([f"skipped           {self.skipped}  (without a picture, as configured)"] if self.skipped else []),
                 f"done already      {self.done}{'  (there is no job in output.dir yet)' if self.is_new else ''}",
-                f"failed, as before {self.failed}",
+                f"failed            {self.failed}{'  (without a call, or before)' if self.failures else ''}",
+                *(f"  {code:<24} {count}" for code, count in self.failures.most_common()),
                 f"same picture      {self.repeated}  (answered by another row's call)",
                 f"stored answers    {self.stored}  (no call)",
                 f"rows to ask       {self.to_ask}",
@@ -139,8 +155,15 @@ class Plan:
                 f"cost              {self.cost:.2f}",
                 f"time              {pace}",
                 f"nights            {self._nights()}",
+                f"exit code         {self.exit_code:d}{self._why()}",
             ]
         )
+
+    def _why(self) -> str:
+        """Say why a run ends with its exit code, where that is not 0."""
+        if self.exit_code == ExitCode.ABORTED:
+            return f"  ({self.failed} of {counted(self.rows, 'row')} fail, more than output.max_failed allows)"
+        return "  (done, but some rows fail)" if self.failures else ""
 
     def _nights(self) -> str:
         """Say how many nights it takes, and what bounds one."""
@@ -160,7 +183,8 @@ def make_plan(config: Config) -> Plan:
     """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
     provider = make_provider(config)
     folder = Path(config.output.dir)
-    plan = Plan(config.limits, not_before=oldest_answer(config), is_new=not (folder / DATABASE).exists())
+    plan = Plan(config.limits, config.output.max_failed, is_new=not (folder / DATABASE).exists())
+    plan.not_before = oldest_answer(config)
     plan.used, plan.spent = used_quota(config)
     cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
@@ -169,7 +193,7 @@ def make_plan(config: Config) -> Plan:
         for changes in _changes(config, provider, cursor, answers, detector, opened):
             plan.rows += changes.rows
             plan.done += changes.done_before
-            plan.failed += changes.failed_before.total()
+            plan.failures += changes.failed_before
             plan.skipped += changes.skipped
             for pending_row in changes.pending_rows:
                 _add(plan, pending_row, provider, detector, known_rows)
@@ -199,11 +223,15 @@ def _add(
     plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, known_rows: KnownRows
 ) -> None:
     row = pending_row.item
-    requests = () if isinstance(row, Failure) else _requests(row, provider)
-    if isinstance(row, Failure) or not requests:
-        plan.failed += 1
+    if isinstance(row, Failure):
+        plan.failures[row.code] += 1
         return
-    cache_key = detector.cache_key(pending_row, _picture(row))
+    try:
+        requests = provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None)
+        cache_key = detector.cache_key(pending_row, _picture(row))
+    except RowError as exc:
+        plan.failures[exc.code] += 1
+        return
     if known_rows.is_answered(cache_key, not_before=plan.not_before):
         plan.stored += 1
     elif known_rows.note_seen({cache_key: row.line}):
@@ -219,14 +247,6 @@ def _add_calls(plan: Plan, requests: Sequence[Request], provider: Provider) -> N
     plan.cost += sum(price(provider.estimate(request), call_price(plan.limits)) for request in requests)
 
 
-def _requests(row: Row, provider: Provider) -> Sequence[Request]:
-    """Return the requests that a row takes at least, none where it breaks a rule."""
-    try:
-        return provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None)
-    except RowError:
-        return ()
-
-
 def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
     return isinstance(row.image, LocalFile) or (
         not isinstance(row.image, InsightsToken) and "url" not in provider.limits.forms
@@ -234,14 +254,8 @@ def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
 
 
 def _picture(row: Row) -> str:
-    """Return what tells a row's picture from others: the content of a local file, else its name."""
-    if isinstance(row.image, LocalFile):
-        try:
-            with open_file(row.image.path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except (SourceError, OSError):
-            pass
-    return image_name(row.image)
+    """Return what tells a row's picture from others: the content of a local file, else its name; raises SourceError."""
+    return hash_file(row.image.path) if isinstance(row.image, LocalFile) else image_name(row.image)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def read_file(path: str, max_bytes: int) -> bytes:
         raise _named(path, exc) from exc
     check_length(_name(path), len(data), max_bytes)
     return data
+
+
+def hash_file(path: str) -> str:
+    """Return the SHA-256 of a regular file in hexadecimal; raises SourceError as `read_file` does."""
+    with open_file(path) as file:
+        try:
+            return file_digest(file, "sha256").hexdigest()
+        except OSError as exc:
+            raise SourceError("unreadable", f"{_name(path)}: the file can't be read ({exc.strerror})") from exc
 
 
 def open_file(path: str) -> BufferedReader:

@@ -10,6 +10,7 @@ import anyio
 
 from pipeline.guards.printable import printable
 from pipeline.report.tally import Tally
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,5 +62,5 @@ def progress_line(tally: Tally, seconds: float, waits_for: str = "") -> str:
     """Return the progress of a run after so many seconds as one line; the rate counts the rows tried in this run."""
     rate = tally.tried / seconds if seconds else 0.0
     records = tally.ok + tally.empty
-    text = f"{records} records, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
+    text = f"{counted(records, 'record')}, {tally.failures} failed, {tally.done_before} done before, {rate:.1f} rows/s"
     return f"{text}; {printable(waits_for)}" if waits_for else text

@@ -16,6 +16,7 @@ from pipeline.tabular.columns import WantedColumns, find_aliases
 from pipeline.tabular.decoding import MAX_LINE_CHARS, check_line
 from pipeline.tabular.detection import split_line
 from pipeline.tabular.line_reader import LineReader
+from pipeline.wording import counted
 
 LineFields = Mapping[str, Any]
 ParsedLine = tuple[int, LineFields | LineError]
@@ -117,13 +118,14 @@ def _are_rows(lines: Sequence[str], is_row: Callable[[str], bool]) -> bool:
 
 
 def _stray_quote(line: int, count: int) -> LineError:
-    where = f"line {line + 1}" if count == 2 else f"the lines {line + 1} to {line + count - 1}"
+    where = f"line {line + 1}" if count == 2 else f"lines {line + 1} to {line + count - 1}"
     what = f'a quote in it goes on through {where}, as if rows of their own were its text; write it twice ("")'
     return LineError("bad-line", what)
 
 
 def _wrong_width(actual: int, expected: int) -> str:
-    return f"the line has {actual} fields, the header has {expected}; a value that holds a separator needs quotes"
+    has = f"the line has {counted(actual, 'field')}, the header has {expected}"
+    return f"{has}; a value that holds a separator needs quotes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

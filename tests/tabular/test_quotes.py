@@ -79,7 +79,7 @@ def test_the_message_says_which_lines_were_swallowed() -> None:
     failure, *rows = rows_of('id,image,title\na,a.png,"5 inch\nb,b.png,x\nc,c.png,6"\n')
     assert isinstance(failure, Failure)
     assert (failure.line, failure.code) == (2, "bad-line")
-    assert "the lines 3 to 4" in failure.message
+    assert "goes on through lines 3 to 4" in failure.message
     assert '("")' in failure.message
     assert [row.id for row in rows] == ["b", "c"]
 
