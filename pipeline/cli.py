@@ -149,7 +149,9 @@ def check(
 ServiceConfigPath = Annotated[
     Path | None, typer.Argument(metavar="[CONFIG]", help="The service's TOML config.", show_default=False)
 ]
-Catalogue = Annotated[str | None, typer.Option(help="A csv, tsv, jsonl or txt file (each also .gz/.zst), or a folder.")]
+Catalogue = Annotated[
+    str | None, typer.Option(help="A csv, tsv, jsonl, txt (each also .gz/.zst) or parquet file, or a folder.")
+]
 Root = Annotated[str | None, typer.Option(help="Where relative paths start; default: the catalogue's folder.")]
 Format = Annotated[
     str | None, typer.Option("--format", help="The catalogue's format, if its file name doesn't show it.")

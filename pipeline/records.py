@@ -39,6 +39,19 @@ class LocalFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveMember:
+    """A picture in the file `archive`: `place` says where its bytes are, and `stamp` changes when they do.
+
+    `name` is its path in the archive, with lone surrogates for bytes that are no UTF-8. See tabular/archive.py.
+    """
+
+    archive: str
+    name: str
+    place: str
+    stamp: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteUrl:
     """A picture behind an http(s) URL."""
 
@@ -52,13 +65,13 @@ class InsightsToken:
     token: str
 
 
-Image = LocalFile | RemoteUrl | InsightsToken
+Image = LocalFile | ArchiveMember | RemoteUrl | InsightsToken
 
 
 def image_name(image: Image) -> str:
     """Return how the manifest names an image, as valid text."""
     match image:
-        case LocalFile():
+        case LocalFile() | ArchiveMember():
             return readable(image.name)
         case RemoteUrl():
             return image.url

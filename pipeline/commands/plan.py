@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -21,9 +21,9 @@ from pipeline.fetch.search_pages import stored_search_pages
 from pipeline.local.backend import make_provider
 from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
-from pipeline.prepare.local_file import hash_file
+from pipeline.prepare.sources import PictureSources
 from pipeline.providers.base import Provider
-from pipeline.records import Failure, InsightsToken, LocalFile, Prepared, Request, Row, SourceFacts, image_name
+from pipeline.records import Failure, InsightsToken, Prepared, RemoteUrl, Request, Row, SourceFacts, image_name
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
 from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_quota
@@ -189,6 +189,7 @@ def make_plan(config: Config) -> Plan:
     cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
         known_rows, answers = opened.enter_context(_state(folder))
+        sources = opened.enter_context(closing(PictureSources(config.prepare.max_file_bytes)))
         detector = make_detector(config, provider, known_rows)
         for changes in _changes(config, provider, cursor, answers, detector, opened):
             plan.rows += changes.rows
@@ -196,7 +197,7 @@ def make_plan(config: Config) -> Plan:
             plan.failures += changes.failed_before
             plan.skipped += changes.skipped
             for pending_row in changes.pending_rows:
-                _add(plan, pending_row, provider, detector, known_rows)
+                _add(plan, pending_row, provider, detector, known_rows, sources)
     if cursor is not None and cursor.request is not None:
         plan.is_open = True
         _add_calls(plan, [cursor.request], provider)
@@ -220,7 +221,12 @@ def _changes(
 
 
 def _add(
-    plan: Plan, pending_row: PendingRow, provider: Provider, detector: ChangeDetector, known_rows: KnownRows
+    plan: Plan,
+    pending_row: PendingRow,
+    provider: Provider,
+    detector: ChangeDetector,
+    known_rows: KnownRows,
+    sources: PictureSources,
 ) -> None:
     row = pending_row.item
     if isinstance(row, Failure):
@@ -228,7 +234,7 @@ def _add(
         return
     try:
         requests = provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None)
-        cache_key = detector.cache_key(pending_row, _picture(row))
+        cache_key = detector.cache_key(pending_row, _picture(row, sources))
     except RowError as exc:
         plan.failures[exc.code] += 1
         return
@@ -248,14 +254,17 @@ def _add_calls(plan: Plan, requests: Sequence[Request], provider: Provider) -> N
 
 
 def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
-    return isinstance(row.image, LocalFile) or (
-        not isinstance(row.image, InsightsToken) and "url" not in provider.limits.forms
-    )
+    match row.image:
+        case InsightsToken():
+            return False
+        case RemoteUrl():
+            return "url" not in provider.limits.forms
+    return True
 
 
-def _picture(row: Row) -> str:
-    """Return what tells a row's picture from others: the content of a local file, else its name; raises SourceError."""
-    return hash_file(row.image.path) if isinstance(row.image, LocalFile) else image_name(row.image)
+def _picture(row: Row, sources: PictureSources) -> str:
+    """Return what tells a row's picture from others: its content, else its URL or token; raises SourceError."""
+    return image_name(row.image) if isinstance(row.image, RemoteUrl | InsightsToken) else sources.hash(row.image)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class ManifestConfig(Section, Generic[Q]):
     path: Text = Field(default="", validate_default=False)
     search: Q | None = None
     trending: bool = False
-    format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "txt", "parquet", "zip", "tar", "folder"] = "auto"
     delimiter: Delimiter = "auto"
     encoding: Encoding = "auto"
     root: Text | None = None

@@ -45,7 +45,7 @@ class CatalogueSettings(Section):
     """[catalogue]: what the answers are made from."""
 
     path: Text
-    format: Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "txt", "parquet", "folder"] = "auto"
     delimiter: Delimiter = "auto"
     encoding: Encoding = "auto"
     root: Text | None = None

@@ -13,6 +13,7 @@ import orjson
 
 from pipeline.config import Config, EmbeddedSettings, ModelSettings
 from pipeline.errors import ConfigError, UsageError
+from pipeline.tabular.formats import TableFile, format_name
 
 S = TypeVar("S", bound=EmbeddedSettings)
 
@@ -50,6 +51,10 @@ def catalogue_of(settings: EmbeddedSettings, config: Config) -> str:
     if catalogue in {"", "-"}:
         what = "a manifest from stdin can't be served" if catalogue else "there is no manifest to search in"
         raise ConfigError("provider.catalogue", [f"is missing: {what}, name a catalogue"])
+    reading = config.manifest.format if catalogue == config.manifest.path else "auto"
+    if format_name(TableFile(path=catalogue, format=reading, section="manifest")) in {"zip", "tar"}:
+        problem = f"the embedded service can't read the archive {catalogue}; unpack it, and name its folder"
+        raise ConfigError("provider.catalogue", [problem])
     return catalogue
 
 

@@ -13,9 +13,10 @@ import orjson
 
 from pipeline.config import ManifestConfig
 from pipeline.errors import ConfigError, TableError
-from pipeline.manifest.rows import RowRules, folder_rows, table_rows
+from pipeline.manifest.rows import RowRules, archive_rows, folder_rows, table_rows
 from pipeline.manifest.segments import Manifest
 from pipeline.records import Row
+from pipeline.tabular.archive import Members
 from pipeline.tabular.cells import Naming
 from pipeline.tabular.columns import WantedColumns
 from pipeline.tabular.folder import list_pictures
@@ -86,22 +87,30 @@ def _open(config: ManifestConfig, stdin: int = 0) -> Manifest:
     )
     if table_format.kind == "folder":
         return _open_folder(file, table_format, rules)
+    if table_format.kind == "archive":
+        return _open_archive(file, table_format)
     return _open_table(file, table_format, rules, config, stdin if config.path == STDIN else None)
 
 
 def _check_keys(config: ManifestConfig, table_format: TableFormat) -> None:
     """Raise ConfigError where there are keys of tables for a manifest that is none."""
-    keys = {"csv": (), "jsonl": ("delimiter",), "txt": ("delimiter", *_KEYS_OF_TABLES)}
+    keys = {
+        "csv": (),
+        "jsonl": ("delimiter",),
+        "parquet": ("delimiter", "encoding"),
+        "txt": ("delimiter", *_KEYS_OF_TABLES),
+    }
     wrong = keys.get(table_format.kind, ("delimiter", "encoding", *_KEYS_OF_TABLES))
     given = [f"manifest.{key}" for key in wrong if getattr(config, key) != ManifestConfig.model_fields[key].default]
     if given:
-        problem = f"a {table_format.kind} manifest has none; leave it out, or set manifest.format"
+        problem = f"a manifest of the format {table_format.kind} has none; leave it out, or set manifest.format"
         raise ConfigError(", ".join(given), [problem])
 
 
 def _stdin_format(file: TableFile) -> TableFormat:
-    if file.format == "folder":
-        raise TableError('manifest.format: stdin is no folder; give "csv", "tsv", "jsonl" or "txt"')
+    if file.format in {"folder", "parquet", "zip", "tar"}:
+        what = {"folder": "a folder", "parquet": "a Parquet file"}.get(file.format, "an archive")
+        raise TableError(f'manifest.format: stdin is not {what}; give "csv", "tsv", "jsonl" or "txt"')
     return with_settings(FORMATS["txt" if file.format == "auto" else file.format], file)
 
 
@@ -120,6 +129,17 @@ def _open_folder(file: TableFile, table_format: TableFormat, rules: RowRules) ->
         partial(folder_rows, rules=rules),
         root=os.fspath(root),
         reading=_reading_digest(table_format, rules),
+    )
+
+
+def _open_archive(file: TableFile, table_format: TableFormat) -> Manifest:
+    archive = os.fspath(Path(file.path).resolve())
+    members = Members(file)
+    return Manifest(
+        LineReader(members.lines()),
+        partial(archive_rows, archive=archive),
+        reading=blake2b(orjson.dumps([_READING_VERSION, table_format, archive]), digest_size=16).digest(),
+        close=members.close,
     )
 
 

@@ -10,7 +10,8 @@ import orjson
 
 from pipeline.config import Columns
 from pipeline.errors import LineError
-from pipeline.records import Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row, Skipped
+from pipeline.records import ArchiveMember, Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row, Skipped
+from pipeline.tabular.archive import ListedMember, parse_member
 from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, read_text, shown
 from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
@@ -38,6 +39,26 @@ def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[li
     for number, line in enumerate(lines, ordinal):
         name, error = parse_listed(line)
         yield [rules.read_file(name, error, number) if name else Skipped(line=number + 1, ordinal=number)]
+
+
+def archive_rows(lines: LineReader, ordinal: int, archive: str) -> Iterator[list[Item]]:
+    """Make rows of the listed pictures of the file `archive`; the first one counts as line 1."""
+    for number, line in enumerate(lines, ordinal):
+        yield [_member_row(parse_member(line), archive, number)]
+
+
+def _member_row(member: ListedMember, archive: str, ordinal: int) -> Item:
+    if not member.name:
+        return Skipped(line=ordinal + 1, ordinal=ordinal)
+    row_id = None
+    try:
+        row_id = check_id(readable(member.name))
+        if member.error is not None:
+            raise member.error
+    except LineError as exc:
+        return _failure(exc, "archive", row_id=row_id, image=member.name, line=ordinal + 1, ordinal=ordinal)
+    image = ArchiveMember(archive=archive, name=member.name, place=member.place, stamp=member.stamp)
+    return Row(id=row_id, image=image, ordinal=ordinal, line=ordinal + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

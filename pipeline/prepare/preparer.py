@@ -19,9 +19,9 @@ from pipeline.prepare.decoder_threads import DecoderThreads
 from pipeline.prepare.download import Downloader, DownloadRules
 from pipeline.prepare.fit_rules import FitRules, rules_from
 from pipeline.prepare.hosts import HostRules
-from pipeline.prepare.local_file import read_file
 from pipeline.prepare.picture_client import ClientRules
-from pipeline.records import Limits, LocalFile, Prepared, RemoteUrl, Row
+from pipeline.prepare.sources import PictureSources, StoredImage
+from pipeline.records import ArchiveMember, Limits, LocalFile, Prepared, RemoteUrl, Row
 
 _READERS = 4  # files read at once: enough for a slow disk
 _FILES_PER_WORKER = 2  # local files in memory: one being prepared, one waiting
@@ -34,7 +34,9 @@ class Preparer:
         workers = config.workers or _cores()
         self._rules = rules_from(config, limits)
         self._forms = limits.forms
+        self._sources = PictureSources(config.max_file_bytes)
         self._readers = CapacityLimiter(_READERS)
+        self._archive_reader = CapacityLimiter(1)  # in the order of rows, which is that of the archive
         self._files_in_memory = Semaphore(_FILES_PER_WORKER * workers)
         self._decoder = _decoder(config, self._rules, workers)
         self._downloader = Downloader(download_rules(config, retry))
@@ -48,23 +50,25 @@ class Preparer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._sources.close()
         await self._opened.aclose()
 
     async def prepare(self, row: Row) -> Prepared | None:
         """Return the row's picture within the limits, or None if it is sent as a URL or a token; raises RowError."""
         match row.image:
-            case LocalFile(path=path):
+            case LocalFile() as image:
                 async with self._files_in_memory:
-                    return await self._decoder.fit(await self._read(path))
+                    return await self._decoder.fit(await self._read(image, self._readers))
+            case ArchiveMember() as image:
+                async with self._files_in_memory:
+                    return await self._decoder.fit(await self._read(image, self._archive_reader))
             case RemoteUrl(url=url) if "url" not in self._forms:
                 async with self._downloader.picture(url) as data:
                     return await self._decoder.fit(data)
         return None
 
-    async def _read(self, path: str) -> bytes:
-        return await to_thread.run_sync(
-            read_file, path, self._rules.max_file_bytes, limiter=self._readers, abandon_on_cancel=True
-        )
+    async def _read(self, image: StoredImage, limiter: CapacityLimiter) -> bytes:
+        return await to_thread.run_sync(self._sources.read, image, limiter=limiter, abandon_on_cancel=True)
 
 
 def _decoder(config: PrepareConfig, rules: FitRules, workers: int) -> DecoderPool | DecoderThreads:

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import orjson
 
-from pipeline.records import Failure, LocalFile, Row, image_name
+from pipeline.records import ArchiveMember, Failure, LocalFile, Row, image_name
 from pipeline.state.checkpoints import file_stamp
 
 
@@ -46,9 +46,13 @@ def local_picture(item: Row | Failure) -> LocalFile | None:
 
 
 def picture_stamp(item: Row | Failure) -> bytes:
-    """Return the file stamp of a line's local picture, nothing where it has none."""
-    picture = local_picture(item)
-    return b"" if picture is None else file_stamp(picture.path)
+    """Return the stamp of a line's picture on disk or in an archive, nothing where it has none."""
+    match item:
+        case Row(image=LocalFile(path=path)):
+            return file_stamp(path)
+        case Row(image=ArchiveMember(stamp=stamp)):
+            return stamp
+    return b""
 
 
 def _digest(content: bytes, key: bytes = b"") -> bytes:

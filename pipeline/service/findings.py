@@ -16,7 +16,7 @@ from pipeline.errors import ServiceError
 from pipeline.service.text.recognised_text import RecognisedText, TextUri
 
 Crop = tuple[float, float, float, float]
-Format = Literal["auto", "csv", "tsv", "jsonl", "txt", "folder"]
+Format = Literal["auto", "csv", "tsv", "jsonl", "txt", "parquet", "folder"]
 
 
 class BadPicture(ServiceError):

@@ -11,6 +11,7 @@ import orjson
 
 from pipeline.records import (
     Answer,
+    ArchiveMember,
     Crop,
     Failure,
     Image,
@@ -92,7 +93,7 @@ def timestamp(seconds: float) -> str:
 
 def _source(image: Image, prepared: Prepared | None) -> RecordSource:
     match image:
-        case LocalFile():
+        case LocalFile() | ArchiveMember():
             source = RecordSource(path=image_name(image))
         case RemoteUrl():
             source = RecordSource(url=image.url)

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pipeline.errors import TableError
 from pipeline.tabular.compression import COMPRESSIONS
 
-FormatName = Literal["csv", "tsv", "jsonl", "txt", "folder"]
+FormatName = Literal["csv", "tsv", "jsonl", "txt", "parquet", "zip", "tar", "folder"]
 AUTO: Final = "auto"
 
 
@@ -30,9 +30,9 @@ class TableFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFormat:
-    """How a table is read: `delimiter` matters to csv only, `encoding` to all but folders."""
+    """How a table is read: `delimiter` matters to csv only, `encoding` to tables of text."""
 
-    kind: Literal["csv", "jsonl", "txt", "folder"]
+    kind: Literal["csv", "jsonl", "txt", "parquet", "archive", "folder"]
     delimiter: str = ","
     encoding: str = "utf-8"
 
@@ -42,6 +42,9 @@ FORMATS: Mapping[FormatName, TableFormat] = {
     "tsv": TableFormat(kind="csv", delimiter="\t"),
     "jsonl": TableFormat(kind="jsonl"),
     "txt": TableFormat(kind="txt"),
+    "parquet": TableFormat(kind="parquet"),
+    "zip": TableFormat(kind="archive"),
+    "tar": TableFormat(kind="archive"),
     "folder": TableFormat(kind="folder"),
 }
 _SUFFIXES: Mapping[str, FormatName] = {
@@ -51,8 +54,14 @@ _SUFFIXES: Mapping[str, FormatName] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".txt": "txt",
+    ".parquet": "parquet",
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tgz": "tar",
 }
-_SUPPORTED = "a folder, .csv, .tsv, .jsonl or .txt (each also .gz or .zst)"
+# What is compressed inside, or read in any order, is not read through another compression.
+_NOT_PACKED = {".parquet": COMPRESSIONS, ".zip": COMPRESSIONS, ".tgz": COMPRESSIONS, ".tar": (".zst",)}
+_SUPPORTED = "a folder, .csv, .tsv, .jsonl or .txt (each also .gz or .zst), .parquet, .zip or .tar (also .gz)"
 # What to do with files that are often given.
 _WAYS_OUT: Mapping[str, str] = {
     ".json": "write each object of a JSON array in a line of its own: jq -c '.[]' {path} > rows.jsonl",
@@ -68,15 +77,28 @@ def find_format(file: TableFile) -> TableFormat:
     """
     path = Path(file.path)
     _check_exists(path, file)
-    if file.format != AUTO:
-        return with_settings(FORMATS[file.format], file)
-    if path.is_dir():
+    if file.format == AUTO and path.is_dir():
         return FORMATS["folder"]
-    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
-    name = _SUFFIXES.get(plain.suffix.lower())
+    name = format_name(file)
     if name is None:
-        raise TableError(f"{file.section}.path: {_unknown(file, plain.suffix.lower())}")
+        raise TableError(f"{file.section}.path: {_unknown(file)}")
     return with_settings(FORMATS[name], file)
+
+
+def format_name(file: TableFile) -> FormatName | None:
+    """Return the format that the settings or the name of a file say; None for an unknown one."""
+    if file.format != AUTO:
+        return file.format
+    inner, suffix = _suffixes(file)
+    is_readable = suffix in COMPRESSIONS and suffix not in _NOT_PACKED.get(inner, ())
+    return _SUFFIXES.get(inner) if inner == suffix or is_readable else None
+
+
+def _suffixes(file: TableFile) -> tuple[str, str]:
+    """Return the suffix before that of a compression, and the last one."""
+    path = Path(file.path)
+    suffix = path.suffix.lower()
+    return (path.with_suffix("").suffix.lower() if suffix in COMPRESSIONS else suffix), suffix
 
 
 def with_settings(table_format: TableFormat, file: TableFile) -> TableFormat:
@@ -88,8 +110,8 @@ def with_settings(table_format: TableFormat, file: TableFile) -> TableFormat:
     )
 
 
-def _unknown(file: TableFile, suffix: str) -> str:
-    way_out = _WAYS_OUT.get(suffix, f"give {_SUPPORTED}").format(path=file.path)
+def _unknown(file: TableFile) -> str:
+    way_out = _WAYS_OUT.get(_suffixes(file)[0], f"give {_SUPPORTED}").format(path=file.path)
     return f"{file.path} has no known format; {way_out}, or set {file.section}.format"
 
 

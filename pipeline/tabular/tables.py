@@ -18,6 +18,7 @@ from pipeline.tabular.decoding import HEAD_BYTES, ReplayedStream, as_text, physi
 from pipeline.tabular.detection import UTF_8, WINDOWS, excel_delimiter, find_delimiter, find_encoding
 from pipeline.tabular.formats import AUTO, TableFile, TableFormat
 from pipeline.tabular.line_reader import LineReader
+from pipeline.tabular.parquet import ParquetRows
 from pipeline.tabular.parsing import (
     CsvParser,
     JsonParser,
@@ -37,9 +38,9 @@ _LOOK_AHEAD = 20
 class Table:
     """An open table; iterate over it once, then close it, or use it as a context manager.
 
-    `lines` are those still to be read, `parse` makes fields of them, `header` names the columns of a csv table (empty
-    for other formats). `format` is how it is read, `notes` are sentences about what was found out for it. Iterating
-    raises TableError where the file can't be read on.
+    `lines` are those still to be read, `parse` makes fields of them, `header` names the columns of a table that lists
+    them (empty for other formats). `format` is how it is read, `notes` are sentences about what was found out for it.
+    Iterating raises TableError where the file can't be read on.
     """
 
     lines: LineReader
@@ -70,6 +71,8 @@ def open_table(
 
     Raises TableError where it can't be read or lacks a column.
     """
+    if table_format.kind == "parquet":
+        return _open_parquet(file, table_format, columns)
     with ExitStack() as opened:
         place = file.path if stdin is None else "stdin"
         stream = _open_file(file, opened) if stdin is None else _open_stdin(stdin, table_format, opened)
@@ -86,6 +89,18 @@ def open_table(
         table = start.read()
         notes = (*_encoding_notes(file, encoding), *table.notes)
         return replace(table, notes=notes, close=opened.pop_all().close)
+
+
+def _open_parquet(file: TableFile, table_format: TableFormat, columns: WantedColumns) -> Table:
+    rows = ParquetRows(file, file.path, columns)
+    return Table(
+        lines=LineReader(rows.lines()),
+        parse=JsonParser(columns=columns),
+        format=table_format,
+        header=rows.header,
+        notes=tuple(find_hints(rows.header, columns)),
+        close=rows.close,
+    )
 
 
 def _open_file(file: TableFile, opened: ExitStack) -> ReplayedStream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -14,10 +15,11 @@ from pipeline.commands.check import check
 from pipeline.commands.plan import make_plan
 from pipeline.commands.retry_failed import retry_failed
 from pipeline.config import Config, ManifestConfig
-from pipeline.errors import TableError
+from pipeline.errors import ConfigError, TableError
 from pipeline.report.run_json import RUN_FILE
 from pipeline.runner.job import run
 from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
+from tests.packing import write_tar, write_zip
 from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_service, write_config
 
 TABLE = (
@@ -114,6 +116,40 @@ def test_a_folder_of_any_names_is_a_job(tmp_path: Path, job: Config) -> None:
     with open_job(Path(job.output.dir)) as opened:
         (known,) = opened.state.known_rows.checkpoints(0, 9)
     assert known.has_its_pictures(str(folder.resolve()))
+
+
+@pytest.mark.parametrize("name", ["pictures.zip", "pictures.tar.gz"])
+def test_an_archive_of_pictures_is_a_job(tmp_path: Path, job: Config, name: str) -> None:
+    """Its pictures are sent from where they are; only one that changed is sent again."""
+    job = job.model_copy(update={"manifest": ManifestConfig(path=str(tmp_path / name))})
+    _pack(tmp_path / name, [0, 1, 2, 0])
+    plan = make_plan(job)
+    assert (plan.rows, plan.to_ask, plan.repeated, plan.skipped) == (4, 3, 1, 1)
+    first, second = anyio.run(run, job), anyio.run(run, job)
+    assert (first.tally.records_written, first.traffic.sends, first.exit_code) == (4, 3, 0)
+    assert (second.tally.done_before, second.tally.skipped, second.traffic.sends) == (4, 1, 0)
+    _pack(tmp_path / name, [0, 3, 2, 0])
+    plan, third = make_plan(job), anyio.run(run, job)
+    assert (plan.to_ask, third.traffic.sends, third.exit_code) == (1, 1, 0)
+    records = lines_of(Path(job.output.dir, INSIGHTS))
+    assert [record["id"] for record in records if record["source"]["path"] != record["id"]] == []
+    assert sorted(record["id"] for record in records) == [f"d/{place}.png" for place in range(4)]
+
+
+def test_the_embedded_service_says_that_it_reads_no_archive(tmp_path: Path, job: Config) -> None:
+    """It is said before anything starts, with the way out."""
+    assert job.provider.name == "bing"
+    _pack(tmp_path / "m.zip", [0])
+    sets = ["provider.name=local", "provider.text=false", "provider.endpoint=", "provider.key_env="]
+    path = write_config(tmp_path / "zip.toml", tmp_path / "m.zip", "")
+    with pytest.raises(ConfigError, match=r"provider\.catalogue: the embedded service can't read the archive .*m\.zip"):
+        list(check(load(path, *sets)))
+
+
+def _pack(path: Path, numbers: list[int]) -> None:
+    """Pack pictures with these numbers, and a file that is none."""
+    files = {f"d/{place}.png": draw(path.parent / "drawn.png", n).read_bytes() for place, n in enumerate(numbers)}
+    (write_zip if path.suffix == ".zip" else partial(write_tar, mode="w:gz"))(path, files | {"readme": b"x"})
 
 
 def test_the_embedded_service_reads_its_catalogue_alike(tmp_path: Path, job: Config) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.config import ManifestConfig
 from pipeline.errors import TableError
 from pipeline.manifest import open_manifest
-from pipeline.records import Failure, InsightsToken, LocalFile, RemoteUrl, Row
+from pipeline.records import ArchiveMember, Failure, InsightsToken, LocalFile, RemoteUrl, Row
 
 Cells = dict[str, str]
 
@@ -53,7 +53,7 @@ def rows_of(path: Path, **config: object) -> list[Row | Failure]:
 def _image_text(row: Row | Failure) -> str:
     assert isinstance(row, Row), row
     match row.image:
-        case LocalFile(name=name):
+        case LocalFile(name=name) | ArchiveMember(name=name):
             return name
         case RemoteUrl(url=url):
             return url

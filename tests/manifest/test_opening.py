@@ -73,14 +73,19 @@ UNREADABLE: dict[str, tuple[str, bytes, dict[str, object], str]] = {
     "two that may be meant": ("m.csv", b"id,Image,IMAGE\n", {}, "did you mean 'Image'"),
     "a shop's export": ("m.csv", b"Handle,Title,Image Src,Image Position\n", {}, "did you mean 'Image Src'"),
     "objects without the image": ("m.jsonl", b'{"file": "a.jpg"}\n', {}, "no column 'image'"),
-    "carry from text": ("m.txt", b"a.jpg\n", {"carry": ["title"]}, "manifest.carry: a txt manifest has none"),
+    "carry from text": (
+        "m.txt",
+        b"a.jpg\n",
+        {"carry": ["title"]},
+        "manifest.carry: a manifest of the format txt has none",
+    ),
     "keys of tables": (
         "m.txt",
         b"a.jpg\n",
         {"delimiter": ",", "split": ",", "skip_without_image": True, "columns": {"id": "x"}},
-        "manifest.delimiter, manifest.columns, manifest.split, manifest.skip_without_image: a txt manifest has none",
+        "manifest.delimiter, manifest.columns, manifest.split, manifest.skip_without_image: a manifest of the format",
     ),
-    "parquet": ("m.parquet", b"PAR1", {}, "no known format"),
+    "parquet in another compression": ("m.parquet.gz", b"PAR1", {}, "no known format"),
     "no suffix": ("manifest", b"a.jpg\n", {}, "no known format"),
     "a file as a folder": ("m.csv", b"id,image\n", {"format": "folder"}, "is no folder"),
     "no such root": ("m.csv", b"id,image\n", {"root": "no/such/root"}, "manifest.root: no/such/root is no folder"),
@@ -177,7 +182,7 @@ def test_stdin_has_the_format_it_is_given(pipe: tuple[int, int]) -> None:
 
 def test_stdin_is_no_folder() -> None:
     """A format that stdin can't have is refused."""
-    with pytest.raises(TableError, match="stdin is no folder"):
+    with pytest.raises(TableError, match="stdin is not a folder"):
         open_manifest(_config("-", format="folder"))
 
 

@@ -40,7 +40,7 @@ def test_the_settings_decide_over_the_suffix(tmp_path: Path) -> None:
     assert find_format(TableFile(path=str(tmp_path / "m.csv"), section="manifest", format="txt")) == FORMATS["txt"]
 
 
-@pytest.mark.parametrize("name", ["m.parquet", "m.gz", "m.csv.bz2", "manifest"])
+@pytest.mark.parametrize("name", ["m.parquet.gz", "m.gz", "m.csv.bz2", "manifest"])
 def test_an_unknown_format_names_the_setting(tmp_path: Path, name: str) -> None:
     """The message says which setting gives the format."""
     (tmp_path / name).touch()

@@ -63,6 +63,8 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
         encoding=config.encoding,
     )
     table_format = find_format(file)
+    if table_format.kind == "archive":
+        raise TableError(f"{_SECTION}.path: the service can't read the archive {file.path}; unpack it, give its folder")
     if table_format.kind == "folder":
         root = Root(config.root or config.path, _SECTION)
         for number, line in enumerate(list_pictures(file, root.path), start=1):

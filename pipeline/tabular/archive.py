@@ -1,0 +1,172 @@
+"""The pictures in a .zip or .tar archive: listed in its own order, in flat memory, and read without unpacking it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+from zipfile import BadZipFile
+
+from pipeline.errors import LineError, TableError
+from pipeline.tabular.compression import DAMAGED
+from pipeline.tabular.formats import TableFile, format_name
+from pipeline.tabular.pictures import (
+    HEAD_BYTES,
+    check_not_raw,
+    has_picture_name,
+    is_ignored_file,
+    is_ignored_folder,
+    is_picture,
+)
+from pipeline.tabular.zip_directory import ZipEntry, open_entry, read_directory
+from pipeline.wording import readable
+
+# What reading an archive may raise, beside OSError.
+DAMAGED_ARCHIVE = (*DAMAGED, BadZipFile, tarfile.TarError)
+ArchiveStream = IO[bytes]
+
+_GZIP = b"\x1f\x8b"
+_LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)")
+_SKIPPED = "\0" * 4
+# A gzip stream may stand for a thousand times its size; pictures hardly get smaller in one.
+_MOST_EXPANSION, _ALWAYS_ALLOWED = 100, 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedMember:
+    """A picture in an archive: `place` says where its bytes are, `stamp` changes when they do; `error` what is wrong.
+
+    What is skipped has no name.
+    """
+
+    name: str
+    place: str
+    stamp: bytes
+    error: LineError | None = None
+
+
+class Members:
+    """The members of an archive, as lines for `parse_member`; a line without a name at the end is one that is skipped.
+
+    Skipped are folders and links, and what folders of pictures skip as well. Raises TableError where the archive can't
+    be read.
+    """
+
+    def __init__(self, file: TableFile) -> None:
+        self._place = file.path
+        self._is_zip = format_name(file) == "zip"
+        try:
+            self._stream = open_archive(Path(file.path))
+        except OSError as exc:
+            raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines; raises TableError where the archive can't be read on."""
+        count = skipped = 0
+        try:
+            for line in _zip_lines(self._stream) if self._is_zip else _tar_lines(self._stream, self._place):
+                count += 1
+                if line is None:
+                    skipped += 1
+                else:
+                    yield line
+        except (OSError, *DAMAGED_ARCHIVE) as exc:
+            raise TableError(f"{self._place}: can't be read on after member {count}: {exc}") from exc
+        for _ in range(skipped):
+            yield _SKIPPED
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._stream.close()
+
+
+def open_archive(path: Path) -> ArchiveStream:
+    """Open the content of a .zip, .tar or compressed .tar file, whatever its name; raises OSError."""
+    stream = path.open("rb")
+    if stream.peek(len(_GZIP)).startswith(_GZIP):
+        stream.close()
+        return cast("ArchiveStream", gzip.GzipFile(path))
+    return stream
+
+
+def read_member(stream: ArchiveStream, place: str, most: int) -> bytes:
+    """Read the picture at a `place`, at most so many bytes of it; raises OSError and the errors of DAMAGED_ARCHIVE."""
+    kind, *numbers = place.split()
+    if kind == "tar":
+        offset, size = map(int, numbers)
+        stream.seek(offset)
+        return stream.read(min(size, most))
+    offset, size, packed_size, method, checksum = map(int, numbers)
+    entry = ZipEntry(name="", offset=offset, size=size, packed_size=packed_size, method=method, checksum=checksum)
+    with open_entry(stream, entry) as content:
+        return content.read(most)
+
+
+def parse_member(line: str) -> ListedMember:
+    """Return what a line of `Members` says."""
+    name, code, reason, place, stamp = line.split("\0")
+    error = LineError(code, reason) if code else None
+    return ListedMember(name=name, place=place, stamp=stamp.encode(), error=error)
+
+
+def _zip_lines(stream: ArchiveStream) -> Iterator[str | None]:
+    for entry in read_directory(stream):
+        name = _plain(entry.name) if "/" in entry.name else _plain(entry.name).replace("\\", "/")
+        if name.endswith("/") or stat.S_ISLNK(entry.mode) or _is_ignored(name):
+            yield None
+            continue
+        place = f"zip {entry.offset} {entry.size} {entry.packed_size} {entry.method} {entry.checksum}"
+        if entry.is_encrypted:
+            yield _line(name, place, "", LineError("unreadable", f"{readable(name)!r} is encrypted"))
+        elif has_picture_name(name) or is_picture(read_member(stream, place, HEAD_BYTES)):
+            yield _line(name, place, f"{entry.checksum} {entry.size}")
+        else:
+            yield None
+
+
+def _tar_lines(stream: ArchiveStream, archive: str) -> Iterator[str | None]:
+    status = Path(archive).stat()
+    limit = _MOST_EXPANSION * status.st_size + _ALWAYS_ALLOWED
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined] # it would keep all of them; typeshed doesn't know it
+            if member.offset_data + member.size > limit:
+                raise tarfile.ReadError(f"it unpacks to more than {_MOST_EXPANSION} times its size")
+            name, place = _plain(member.name).removeprefix("./"), f"tar {member.offset_data} {member.size}"
+            is_file = member.isreg() and not member.issparse() and not _is_ignored(name)
+            if is_file and (has_picture_name(name) or is_picture(read_member(stream, place, HEAD_BYTES))):
+                yield _line(name, place, f"{status.st_mtime_ns} {status.st_size} {place}")
+            else:
+                yield None
+
+
+def _plain(name: str) -> str:
+    """Return a name up to the first NUL: what is behind it is no part of any path."""
+    return name.partition("\0")[0]
+
+
+def _is_ignored(name: str) -> bool:
+    if _LEADS_OUT.match(name):
+        return False  # it is named
+    *folders, file = name.split("/")
+    return is_ignored_file(file) or any(is_ignored_folder(folder) for folder in folders if folder not in {".", ".."})
+
+
+def _line(name: str, place: str, stamp: str, error: LineError | None = None) -> str:
+    try:
+        _check_name(name)
+    except LineError as exc:
+        error = exc
+    code, reason = (error.code, str(error)) if error else ("", "")
+    return f"{name}\0{code}\0{reason}\0{place}\0{stamp}"
+
+
+def _check_name(name: str) -> None:
+    if _LEADS_OUT.match(name):
+        raise LineError("outside-root", f"{readable(name)!r} leads out of the archive")
+    check_not_raw(name)

@@ -1,0 +1,89 @@
+"""Reads a Parquet file as lines of JSON, one for each row, in flat memory: so the parser of JSON lines reads it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+import orjson
+
+from pipeline.errors import TableError
+from pipeline.tabular.columns import WantedColumns, check_columns, find_aliases
+from pipeline.tabular.formats import TableFile
+from pipeline.wording import counted
+
+_BATCH_ROWS = 1000
+# So a column of a million rows is read piece by piece, and not whole.
+_BUFFER_BYTES = 1 << 16
+
+
+class ParquetRows:
+    """The rows of a Parquet file, as far as their columns are wanted; `header` names all of its columns.
+
+    Raises TableError where the package pyarrow is missing, the file can't be read, or a column is missing.
+    """
+
+    def __init__(self, file: TableFile, source: Any, columns: WantedColumns) -> None:
+        self._place = file.path
+        self._arrow = _pyarrow(file)
+        try:
+            self._file = import_module("pyarrow.parquet").ParquetFile(
+                source, buffer_size=_BUFFER_BYTES, pre_buffer=False
+            )
+        except (OSError, self._arrow.ArrowException) as exc:
+            raise TableError(f"{file.section}.path: {file.path} can't be read: {exc}") from exc
+        schema = self._file.schema_arrow
+        self.header: tuple[str, ...] = tuple(schema.names)
+        check_columns(self.header, columns, file.path)
+        aliases = find_aliases(self.header, columns.names)
+        wanted = {aliases.get(name, name) for name in columns.names}
+        self._names = [name for name in self.header if name in wanted]
+        self._check_image(schema.field(aliases.get(columns.image, columns.image)))
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line of JSON for each row; raises TableError where the file can't be read on."""
+        count = 0
+        try:
+            for batch in self._file.iter_batches(_BATCH_ROWS, columns=self._names, use_threads=False):
+                values = [self._values(column) for column in batch.columns]
+                for row in zip(*values, strict=True):
+                    count += 1
+                    yield _line(batch.schema.names, row)
+        except (OSError, self._arrow.ArrowException) as exc:
+            raise TableError(f"{self._place}: can't be read on after {counted(count, 'row')}: {exc}") from exc
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _check_image(self, column: Any) -> None:
+        """Refuse a column that holds the pictures themselves."""
+        if self._arrow.types.is_nested(column.type) and not self._arrow.types.is_list(column.type):
+            problem = f"the column {column.name!r} holds {column.type}; paths, URLs or tokens are read"
+            raise TableError(f"{self._place}: {problem}")
+
+    def _values(self, column: Any) -> list[Any]:
+        """Return a column's values as JSON has them; what JSON has no form for is text."""
+        types = self._arrow.types
+        if types.is_temporal(column.type) or types.is_decimal(column.type):
+            column = column.cast(self._arrow.string())
+        values: list[Any] = column.to_pylist()
+        return values
+
+
+def _line(names: Sequence[str], row: Sequence[Any]) -> str:
+    fields = dict(zip(names, row, strict=True))
+    return orjson.dumps(fields, default=_text, option=orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _pyarrow(file: TableFile) -> Any:
+    try:
+        return import_module("pyarrow")
+    except ImportError as exc:
+        needs = f'{file.path} can\'t be read without the package pyarrow; install the extra "parquet"'
+        raise TableError(f"{file.section}.path: {needs}") from exc
