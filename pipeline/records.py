@@ -52,6 +52,14 @@ class ArchiveMember:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloudFile:
+    """A picture in cloud storage, such as s3://bucket/a.jpg; `stamp` changes when it does, where that is known."""
+
+    url: str
+    stamp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteUrl:
     """A picture behind an http(s) URL."""
 
@@ -65,7 +73,7 @@ class InsightsToken:
     token: str
 
 
-Image = LocalFile | ArchiveMember | RemoteUrl | InsightsToken
+Image = LocalFile | ArchiveMember | CloudFile | RemoteUrl | InsightsToken
 
 
 def image_name(image: Image) -> str:
@@ -73,7 +81,7 @@ def image_name(image: Image) -> str:
     match image:
         case LocalFile() | ArchiveMember():
             return readable(image.name)
-        case RemoteUrl():
+        case CloudFile() | RemoteUrl():
             return image.url
         case InsightsToken():
             return f"token:{image.token}"

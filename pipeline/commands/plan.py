@@ -23,7 +23,18 @@ from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
 from pipeline.prepare.sources import PictureSources
 from pipeline.providers.base import Provider
-from pipeline.records import Failure, InsightsToken, Prepared, RemoteUrl, Request, Row, SourceFacts, image_name
+from pipeline.records import (
+    ArchiveMember,
+    Failure,
+    InsightsToken,
+    LocalFile,
+    Prepared,
+    RemoteUrl,
+    Request,
+    Row,
+    SourceFacts,
+    image_name,
+)
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
 from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_quota
@@ -263,8 +274,11 @@ def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
 
 
 def _picture(row: Row, sources: PictureSources) -> str:
-    """Return what tells a row's picture from others: its content, else its URL or token; raises SourceError."""
-    return image_name(row.image) if isinstance(row.image, RemoteUrl | InsightsToken) else sources.hash(row.image)
+    """Return what tells a row's picture from others: its content if it is on this machine, else its name.
+
+    Raises SourceError where it can't be read.
+    """
+    return sources.hash(row.image) if isinstance(row.image, LocalFile | ArchiveMember) else image_name(row.image)
 
 
 @contextmanager

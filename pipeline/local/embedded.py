@@ -14,6 +14,7 @@ import orjson
 from pipeline.config import Config, EmbeddedSettings, ModelSettings
 from pipeline.errors import ConfigError, UsageError
 from pipeline.tabular.formats import TableFile, format_name
+from pipeline.tabular.location import is_cloud, local_path
 
 S = TypeVar("S", bound=EmbeddedSettings)
 
@@ -51,7 +52,11 @@ def catalogue_of(settings: EmbeddedSettings, config: Config) -> str:
     if catalogue in {"", "-"}:
         what = "a manifest from stdin can't be served" if catalogue else "there is no manifest to search in"
         raise ConfigError("provider.catalogue", [f"is missing: {what}, name a catalogue"])
-    reading = config.manifest.format if catalogue == config.manifest.path else "auto"
+    catalogue = local_path(catalogue)
+    if is_cloud(catalogue):
+        problem = f"the embedded service can't read {catalogue}; copy it to this machine, and name the copy"
+        raise ConfigError("provider.catalogue", [problem])
+    reading = config.manifest.format if catalogue == local_path(config.manifest.path) else "auto"
     if format_name(TableFile(path=catalogue, format=reading, section="manifest")) in {"zip", "tar"}:
         problem = f"the embedded service can't read the archive {catalogue}; unpack it, and name its folder"
         raise ConfigError("provider.catalogue", [problem])
@@ -65,7 +70,7 @@ def command_of(settings: EmbeddedSettings, config: Config) -> list[str]:
     command += ["serve", "--catalogue", catalogue, "--port", "0", "--with-parent"]
     command += ["--index", str(Path(config.output.dir) / "index")]
     given: dict[str, object] = {f"catalogue.columns.{key}": getattr(config.manifest.columns, key) for key in _COLUMNS}
-    if catalogue == config.manifest.path:
+    if catalogue == local_path(config.manifest.path):
         given |= {f"catalogue.{key}": getattr(config.manifest, key) for key in _READING}
     if settings.model is not None:
         given |= {f"model.{key}": value for key, value in settings.model}

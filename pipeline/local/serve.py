@@ -15,6 +15,7 @@ from pipeline.service.access.authenticator import Allowance, ApiKey
 from pipeline.service.findings import CatalogueConfig, ModelConfig
 from pipeline.service.http.app import AppConfig
 from pipeline.service.server import ServeConfig, serve
+from pipeline.tabular.location import is_cloud, local_path
 
 __all__ = ["read_config", "serve", "serve_config"]
 
@@ -66,9 +67,12 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
 
 
 def _catalogue(settings: CatalogueSettings) -> CatalogueConfig:
+    if is_cloud(settings.path):
+        problem = f"the service can't read {settings.path}; copy the catalogue to this machine"
+        raise ConfigError("catalogue.path", [problem])
     columns: Mapping[str, str] = settings.columns.model_dump(exclude_none=True, exclude={"id"})
     return CatalogueConfig(
-        path=Path(settings.path),
+        path=Path(local_path(settings.path)),
         format=settings.format,
         delimiter=settings.delimiter,
         encoding=settings.encoding,

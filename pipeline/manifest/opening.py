@@ -7,22 +7,23 @@ from contextlib import ExitStack
 from functools import partial
 from hashlib import blake2b
 from itertools import chain, islice
-from pathlib import Path
 
 import orjson
 
 from pipeline.config import ManifestConfig
 from pipeline.errors import ConfigError, TableError
-from pipeline.manifest.rows import RowRules, archive_rows, folder_rows, table_rows
+from pipeline.manifest.rows import RowRules, listed_rows, table_rows
 from pipeline.manifest.segments import Manifest
-from pipeline.records import Row
+from pipeline.records import ArchiveMember, Row
 from pipeline.tabular.archive import Members
 from pipeline.tabular.cells import Naming
 from pipeline.tabular.columns import WantedColumns
-from pipeline.tabular.folder import list_pictures
+from pipeline.tabular.folder import list_pictures, list_stored_pictures
 from pipeline.tabular.formats import FORMATS, TableFile, TableFormat, find_format, with_settings
 from pipeline.tabular.line_reader import LineReader
-from pipeline.tabular.root import Root
+from pipeline.tabular.listing import Listed
+from pipeline.tabular.location import is_cloud, local_path
+from pipeline.tabular.root import CloudRoot, Root, open_root
 from pipeline.tabular.tables import open_table
 from pipeline.wording import counted
 
@@ -66,7 +67,7 @@ def _check_rows(rows: int, config: ManifestConfig) -> None:
 
 def _open(config: ManifestConfig, stdin: int = 0) -> Manifest:
     file = TableFile(
-        path=config.path,
+        path=local_path(config.path),
         section=_SECTION,
         format=config.format,
         delimiter=config.delimiter,
@@ -74,22 +75,19 @@ def _open(config: ManifestConfig, stdin: int = 0) -> Manifest:
     )
     table_format = _stdin_format(file) if config.path == STDIN else find_format(file)
     _check_keys(config, table_format)
-    rules = RowRules(
-        columns=config.columns,
-        root=Root(_root(config, table_format), _SECTION),
-        carry=config.carry,
-        naming=Naming(
-            ids=config.columns.id,
-            image=config.columns.image,
-            split=config.split,
-            skips=config.skip_without_image,
-        ),
-    )
-    if table_format.kind == "folder":
-        return _open_folder(file, table_format, rules)
     if table_format.kind == "archive":
         return _open_archive(file, table_format)
+    rules = _rules(config, open_root(_root(config, file, table_format), _SECTION))
+    if table_format.kind == "folder":
+        return _open_folder(file, table_format, rules)
     return _open_table(file, table_format, rules, config, stdin if config.path == STDIN else None)
+
+
+def _rules(config: ManifestConfig, root: Root | CloudRoot) -> RowRules:
+    naming = Naming(
+        ids=config.columns.id, image=config.columns.image, split=config.split, skips=config.skip_without_image
+    )
+    return RowRules(columns=config.columns, root=root, carry=config.carry, naming=naming)
 
 
 def _check_keys(config: ManifestConfig, table_format: TableFormat) -> None:
@@ -114,30 +112,38 @@ def _stdin_format(file: TableFile) -> TableFormat:
     return with_settings(FORMATS["txt" if file.format == "auto" else file.format], file)
 
 
-def _root(config: ManifestConfig, table_format: TableFormat) -> Path:
+def _root(config: ManifestConfig, file: TableFile, table_format: TableFormat) -> str:
+    """Return the folder that relative paths start from: the one that is set, or else that of the manifest."""
     if config.root is not None:
-        return Path(config.root)
+        return local_path(config.root)
     if config.path == STDIN:
-        return Path()
-    return Path(config.path) if table_format.kind == "folder" else Path(config.path).parent
+        return "."
+    return file.path if table_format.kind == "folder" else os.path.dirname(file.path) or "."  # noqa: PTH120 - also of URLs
 
 
 def _open_folder(file: TableFile, table_format: TableFormat, rules: RowRules) -> Manifest:
-    root = rules.root.path
+    root = rules.root
+    if is_cloud(file.path) != isinstance(root, CloudRoot):
+        raise TableError(f"{_SECTION}.path: the folder {file.path} is outside {_SECTION}.root")
+    lines = list_pictures(file, root.path) if isinstance(root, Root) else list_stored_pictures(file, root.path)
     return Manifest(
-        LineReader(list_pictures(file, root)),
-        partial(folder_rows, rules=rules),
-        root=os.fspath(root),
+        LineReader(lines),
+        partial(listed_rows, picture=lambda listed: rules.picture(listed.name, listed.stamp), where="folder"),
+        root=os.fspath(root.path),
         reading=_reading_digest(table_format, rules),
     )
 
 
 def _open_archive(file: TableFile, table_format: TableFormat) -> Manifest:
-    archive = os.fspath(Path(file.path).resolve())
+    archive = file.path if is_cloud(file.path) else os.path.realpath(file.path)
     members = Members(file)
+
+    def picture(listed: Listed) -> ArchiveMember:
+        return ArchiveMember(archive=archive, name=listed.name, place=listed.place, stamp=listed.stamp)
+
     return Manifest(
         LineReader(members.lines()),
-        partial(archive_rows, archive=archive),
+        partial(listed_rows, picture=picture, where="archive"),
         reading=blake2b(orjson.dumps([_READING_VERSION, table_format, archive]), digest_size=16).digest(),
         close=members.close,
     )

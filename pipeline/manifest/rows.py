@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
 
 from pipeline.config import Columns
 from pipeline.errors import LineError
-from pipeline.records import ArchiveMember, Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row, Skipped
-from pipeline.tabular.archive import ListedMember, parse_member
+from pipeline.records import CloudFile, Crop, Failure, Image, InsightsToken, LocalFile, RemoteUrl, Row, Skipped
 from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, read_text, shown
-from pipeline.tabular.folder import parse_listed
 from pipeline.tabular.line_reader import LineReader
+from pipeline.tabular.listing import Listed, parse_listed
 from pipeline.tabular.parsing import LineFields, Parser
 from pipeline.tabular.pictures import check_not_raw
-from pipeline.tabular.root import Root
+from pipeline.tabular.root import CloudRoot, Root
 from pipeline.wording import readable
 
 _SIDES = ("left", "top", "right", "bottom")
@@ -34,31 +33,27 @@ def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) 
         yield items
 
 
-def folder_rows(lines: LineReader, ordinal: int, rules: RowRules) -> Iterator[list[Item]]:
-    """Make rows of a folder's listed files; the first file counts as line 1."""
+def listed_rows(
+    lines: LineReader, ordinal: int, picture: Callable[[Listed], Image], where: str
+) -> Iterator[list[Item]]:
+    """Make rows of pictures that are listed `where` ("folder"), by their names; the first one counts as line 1."""
     for number, line in enumerate(lines, ordinal):
-        name, error = parse_listed(line)
-        yield [rules.read_file(name, error, number) if name else Skipped(line=number + 1, ordinal=number)]
+        yield [_listed_row(parse_listed(line), picture, where, number)]
 
 
-def archive_rows(lines: LineReader, ordinal: int, archive: str) -> Iterator[list[Item]]:
-    """Make rows of the listed pictures of the file `archive`; the first one counts as line 1."""
-    for number, line in enumerate(lines, ordinal):
-        yield [_member_row(parse_member(line), archive, number)]
-
-
-def _member_row(member: ListedMember, archive: str, ordinal: int) -> Item:
-    if not member.name:
+def _listed_row(listed: Listed, picture: Callable[[Listed], Image], where: str, ordinal: int) -> Item:
+    """Return the row of a picture; its name is taken as it is, blanks and colons too. `picture` raises LineError."""
+    if not listed.name:
         return Skipped(line=ordinal + 1, ordinal=ordinal)
     row_id = None
     try:
-        row_id = check_id(readable(member.name))
-        if member.error is not None:
-            raise member.error
+        if not listed.name.endswith("/"):  # a folder that can't be read has no id
+            row_id = check_id(readable(listed.name))
+        if listed.error is not None:
+            raise listed.error
+        return Row(id=row_id or listed.name, image=picture(listed), ordinal=ordinal, line=ordinal + 1)
     except LineError as exc:
-        return _failure(exc, "archive", row_id=row_id, image=member.name, line=ordinal + 1, ordinal=ordinal)
-    image = ArchiveMember(archive=archive, name=member.name, place=member.place, stamp=member.stamp)
-    return Row(id=row_id, image=image, ordinal=ordinal, line=ordinal + 1)
+        return _failure(exc, where, row_id=row_id, image=listed.name, line=ordinal + 1, ordinal=ordinal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +61,7 @@ class RowRules:
     """How fields become rows: which column holds what, below which folder the pictures are, what is carried along."""
 
     columns: Columns
-    root: Root
+    root: Root | CloudRoot
     carry: tuple[str, ...] = ()
     naming: Naming
 
@@ -74,29 +69,19 @@ class RowRules:
         """Return the rows of one line, or the Failure of stage "manifest" that names the line and what is wrong."""
         if isinstance(fields, LineError):
             return [_failure(fields, f"line {line}", row_id=None, image=None, line=line, ordinal=ordinal)]
-        if self.naming.is_skipped(fields):
+        naming = self.naming
+        if naming.skips and naming.is_skipped(fields):
             return [Skipped(line=line, ordinal=ordinal)]
         row_id = None
         try:
-            row_id = self.naming.read_id(fields)
-            images = self.naming.read_images(fields, row_id)
+            row_id = naming.read_id(fields)
+            images = naming.read_images(fields, row_id)
         except LineError as exc:
-            image = fields.get(self.naming.image)
+            image = fields.get(naming.image)
             return [_failure(exc, f"line {line}", row_id=row_id, image=image, line=line, ordinal=ordinal)]
         if len(images) == 1:  # as in most tables: a row takes 10 us
             return [self._row(fields, *images[0], line, ordinal)]
         return [self._row(fields, *named, line, number) for number, named in enumerate(images, ordinal)]
-
-    def read_file(self, name: str, error: LineError | None, ordinal: int) -> Row | Failure:
-        """Return the row of one file of a folder; its name is taken as it is, blanks and colons too."""
-        row_id = None
-        try:
-            if error is not None:
-                raise error
-            row_id = check_id(readable(name))
-            return Row(id=row_id, image=self._file(name), ordinal=ordinal, line=ordinal + 1)
-        except LineError as exc:
-            return _failure(exc, "folder", row_id=row_id, image=name, line=ordinal + 1, ordinal=ordinal)
 
     def _row(self, fields: LineFields, row_id: str, image: str, line: int, ordinal: int) -> Row | Failure:
         columns, get = self.columns, fields.get
@@ -118,11 +103,17 @@ class RowRules:
     def _image(self, text: str) -> Image:
         kind, text = read_image(text)
         if kind == "path":
-            return self._file(self.root.name_below(text))
+            return self.picture(self.root.name_below(text))
+        if kind == "cloud":
+            check_not_raw(text)
+            return CloudFile(url=text)
         return RemoteUrl(url=text) if kind == "url" else InsightsToken(token=text)
 
-    def _file(self, name: str) -> LocalFile:
+    def picture(self, name: str, stamp: bytes = b"") -> LocalFile | CloudFile:
+        """Return the picture with a name below the root; raises LineError where it can't be one."""
         check_not_raw(name)
+        if isinstance(self.root, CloudRoot):
+            return CloudFile(url=self.root.url(name), stamp=stamp)
         return LocalFile(path=self.root.locate(name), name=name)
 
 

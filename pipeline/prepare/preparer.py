@@ -8,9 +8,10 @@ from ipaddress import ip_network
 from types import TracebackType
 from typing import Self
 
-from anyio import CapacityLimiter, Semaphore, to_thread
+from anyio import CapacityLimiter, Semaphore, fail_after, to_thread
 
 from pipeline.config import PrepareConfig, RetryConfig, read_headers
+from pipeline.errors import SourceError
 from pipeline.prepare.addresses import AddressRules
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.decoder_messages import Settings
@@ -21,9 +22,10 @@ from pipeline.prepare.fit_rules import FitRules, rules_from
 from pipeline.prepare.hosts import HostRules
 from pipeline.prepare.picture_client import ClientRules
 from pipeline.prepare.sources import PictureSources, StoredImage
-from pipeline.records import ArchiveMember, Limits, LocalFile, Prepared, RemoteUrl, Row
+from pipeline.records import ArchiveMember, CloudFile, Limits, LocalFile, Prepared, RemoteUrl, Row
 
 _READERS = 4  # files read at once: enough for a slow disk
+_CLOUD_READERS = 8  # requests to a storage at once
 _FILES_PER_WORKER = 2  # local files in memory: one being prepared, one waiting
 
 
@@ -36,6 +38,8 @@ class Preparer:
         self._forms = limits.forms
         self._sources = PictureSources(config.max_file_bytes)
         self._readers = CapacityLimiter(_READERS)
+        self._cloud_readers = CapacityLimiter(_CLOUD_READERS)
+        self._download_timeout = config.download_timeout
         self._archive_reader = CapacityLimiter(1)  # in the order of rows, which is that of the archive
         self._files_in_memory = Semaphore(_FILES_PER_WORKER * workers)
         self._decoder = _decoder(config, self._rules, workers)
@@ -62,6 +66,8 @@ class Preparer:
             case ArchiveMember() as image:
                 async with self._files_in_memory:
                     return await self._decoder.fit(await self._read(image, self._archive_reader))
+            case CloudFile() as image:
+                return await self._decoder.fit(await self._read_cloud(image))
             case RemoteUrl(url=url) if "url" not in self._forms:
                 async with self._downloader.picture(url) as data:
                     return await self._decoder.fit(data)
@@ -69,6 +75,14 @@ class Preparer:
 
     async def _read(self, image: StoredImage, limiter: CapacityLimiter) -> bytes:
         return await to_thread.run_sync(self._sources.read, image, limiter=limiter, abandon_on_cancel=True)
+
+    async def _read_cloud(self, image: CloudFile) -> bytes:
+        try:
+            with fail_after(self._download_timeout):
+                return await self._read(image, self._cloud_readers)
+        except TimeoutError as exc:
+            problem = f"{image.url}: no answer in {self._download_timeout:g} s"
+            raise SourceError("timeout", problem, retryable=True) from exc
 
 
 def _decoder(config: PrepareConfig, rules: FitRules, workers: int) -> DecoderPool | DecoderThreads:

@@ -1,4 +1,4 @@
-"""The bytes of pictures that are not downloaded: files, and members of archives, which stay open between reads."""
+"""The bytes of pictures that are not behind a URL: files, members of archives, files in cloud storage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from threading import Lock
 
 from pipeline.errors import SourceError
 from pipeline.prepare.local_file import check_length, hash_file, read_file
-from pipeline.records import ArchiveMember, LocalFile
+from pipeline.records import ArchiveMember, CloudFile, LocalFile
 from pipeline.tabular.archive import DAMAGED_ARCHIVE, ArchiveStream, open_archive, read_member
+from pipeline.tabular.location import read_location
 from pipeline.wording import readable
 
-StoredImage = LocalFile | ArchiveMember
+StoredImage = LocalFile | ArchiveMember | CloudFile
 
 
 class PictureSources:
@@ -34,12 +35,31 @@ class PictureSources:
                 return read_file(path, self._max_bytes)
             case ArchiveMember():
                 return self._archives.read(image, self._max_bytes)
+            case CloudFile(url=url):
+                return read_cloud(url, self._max_bytes)
 
-    def hash(self, image: StoredImage) -> str:
+    def hash(self, image: LocalFile | ArchiveMember) -> str:
         """Return the SHA-256 of a picture in hexadecimal; raises SourceError."""
         if isinstance(image, LocalFile):
             return hash_file(image.path)
         return hashlib.sha256(self.read(image)).hexdigest()
+
+
+def read_cloud(url: str, max_bytes: int) -> bytes:
+    """Return the bytes of a file in cloud storage; raises SourceError, retryable where a later try may help.
+
+    Codes: not-found, forbidden, unreadable, too-large, empty.
+    """
+    try:
+        data = read_location(url, max_bytes + 1)
+    except FileNotFoundError as exc:
+        raise SourceError("not-found", f"{url}: {exc.strerror}") from exc
+    except PermissionError as exc:
+        raise SourceError("forbidden", f"{url}: {exc.strerror}") from exc
+    except OSError as exc:
+        raise SourceError("unreadable", f"{url}: it can't be read ({exc.strerror})", retryable=True) from exc
+    check_length(url, len(data), max_bytes)
+    return data
 
 
 class Archives:
@@ -73,5 +93,5 @@ class Archives:
 
     def _stream(self, archive: str) -> ArchiveStream:
         if archive not in self._streams:
-            self._streams[archive] = self._opened.enter_context(open_archive(Path(archive)))
+            self._streams[archive] = self._opened.enter_context(open_archive(archive))
         return self._streams[archive]

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import orjson
 
-from pipeline.records import ArchiveMember, Failure, LocalFile, Row, image_name
+from pipeline.records import ArchiveMember, CloudFile, Failure, LocalFile, Row, image_name
 from pipeline.state.checkpoints import file_stamp
 
 
@@ -46,11 +46,11 @@ def local_picture(item: Row | Failure) -> LocalFile | None:
 
 
 def picture_stamp(item: Row | Failure) -> bytes:
-    """Return the stamp of a line's picture on disk or in an archive, nothing where it has none."""
+    """Return the stamp of a line's picture on disk, in an archive or in the cloud, nothing where it has none."""
     match item:
         case Row(image=LocalFile(path=path)):
             return file_stamp(path)
-        case Row(image=ArchiveMember(stamp=stamp)):
+        case Row(image=ArchiveMember(stamp=stamp) | CloudFile(stamp=stamp)):
             return stamp
     return b""
 

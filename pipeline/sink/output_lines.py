@@ -12,6 +12,7 @@ import orjson
 from pipeline.records import (
     Answer,
     ArchiveMember,
+    CloudFile,
     Crop,
     Failure,
     Image,
@@ -95,7 +96,7 @@ def _source(image: Image, prepared: Prepared | None) -> RecordSource:
     match image:
         case LocalFile() | ArchiveMember():
             source = RecordSource(path=image_name(image))
-        case RemoteUrl():
+        case CloudFile() | RemoteUrl():
             source = RecordSource(url=image.url)
         case InsightsToken():
             source = RecordSource(token=image.token)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, cast
 from zipfile import BadZipFile
 
 from pipeline.errors import LineError, TableError
-from pipeline.tabular.compression import DAMAGED
+from pipeline.tabular.compression import DAMAGED, GzipContent
 from pipeline.tabular.formats import TableFile, format_name
+from pipeline.tabular.listing import SKIPPED_LINE, listed_line
+from pipeline.tabular.location import look_at, open_location
 from pipeline.tabular.pictures import (
     HEAD_BYTES,
     check_not_raw,
@@ -32,26 +31,12 @@ ArchiveStream = IO[bytes]
 
 _GZIP = b"\x1f\x8b"
 _LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)")
-_SKIPPED = "\0" * 4
 # A gzip stream may stand for a thousand times its size; pictures hardly get smaller in one.
 _MOST_EXPANSION, _ALWAYS_ALLOWED = 100, 1 << 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedMember:
-    """A picture in an archive: `place` says where its bytes are, `stamp` changes when they do; `error` what is wrong.
-
-    What is skipped has no name.
-    """
-
-    name: str
-    place: str
-    stamp: bytes
-    error: LineError | None = None
-
-
 class Members:
-    """The members of an archive, as lines for `parse_member`; a line without a name at the end is one that is skipped.
+    """The members of an archive, as lines (listing.py).
 
     Skipped are folders and links, and what folders of pictures skip as well. Raises TableError where the archive can't
     be read.
@@ -61,7 +46,7 @@ class Members:
         self._place = file.path
         self._is_zip = format_name(file) == "zip"
         try:
-            self._stream = open_archive(Path(file.path))
+            self._stream = open_archive(file.path)
         except OSError as exc:
             raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc
 
@@ -78,20 +63,19 @@ class Members:
         except (OSError, *DAMAGED_ARCHIVE) as exc:
             raise TableError(f"{self._place}: can't be read on after member {count}: {exc}") from exc
         for _ in range(skipped):
-            yield _SKIPPED
+            yield SKIPPED_LINE
 
     def close(self) -> None:
         """Close the archive."""
         self._stream.close()
 
 
-def open_archive(path: Path) -> ArchiveStream:
+def open_archive(path: str) -> ArchiveStream:
     """Open the content of a .zip, .tar or compressed .tar file, whatever its name; raises OSError."""
-    stream = path.open("rb")
-    if stream.peek(len(_GZIP)).startswith(_GZIP):
-        stream.close()
-        return cast("ArchiveStream", gzip.GzipFile(path))
-    return stream
+    stream = open_location(path)
+    is_compressed = stream.read(len(_GZIP)) == _GZIP
+    stream.seek(0)
+    return cast("ArchiveStream", GzipContent(stream)) if is_compressed else stream
 
 
 def read_member(stream: ArchiveStream, place: str, most: int) -> bytes:
@@ -105,13 +89,6 @@ def read_member(stream: ArchiveStream, place: str, most: int) -> bytes:
     entry = ZipEntry(name="", offset=offset, size=size, packed_size=packed_size, method=method, checksum=checksum)
     with open_entry(stream, entry) as content:
         return content.read(most)
-
-
-def parse_member(line: str) -> ListedMember:
-    """Return what a line of `Members` says."""
-    name, code, reason, place, stamp = line.split("\0")
-    error = LineError(code, reason) if code else None
-    return ListedMember(name=name, place=place, stamp=stamp.encode(), error=error)
 
 
 def _zip_lines(stream: ArchiveStream) -> Iterator[str | None]:
@@ -130,8 +107,8 @@ def _zip_lines(stream: ArchiveStream) -> Iterator[str | None]:
 
 
 def _tar_lines(stream: ArchiveStream, archive: str) -> Iterator[str | None]:
-    status = Path(archive).stat()
-    limit = _MOST_EXPANSION * status.st_size + _ALWAYS_ALLOWED
+    facts = look_at(archive)
+    limit = _MOST_EXPANSION * facts.size + _ALWAYS_ALLOWED
     with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined] # it would keep all of them; typeshed doesn't know it
@@ -140,7 +117,7 @@ def _tar_lines(stream: ArchiveStream, archive: str) -> Iterator[str | None]:
             name, place = _plain(member.name).removeprefix("./"), f"tar {member.offset_data} {member.size}"
             is_file = member.isreg() and not member.issparse() and not _is_ignored(name)
             if is_file and (has_picture_name(name) or is_picture(read_member(stream, place, HEAD_BYTES))):
-                yield _line(name, place, f"{status.st_mtime_ns} {status.st_size} {place}")
+                yield _line(name, place, f"{facts.stamp} {place}")
             else:
                 yield None
 
@@ -162,8 +139,7 @@ def _line(name: str, place: str, stamp: str, error: LineError | None = None) -> 
         _check_name(name)
     except LineError as exc:
         error = exc
-    code, reason = (error.code, str(error)) if error else ("", "")
-    return f"{name}\0{code}\0{reason}\0{place}\0{stamp}"
+    return listed_line(name, place=place, stamp=stamp, error=error)
 
 
 def _check_name(name: str) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import LineError
+from pipeline.tabular.location import CLOUD_SCHEMES, MISSING_PACKAGE, has_cloud_package, local_path
 from pipeline.tabular.parsing import LineFields
 
 MAX_ID_CHARS = 1000
 SHOWN_CHARS = 200
-ImageKind = Literal["path", "url", "token"]
+ImageKind = Literal["path", "url", "cloud", "token"]
 
 # Between the columns of a composed id, and before the number of a picture from the second in its cell on.
 _SEPARATOR, _NUMBER = "|", "#"
@@ -22,6 +23,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://|(https?|data|file|blob|cid|urn|javascript):", re.IGNORECASE)
 # "//cdn.example.com/a.jpg", as pages of shops have it; a network share has no dot in its name.
 _WITHOUT_SCHEME = re.compile(r"//[\w-]+(\.[\w-]+)+(:\d+)?/")
+_STORED = re.compile(r"\w+://[^/]+/.*[^/]")
 _URL = re.compile(
     r"https?://(?:[^/?#@\s]*@)?(?:[^/?#@:\s\[\]]+|\[[\da-f:.]+\])(?::\d{1,5})?(?:[/?#]\S*)?", re.IGNORECASE
 )
@@ -96,6 +98,8 @@ def has_text(value: object) -> bool:
 
 
 def _id_text(value: object, column: str) -> str:
+    if isinstance(value, str):
+        return value.strip()
     return read_text(str(value).lower() if isinstance(value, int) else value, column) or ""
 
 
@@ -122,7 +126,7 @@ def read_image_text(value: object, column: str) -> str:
 
 
 def read_image(text: str) -> tuple[ImageKind, str]:
-    """Return what an image's text is, and its path, its http(s) URL, or its token without the prefix.
+    """Return what an image's text is, and its path, its URL, or its token without the prefix.
 
     Where a path leads is for the root to say. Raises LineError for any other text.
     """
@@ -132,7 +136,7 @@ def read_image(text: str) -> tuple[ImageKind, str]:
         if text.startswith(_TOKEN):
             return "token", _checked_token(text.removeprefix(_TOKEN).strip())
         if match := _SCHEME.match(text):
-            return "url", _url_with_scheme(text, (match[1] or match[2]).lower())
+            return _with_scheme(text, (match[1] or match[2]).lower())
     if _WITHOUT_SCHEME.match(text):
         return "url", _checked_url(f"https:{text}")
     return "path", text
@@ -144,10 +148,18 @@ def shown(text: str, limit: int = SHOWN_CHARS) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _url_with_scheme(text: str, scheme: str) -> str:
-    if scheme not in {"http", "https"}:
-        raise LineError("unsupported-scheme", f"{scheme}: is not supported; use http(s)://, token: or a path")
-    return _checked_url(text)
+def _with_scheme(text: str, scheme: str) -> tuple[ImageKind, str]:
+    if scheme in {"http", "https"}:
+        return "url", _checked_url(text)
+    if scheme == "file" and (path := local_path(text)) != text:
+        return "path", path
+    if scheme not in CLOUD_SCHEMES:
+        raise LineError("unsupported-scheme", f"{scheme}: is not supported; use http(s)://, s3://, token: or a path")
+    if not has_cloud_package():
+        raise LineError("unsupported-scheme", f"{scheme}: {MISSING_PACKAGE}")
+    if _STORED.fullmatch(text) is None:
+        raise LineError("bad-url", f"{shown(text)!r} names no file of a bucket")
+    return "cloud", text
 
 
 def _checked_url(text: str) -> str:

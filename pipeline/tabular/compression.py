@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from pathlib import Path
-from typing import Protocol
+from pathlib import PurePath
+from typing import IO, Protocol, cast
 
 import zstandard
+
+from pipeline.tabular.location import open_location
 
 COMPRESSIONS = (".gz", ".zst")
 # What reading a compressed file may raise, beside OSError.
@@ -24,15 +26,29 @@ class Binary(Protocol):
     def close(self) -> None: ...  # noqa: D102 - likewise
 
 
-def open_binary(path: Path) -> Binary:
-    """Open the content of a plain, .gz or .zst file (suffixes in any case); raises OSError."""
-    match path.suffix.lower():
+def open_binary(path: str) -> Binary:
+    """Open the content of a plain, .gz or .zst file (suffixes in any case), here or in the cloud; raises OSError."""
+    raw = open_location(path)
+    match PurePath(path).suffix.lower():
         case ".gz":
-            return gzip.GzipFile(path)
+            return GzipContent(raw)
         case ".zst":
-            return io.BufferedReader(ZstdFile(path.open("rb")))
+            return io.BufferedReader(ZstdFile(raw))
         case _:
-            return path.open("rb")
+            return cast("Binary", raw)
+
+
+class GzipContent(gzip.GzipFile):
+    """The content of a .gz file, which is closed with it."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        super().__init__(fileobj=raw, mode="rb")
+
+    def close(self) -> None:
+        """Close the compressed file too."""
+        super().close()
+        self._raw.close()
 
 
 class ZstdFile(io.RawIOBase):
@@ -41,7 +57,7 @@ class ZstdFile(io.RawIOBase):
     (zstandard's own reader ends a truncated file like a whole one.)
     """
 
-    def __init__(self, raw: io.BufferedReader) -> None:
+    def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
         self._frame: zstandard.ZstdDecompressionObj | None = None
         self._ready = memoryview(b"")

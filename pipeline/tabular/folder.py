@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import LineError, TableError
 from pipeline.tabular.formats import TableFile
+from pipeline.tabular.listing import SKIPPED_LINE, listed_line
+from pipeline.tabular.location import list_folder
 from pipeline.tabular.pictures import (
     HEAD_BYTES,
     developed_raws,
@@ -19,68 +21,76 @@ from pipeline.tabular.pictures import (
 )
 from pipeline.wording import readable
 
-_SKIPPED = "\0\0"
-
 
 def list_pictures(file: TableFile, root: Path) -> Iterator[str]:
-    """Return the pictures of a folder as lines for `parse_listed`: a folder's files by name, then its folders by name.
+    """Return the pictures of a folder as lines (listing.py): a folder's files by name, then its folders by name.
 
-    A line is the path from `root` (resolved), NUL, why this folder can't be read (else nothing), NUL: no name holds
-    a NUL. A line without a name at the end stands for each file or folder that is skipped: see pictures.py for those
-    that are by their names; linked folders, and files that are pictures neither by name nor by content, are too. Memory
-    holds the names of one folder, and the folders still to come.
+    Names are paths from `root` (resolved). Skipped are those of pictures.py, linked folders, and files that are
+    pictures neither by name nor by content. Memory holds the names of one folder, and the folders still to come.
     Raises TableError where the folder itself can't be read or is outside the root.
     """
     folder = Path(file.path)
     try:
         start = folder.resolve().relative_to(root)
-        _scan(folder)
+        _scan(os.fspath(folder))
     except OSError as exc:
-        raise TableError(f"{file.section}.path: the folder {folder} can't be read: {exc.strerror}") from exc
+        raise _unreadable(file, exc) from exc
     except ValueError as exc:
-        raise TableError(f"{file.section}.path: the folder {folder} is outside {file.section}.root") from exc
-    return _walk(os.fspath(root), "" if start == Path() else f"{start}/")
+        raise _outside(file) from exc
+    return _walk(f"{root}/", "" if start == Path() else f"{start}/", _scan, _is_listed)
 
 
-def parse_listed(line: str) -> tuple[str, LineError | None]:
-    """Return the name in a line of `list_pictures`, and what is wrong with it; no name for what is skipped."""
-    name, reason, _ = line.split("\0")
-    if not reason:
-        return name, None
-    return name, LineError("unreadable-folder", f"the folder {readable(name)!r} can't be read: {reason}")
+def list_stored_pictures(file: TableFile, root: str) -> Iterator[str]:
+    """Return the pictures of a folder of cloud storage as lines, likewise; only their names are looked at.
+
+    Names are paths from the URL `root`. Raises TableError where the folder can't be read or is outside the root.
+    """
+    url, top = file.path.rstrip("/"), root.rstrip("/")
+    try:
+        _scan_stored(url)
+    except OSError as exc:
+        raise _unreadable(file, exc) from exc
+    if url != top and not url.startswith(f"{top}/"):
+        raise _outside(file)
+    start = url.removeprefix(top).lstrip("/")
+    return _walk(f"{top}/", f"{start}/" if start else "", _scan_stored, lambda _, name: has_picture_name(name))
 
 
 @dataclass(slots=True, kw_only=True)
 class _Content:
-    """What is directly in a folder: regular files (also behind links), its own folders, and how much is skipped."""
+    """What is directly in a folder: files with their stamps, its own folders, and how much is skipped."""
 
-    files: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     skipped: int = 0
 
 
-def _walk(root: str, start: str) -> Iterator[str]:
+def _walk(
+    root: str, start: str, scan: Callable[[str], _Content], is_listed: Callable[[str, str], bool]
+) -> Iterator[str]:
     waiting, skipped = [start], 0
     while waiting:
         folder = waiting.pop()
         try:
-            content = _scan(f"{root}/{folder}")
+            content = scan(f"{root}{folder}")
         except OSError as exc:
-            yield f"{folder}\0{exc.strerror}\0"
+            reason = f"the folder {readable(folder)!r} can't be read: {exc.strerror}"
+            yield listed_line(folder or "./", error=LineError("unreadable-folder", reason))
             continue
         waiting += (f"{folder}{name}/" for name in sorted(content.folders, reverse=True))
         skipped += content.skipped
         developed = developed_raws(content.files)
         for name in sorted(content.files):
-            if name not in developed and _is_listed(f"{root}/{folder}{name}", name):
-                yield f"{folder}{name}\0\0"
+            if name not in developed and is_listed(f"{root}{folder}{name}", name):
+                yield listed_line(f"{folder}{name}", stamp=content.files[name])
             else:
                 skipped += 1
     for _ in range(skipped):
-        yield _SKIPPED
+        yield SKIPPED_LINE
 
 
-def _scan(folder: str | Path) -> _Content:
+def _scan(folder: str) -> _Content:
+    """Look into a folder of this machine: regular files (also behind links), whose stamps are taken elsewhere."""
     content = _Content()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -88,10 +98,26 @@ def _scan(folder: str | Path) -> _Content:
             if is_folder and not is_ignored_folder(entry.name):
                 content.folders.append(entry.name)
             elif not is_folder and not is_ignored_file(entry.name) and _is_file(entry):
-                content.files.append(entry.name)
+                content.files[entry.name] = ""
             else:
                 content.skipped += 1
     return content
+
+
+def _scan_stored(url: str) -> _Content:
+    stored = list_folder(url)
+    files = {name: stamp for name, stamp in stored.files.items() if not is_ignored_file(name)}
+    folders = [name for name in stored.folders if not is_ignored_folder(name)]
+    skipped = len(stored.files) - len(files) + len(stored.folders) - len(folders)
+    return _Content(files=files, folders=folders, skipped=skipped)
+
+
+def _unreadable(file: TableFile, error: OSError) -> TableError:
+    return TableError(f"{file.section}.path: the folder {file.path} can't be read: {error.strerror}")
+
+
+def _outside(file: TableFile) -> TableError:
+    return TableError(f"{file.section}.path: the folder {file.path} is outside {file.section}.root")
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePath
 from typing import Final, Literal
 
 from pipeline.errors import TableError
 from pipeline.tabular.compression import COMPRESSIONS
+from pipeline.tabular.location import look_at
 
 FormatName = Literal["csv", "tsv", "jsonl", "txt", "parquet", "zip", "tar", "folder"]
 AUTO: Final = "auto"
@@ -75,9 +76,8 @@ def find_format(file: TableFile) -> TableFormat:
 
     Raises TableError where the path doesn't exist, or neither the settings nor the path say what it is.
     """
-    path = Path(file.path)
-    _check_exists(path, file)
-    if file.format == AUTO and path.is_dir():
+    is_folder = _is_folder(file)
+    if file.format == AUTO and is_folder:
         return FORMATS["folder"]
     name = format_name(file)
     if name is None:
@@ -96,7 +96,7 @@ def format_name(file: TableFile) -> FormatName | None:
 
 def _suffixes(file: TableFile) -> tuple[str, str]:
     """Return the suffix before that of a compression, and the last one."""
-    path = Path(file.path)
+    path = PurePath(file.path)
     suffix = path.suffix.lower()
     return (path.with_suffix("").suffix.lower() if suffix in COMPRESSIONS else suffix), suffix
 
@@ -115,9 +115,9 @@ def _unknown(file: TableFile) -> str:
     return f"{file.path} has no known format; {way_out}, or set {file.section}.format"
 
 
-def _check_exists(path: Path, file: TableFile) -> None:
+def _is_folder(file: TableFile) -> bool:
     try:
-        path.stat()
+        return look_at(file.path).is_folder
     except FileNotFoundError:
         raise TableError(f"{file.section}.path: {file.path} doesn't exist") from None
     except OSError as exc:

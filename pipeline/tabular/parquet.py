@@ -11,6 +11,7 @@ import orjson
 from pipeline.errors import TableError
 from pipeline.tabular.columns import WantedColumns, check_columns, find_aliases
 from pipeline.tabular.formats import TableFile
+from pipeline.tabular.location import is_cloud, open_location
 from pipeline.wording import counted
 
 _BATCH_ROWS = 1000
@@ -24,13 +25,13 @@ class ParquetRows:
     Raises TableError where the package pyarrow is missing, the file can't be read, or a column is missing.
     """
 
-    def __init__(self, file: TableFile, source: Any, columns: WantedColumns) -> None:
+    def __init__(self, file: TableFile, columns: WantedColumns) -> None:
         self._place = file.path
         self._arrow = _pyarrow(file)
+        reader = import_module("pyarrow.parquet").ParquetFile
         try:
-            self._file = import_module("pyarrow.parquet").ParquetFile(
-                source, buffer_size=_BUFFER_BYTES, pre_buffer=False
-            )
+            source = open_location(file.path) if is_cloud(file.path) else file.path
+            self._file = reader(source, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (OSError, self._arrow.ArrowException) as exc:
             raise TableError(f"{file.section}.path: {file.path} can't be read: {exc}") from exc
         schema = self._file.schema_arrow
@@ -55,7 +56,7 @@ class ParquetRows:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._file.close(force=True)
 
     def _check_image(self, column: Any) -> None:
         """Refuse a column that holds the pictures themselves."""

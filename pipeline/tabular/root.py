@@ -9,11 +9,35 @@ from pathlib import Path
 from stat import S_ISLNK
 
 from pipeline.errors import LineError, TableError
+from pipeline.tabular.location import is_cloud, join
 
 _DIRECTORIES_REMEMBERED = 4096
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MOST_TAILS = 20  # ends of a foreign path that are looked for below the root
 _SEPARATORS = re.compile(r"[/\\]+")
+
+
+def open_root(path: str, section: str) -> Root | CloudRoot:
+    """Return the folder that relative paths start from; raises TableError where it is no folder of this machine."""
+    return CloudRoot(path) if is_cloud(path) else Root(Path(path), section)
+
+
+class CloudRoot:
+    """A folder of cloud storage that relative paths start from."""
+
+    def __init__(self, url: str) -> None:
+        self.path = url.rstrip("/")
+
+    def name_below(self, text: str) -> str:
+        """Return the relative name of a picture that a table names by its path; raises LineError for one elsewhere."""
+        _check_no_dots(text, self.path)
+        if text[0] == "\\" or text.startswith("//") or _DRIVE.match(text):
+            raise LineError("outside-root", f"{text!r} is not below {self.path} (the setting `root`)")
+        return text.lstrip("/")
+
+    def url(self, name: str) -> str:
+        """Return the URL of a relative name."""
+        return join(self.path, name)
 
 
 class Root:
@@ -38,8 +62,7 @@ class Root:
         An absolute path is one below the root, or else one that begins there, as in the exports of web shops. Raises
         LineError "outside-root" for any other.
         """
-        if ".." in text and ".." in _SEPARATORS.split(text):
-            raise LineError("outside-root", f"{text!r} contains '..'; write it relative to the folder {self._top}")
+        _check_no_dots(text, self._top)
         return self._from_absolute(text) if text[0] in "/\\" or _DRIVE.match(text) else text
 
     def locate(self, name: str) -> str:
@@ -80,3 +103,8 @@ class Root:
         if real != self._top and not real.startswith(self._inside):
             raise LineError("outside-root", f"{name!r} is a link, or is behind one, that leads out of the root folder")
         return real
+
+
+def _check_no_dots(text: str, root: str) -> None:
+    if ".." in text and ".." in _SEPARATORS.split(text):
+        raise LineError("outside-root", f"{text!r} contains '..'; write it relative to the folder {root}")

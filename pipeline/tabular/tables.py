@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -92,7 +91,7 @@ def open_table(
 
 
 def _open_parquet(file: TableFile, table_format: TableFormat, columns: WantedColumns) -> Table:
-    rows = ParquetRows(file, file.path, columns)
+    rows = ParquetRows(file, columns)
     return Table(
         lines=LineReader(rows.lines()),
         parse=JsonParser(columns=columns),
@@ -105,7 +104,7 @@ def _open_parquet(file: TableFile, table_format: TableFormat, columns: WantedCol
 
 def _open_file(file: TableFile, opened: ExitStack) -> ReplayedStream:
     try:
-        return opened.enter_context(ReplayedStream(open_binary(Path(file.path)), HEAD_BYTES))
+        return opened.enter_context(ReplayedStream(open_binary(file.path), HEAD_BYTES))
     except OSError as exc:
         raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc
 

@@ -136,6 +136,25 @@ def test_an_archive_of_pictures_is_a_job(tmp_path: Path, job: Config, name: str)
     assert sorted(record["id"] for record in records) == [f"d/{place}.png" for place in range(4)]
 
 
+@pytest.mark.parametrize("path", ["memory://shop/pics", "memory://shop/list.csv"])
+def test_cloud_storage_holds_a_job(tmp_path: Path, job: Config, path: str) -> None:
+    """Its pictures are fetched from there, and one that changed in a folder is sent again."""
+    storage = pytest.importorskip("fsspec", reason='the extra "cloud" is not installed').filesystem("memory")
+    job = job.model_copy(update={"manifest": ManifestConfig(path=path, root="memory://shop/pics")})
+    storage.pipe("/shop/list.csv", b"id,image\np0.png,p0.png\np1.png,memory://shop/pics/p1.png\nnone,none.png\n")
+    for number in range(2):
+        storage.pipe(f"/shop/pics/p{number}.png", (tmp_path / f"p{number}.png").read_bytes())
+    is_folder = path.endswith("pics")
+    for calls in (2, 0):
+        report = anyio.run(run, job)
+        assert (report.traffic.sends, report.tally.failed) == (calls, {} if is_folder or not calls else {"not-found": 1})
+    sources = {record["id"]: record["source"]["url"] for record in lines_of(Path(job.output.dir, INSIGHTS))}
+    assert sources == {name: f"memory://shop/pics/{name}" for name in ("p0.png", "p1.png")}
+    storage.pipe("/shop/pics/p1.png", (tmp_path / "p2.png").read_bytes())
+    assert anyio.run(run, job).traffic.sends == int(is_folder)
+    storage.rm("/shop", recursive=True)
+
+
 def test_the_embedded_service_says_that_it_reads_no_archive(tmp_path: Path, job: Config) -> None:
     """It is said before anything starts, with the way out."""
     assert job.provider.name == "bing"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pipeline.config import ManifestConfig
 from pipeline.errors import TableError
 from pipeline.manifest import open_manifest
-from pipeline.records import ArchiveMember, Failure, InsightsToken, LocalFile, RemoteUrl, Row
+from pipeline.records import ArchiveMember, CloudFile, Failure, InsightsToken, LocalFile, RemoteUrl, Row
 
 Cells = dict[str, str]
 
@@ -55,7 +55,7 @@ def _image_text(row: Row | Failure) -> str:
     match row.image:
         case LocalFile(name=name) | ArchiveMember(name=name):
             return name
-        case RemoteUrl(url=url):
+        case RemoteUrl(url=url) | CloudFile(url=url):
             return url
         case InsightsToken(token=token):
             return f"token:{token}"

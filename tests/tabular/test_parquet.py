@@ -165,7 +165,7 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
         file = TableFile(path=str(path), section="manifest")
         before = arrow.total_allocated_bytes()
         tracemalloc.start()
-        opened = ParquetRows(file, str(path), WantedColumns(image="image", settings="manifest.columns"))
+        opened = ParquetRows(file, WantedColumns(image="image", settings="manifest.columns"))
         pools.append(max(arrow.total_allocated_bytes() - before for _ in opened.lines()))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import RequestError
 from pipeline.providers.bing.error_bodies import MAX_URL_CHARS
-from pipeline.records import Form, InsightsToken, Prepared, RemoteUrl, Row
+from pipeline.records import Form, InsightsToken, Prepared, RemoteUrl, Row, image_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def picture_of(row: Row, prepared: Prepared | None) -> Picture:
         return Picture("url", text=_checked_url(row.image.url))
     if isinstance(row.image, InsightsToken):
         return Picture("token", text=_checked_token(row.image.token))
-    raise RequestError("not-prepared", f"the file {row.image.name} must be prepared before it can be sent")
+    raise RequestError("not-prepared", f"the file {image_name(row.image)} must be prepared before it can be sent")
 
 
 def _checked_url(url: str) -> str:

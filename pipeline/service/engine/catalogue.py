@@ -10,8 +10,9 @@ from pipeline.errors import LineError, TableError
 from pipeline.service.findings import CatalogueConfig
 from pipeline.tabular.cells import SHOWN_CHARS, Naming, check_id, read_image, shown
 from pipeline.tabular.columns import WantedColumns
-from pipeline.tabular.folder import list_pictures, parse_listed
+from pipeline.tabular.folder import list_pictures
 from pipeline.tabular.formats import TableFile, find_format
+from pipeline.tabular.listing import parse_listed
 from pipeline.tabular.parsing import LineFields
 from pipeline.tabular.pictures import check_not_raw
 from pipeline.tabular.root import Root
@@ -68,9 +69,9 @@ def read_entries(config: CatalogueConfig) -> Iterator[Entry]:
     if table_format.kind == "folder":
         root = Root(config.root or config.path, _SECTION)
         for number, line in enumerate(list_pictures(file, root.path), start=1):
-            name, error = parse_listed(line)
-            if name:
-                yield _file_entry(number, name, error, root)
+            listed = parse_listed(line)
+            if listed.name:
+                yield _file_entry(number, listed.name, listed.error, root)
         return
     root = Root(config.root or config.path.parent, _SECTION)
     naming = Naming(
@@ -146,6 +147,8 @@ def _entry(line: int, fields: dict[str, str], root: Root) -> Entry:
         return Entry(line=line, fields={**fields, "image": shown(fields["image"])}, problem=_sentence(exc))
     if kind == "token":
         return Entry(line=line, fields={**fields, "image": f"token:{image}"})
+    if kind == "cloud":
+        return Entry(line=line, fields=fields, problem="the picture is in cloud storage, which the service can't read")
     return Entry(line=line, fields={"content_url": image, **fields, "image": image})
 
 
