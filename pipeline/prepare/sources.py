@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import ExitStack
-from pathlib import Path
 from threading import Lock
 
 from pipeline.errors import SourceError
