@@ -155,7 +155,7 @@ class Plan:
         return "\n".join(
             [
                 f"rows              {self.rows}{more}",
-                *([f"skipped           {self.skipped}  (without a picture, as configured)"] if self.skipped else []),
+                *([f"skipped           {self.skipped}  (without a picture of their own)"] if self.skipped else []),
                 f"done already      {self.done}{'  (there is no job in output.dir yet)' if self.is_new else ''}",
                 f"failed            {self.failed}{'  (without a call, or before)' if self.failures else ''}",
                 *(f"  {code:<24} {count}" for code, count in self.failures.most_common()),

@@ -9,7 +9,7 @@ from threading import Lock
 from pipeline.errors import SourceError
 from pipeline.prepare.local_file import check_length, hash_file, read_file
 from pipeline.records import ArchiveMember, CloudFile, LocalFile
-from pipeline.tabular.archive import DAMAGED_ARCHIVE, ArchiveStream, open_archive, read_member
+from pipeline.tabular.archive import DAMAGED_ARCHIVE, ArchiveStream, archive_error, open_archive, read_member
 from pipeline.tabular.location import read_location
 from pipeline.wording import readable
 
@@ -85,8 +85,9 @@ class Archives:
             with self._lock:
                 data = read_member(self._stream(member.archive), member.place, max_bytes + 1)
         except (OSError, *DAMAGED_ARCHIVE) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
-            raise SourceError("unreadable", f"{name}: it can't be read from the archive ({reason})") from exc
+            raise SourceError(
+                "unreadable", f"{name}: it can't be read from the archive ({archive_error(exc)})"
+            ) from exc
         check_length(name, len(data), max_bytes)
         return data
 

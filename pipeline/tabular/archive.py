@@ -6,6 +6,8 @@ import re
 import stat
 import tarfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain, islice
 from typing import IO, cast
 from zipfile import BadZipFile
 
@@ -39,35 +41,39 @@ class Members:
     """The members of an archive, as lines (listing.py).
 
     Skipped are folders and links, and what folders of pictures skip as well. Raises TableError where the archive can't
-    be read.
+    be read, already when it is opened where its beginning shows that.
     """
 
     def __init__(self, file: TableFile) -> None:
         self._place = file.path
-        self._is_zip = format_name(file) == "zip"
-        try:
-            self._stream = open_archive(file.path)
-        except OSError as exc:
-            raise TableError(f"{file.section}.path: {file.path} can't be read: {exc.strerror}") from exc
+        with ExitStack() as opened:
+            try:
+                stream = opened.enter_context(open_archive(file.path))
+                lines = _zip_lines(stream) if format_name(file) == "zip" else _tar_lines(stream, file.path)
+                self._lines = chain(list(islice(lines, 1)), lines)
+            except (OSError, *DAMAGED_ARCHIVE) as exc:
+                raise TableError(f"{file.section}.path: {file.path} can't be read: {archive_error(exc)}") from exc
+            self.close = opened.pop_all().close
 
     def lines(self) -> Iterator[str]:
         """Yield the lines; raises TableError where the archive can't be read on."""
         count = skipped = 0
         try:
-            for line in _zip_lines(self._stream) if self._is_zip else _tar_lines(self._stream, self._place):
+            for line in self._lines:
                 count += 1
                 if line is None:
                     skipped += 1
                 else:
                     yield line
         except (OSError, *DAMAGED_ARCHIVE) as exc:
-            raise TableError(f"{self._place}: can't be read on after member {count}: {exc}") from exc
+            raise TableError(f"{self._place}: can't be read on after member {count}: {archive_error(exc)}") from exc
         for _ in range(skipped):
             yield SKIPPED_LINE
 
-    def close(self) -> None:
-        """Close the archive."""
-        self._stream.close()
+
+def archive_error(error: BaseException) -> str:
+    """Return what an error of an archive says, without the number and the name that the system adds."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def open_archive(path: str) -> ArchiveStream:

@@ -69,7 +69,8 @@ class Naming:
             text = None
         if text == "":
             names = " and ".join(map(repr, self.ids))
-            raise LineError("empty-id", f"{names} is empty; every row needs an id of its own")
+            verb = "is" if len(self.ids) == 1 else "are"
+            raise LineError("empty-id", f"{names} {verb} empty; every row needs an id of its own")
         return None if text is None else check_id(text)
 
     def read_images(self, fields: LineFields, row_id: str | None) -> Sequence[tuple[str, str]]:

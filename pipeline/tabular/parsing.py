@@ -188,10 +188,12 @@ def check_json_lines(first: Sequence[str], place: str) -> None:
     is_whole = not isinstance(_parsed(written[0]), orjson.JSONDecodeError)
     is_followed = len(written) > 1 and written[1].startswith("{")
     if written[0][0] == "[" and not (is_whole and is_followed):
-        raise TableError(f"{place}: is one JSON array; write each object in a line of its own: jq -c '.[]' {place}")
+        raise TableError(
+            f"{place}: is one JSON array; write each object in a line of its own: jq -c '.[]' {place} > rows.jsonl"
+        )
     if not is_whole and len(written) > 1 and not is_followed:
         raise TableError(
-            f"{place}: is JSON over several lines; write each object in a line of its own: jq -c . {place}"
+            f"{place}: is JSON over several lines; write each object in a line of its own: jq -c . {place} > rows.jsonl"
         )
 
 
