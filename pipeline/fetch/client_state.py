@@ -10,7 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from pipeline.errors import OutputError, SourceError
+from pipeline.guards.confined_files import read_beneath
+from pipeline.guards.private_files import make_private_folder, open_private
+
 _ID: Final = re.compile(r"[!-~]{1,200}")
+_MOST_BYTES: Final = 1000
 
 
 class ClientState:
@@ -25,15 +30,15 @@ class ClientState:
         self._header = header
         self._path = folder / sha256(service_id.encode()).hexdigest()[:32] if folder and header else None
         if self._path is not None:
-            with suppress(OSError, UnicodeDecodeError):
-                self._take(self._path.read_text("ascii"))
+            with suppress(SourceError, UnicodeDecodeError):
+                self._take(read_beneath(self._path.parent, self._path.name, _MOST_BYTES).decode("ascii"))
 
     def remember(self, headers: Mapping[str, str]) -> None:
         """Keep the id of an answer, unless there is one already; `headers` are looked up in lower case."""
         if self._header is None or self.headers:
             return
         if self._take(headers.get(self._header.lower(), "")) and self._path is not None:
-            with suppress(OSError):
+            with suppress(OSError, OutputError):
                 _write(self._path, self.headers[self._header])
 
     def _take(self, value: str) -> bool:
@@ -43,7 +48,8 @@ class ClientState:
 
 
 def _write(path: Path, value: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(value, "ascii")
+    with open_private(temporary, "wb") as file:
+        file.write(value.encode("ascii"))
     temporary.replace(path)

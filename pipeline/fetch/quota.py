@@ -20,6 +20,7 @@ from typing import Final
 from platformdirs import user_state_path
 
 from pipeline.errors import OutputError, QuotaUsedUp
+from pipeline.guards.private_files import make_private_folder, private_database
 
 ROUNDING: Final = 1e-9  # sums of prices are not exact
 # Step N brings the file from layout N to N + 1 (PRAGMA user_version); the first one also meets files without a number.
@@ -101,12 +102,12 @@ class Quota:
         self._corrections: deque[tuple[str, float]] = deque()
         self.calls = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = _opened(str(path))
-        except (sqlite3.Error, OSError) as exc:
+            make_private_folder(path.parent)
+            self._db = _opened(path)
+        except (sqlite3.Error, OSError, OutputError) as exc:
             if limits.lasting is not None:
                 raise _unusable(path, exc, f"{limits.lasting} needs it; ") from exc
-            self._db = _opened(":memory:")
+            self._db = _opened(None)
 
     def close(self) -> None:
         """Close the database; a correction that can't be written any more is lost, which leaves the estimate."""
@@ -226,9 +227,9 @@ def _exceeds(cap: float, spent: Callable[[], float], cost: float) -> bool:
     return bool(cap and cost and spent() + cost > cap * (1 + ROUNDING))
 
 
-def _opened(path: str) -> sqlite3.Connection:
-    """Open the database, and bring it to the current layout step by step in one transaction."""
-    database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+def _opened(path: Path | None) -> sqlite3.Connection:
+    """Open the database (in memory without a path), and bring it to the current layout in one transaction."""
+    database = sqlite3.connect(private_database(path), timeout=30, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")

@@ -14,8 +14,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.child_environment import child_environment
 from pipeline.errors import ExitCode, PipelineError, ServiceError, Stalled, UsageError
+from pipeline.guards.private_files import PRIVATE, open_file
 from pipeline.local.embedded import check_packages
-from pipeline.state.files import PRIVATE, open_file
 
 STOP_SECONDS = 10.0
 # The service says every few seconds how far its index is, as long as it moves.

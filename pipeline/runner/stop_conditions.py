@@ -15,10 +15,10 @@ import anyio
 
 from pipeline.config import Share
 from pipeline.errors import DeadlineReached, PicturesMissing, Stalled, TooManyFailures
+from pipeline.guards.private_files import PRIVATE, open_file
 from pipeline.report.tally import Tally
 from pipeline.runner.policies import Deadline
 from pipeline.runner.stop import Stop
-from pipeline.state.files import PRIVATE, open_file
 
 FAULTS_IN_A_ROW = 5  # each has used up its attempts, with longer and longer pauses between them
 MISSING_IN_A_ROW = 10  # pictures that had their records

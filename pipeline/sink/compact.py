@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.errors import OutputError
+from pipeline.guards.private_files import SHARED, open_file, refuse_link, remove, sync
 from pipeline.sink.output import changed
-from pipeline.state.files import SHARED, open_file, refuse_link, remove, sync
 from pipeline.state.ledger import State
 from pipeline.state.output_files import LinePlace, OutputFiles
 

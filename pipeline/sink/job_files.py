@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import JobLocked, OutputError, UsageError
+from pipeline.guards.private_files import PRIVATE, follow_own_links, open_file
 from pipeline.sink.compact import finish_move
 from pipeline.sink.intact import check_lines
 from pipeline.sink.output import JsonLines, Reserve, changed, size
-from pipeline.state.files import PRIVATE, follow_own_links, open_file
 from pipeline.state.job_state import JobState, open_state
 from pipeline.state.ledger import FAILED_STATES, State
 from pipeline.state.migrations import is_empty, is_outdated, migrate

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import OutputError
-from pipeline.state.files import PRIVATE, SHARED, open_file, remove, sync
+from pipeline.guards.private_files import PRIVATE, SHARED, open_file, remove, sync
 
 
 class JsonLines:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from pipeline.errors import OutputError
-from pipeline.state.files import PRIVATE, make_private, refuse_link
+from pipeline.guards.private_files import private_database
 
 T = TypeVar("T")
 _PRIMARY_CODE = 0xFF  # of SQLite's extended codes
@@ -69,23 +69,12 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Commits survive kill -9 at once; a power cut only after a synced commit (`synced`).
     """
-    _be_private(path)
     with translated(path):
-        connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(private_database(path), timeout=30, isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -8000")
         return connection
-
-
-def _be_private(path: Path) -> None:
-    """Let nobody else read the file and what SQLite keeps beside it, which gets the file's own permissions."""
-    with suppress(OSError):  # SQLite says better what is wrong
-        make_private(path)
-    for beside in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
-        refuse_link(beside)
-        with suppress(OSError):
-            beside.chmod(PRIVATE)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.errors import OutputError
+from pipeline.guards.private_files import make_private, remove, sync
 from pipeline.state.database import connect, transaction, translated
-from pipeline.state.files import make_private, remove, sync
 
 LAYOUT = 3
 # A copy is kept for users who must go back to the older version. Answers that come later are not in it.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
@@ -15,30 +13,9 @@ from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
 from pipeline.sink.output import write_atomically
 from pipeline.sink.sink import compact_job, write_batch
 from pipeline.state.migrations import copy_path, migrate
+from tests.permissions import mode, plant, umask
 from tests.rows import finished
 from tests.state.old_jobs import copy_layout_2
-
-
-def plant(link: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a link that belongs to another user."""
-    link.symlink_to(target)
-    if os.geteuid() == 0:
-        os.chown(link, 4711, -1, follow_symlinks=False)
-    else:
-        monkeypatch.setattr(os, "geteuid", lambda: 4711)
-
-
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def mode(path: Path) -> int:
-    return path.stat().st_mode & 0o777
 
 
 @pytest.mark.parametrize("name", [INSIGHTS, FAILURES])

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from os import O_CREAT, O_RDWR, close, ftruncate
-from os import open as open_fd
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -22,6 +21,7 @@ from anyio import current_time
 from pipeline.errors import ConfigError, OutputError
 from pipeline.fetch.pacing.pace import Pace, Pause, Permit
 from pipeline.fetch.policy import RateLimit
+from pipeline.guards.private_files import PRIVATE, make_private_folder, open_file
 
 LOCK_TIMEOUT: Final = 5.0
 LOCK_POLL: Final = 0.001
@@ -119,11 +119,12 @@ async def file_pacer(path: Path, limits: RateLimit) -> AsyncIterator[FilePacer]:
 @contextmanager
 def _open(path: Path) -> Iterator[int]:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = open_fd(path, O_RDWR | O_CREAT, 0o600)
-    except OSError as exc:
+        make_private_folder(path.parent)
+        descriptor = open_file(path, O_RDWR | O_CREAT, PRIVATE)
+    except (OSError, OutputError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else exc
         way_out = 'make its folder writable, or set limits.pacer = "process"'
-        raise ConfigError("limits.pacer", [f"{path} can't be opened ({exc.strerror}); {way_out}"]) from exc
+        raise ConfigError("limits.pacer", [f"{path} can't be opened ({reason}); {way_out}"]) from exc
     try:
         ftruncate(descriptor, 8 * Pace.CELLS)
         yield descriptor

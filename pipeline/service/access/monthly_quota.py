@@ -7,7 +7,8 @@ import sqlite3
 from datetime import datetime
 from pathlib import Path
 
-from pipeline.errors import ServiceError
+from pipeline.errors import OutputError, ServiceError
+from pipeline.guards.private_files import private_database
 
 # In WAL mode a charge is one write without a sync (NORMAL), 25 us; it survives the process, however that dies.
 _SCHEMA = """
@@ -32,10 +33,10 @@ class UsageStore:
     def __init__(self, path: Path | None = None) -> None:
         try:
             self._db = sqlite3.connect(
-                path or ":memory:", timeout=LOCK_TIMEOUT, check_same_thread=False, isolation_level=None
+                private_database(path), timeout=LOCK_TIMEOUT, check_same_thread=False, isolation_level=None
             )
             self._db.executescript(_SCHEMA)
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OutputError) as exc:
             raise ServiceError(f"{path}: the file of the monthly quotas can't be opened ({exc})") from exc
 
     def charge(self, account: bytes, month: str, limit: int) -> bool:

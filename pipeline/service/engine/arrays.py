@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.guards.private_files import open_private
 from pipeline.service.engine.analysis import write_facts
 from pipeline.service.engine.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX
 from pipeline.service.engine.index import DESCRIPTORS, EMBEDDINGS, HASHES, THUMBS
@@ -62,6 +63,6 @@ class _ArrayWriter:
 def _open_array(path: Path, dtype: npt.DTypeLike, shape: Sequence[int]) -> Iterator[_ArrayWriter]:
     """Open an npy file for writing; a memory map would count as our memory until it is written back."""
     header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": tuple(shape)}
-    with path.open("wb") as stream:
+    with open_private(path, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         yield _ArrayWriter(stream, dtype)

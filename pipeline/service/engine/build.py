@@ -15,7 +15,8 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.errors import ServiceError
+from pipeline.errors import OutputError, ServiceError
+from pipeline.guards.private_files import PRIVATE_FOLDER, make_private_folder, open_private
 from pipeline.service.engine.analysis import ALGORITHM, Analysis, analyse, read_file
 from pipeline.service.engine.arrays import write_arrays
 from pipeline.service.engine.build_lock import hold_build_lock
@@ -71,7 +72,7 @@ def build_index(
     ServiceError if `index_dir` can't be written or the model fails.
     """
     try:
-        index_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(index_dir)
         counter = _RowCounter(progress)
         with hold_build_lock(index_dir, counter.report):
             fingerprint = _fingerprint(config, embedder, counter)
@@ -79,7 +80,7 @@ def build_index(
             if previous is not None and previous.meta["fingerprint"] == fingerprint:
                 return previous
             return _rebuild(config, index_dir, previous, counter, embedder)
-    except (OSError, sqlite3.Error) as exc:
+    except (OSError, OutputError, sqlite3.Error) as exc:
         raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
 
 
@@ -141,7 +142,7 @@ def _rebuild(
     for stale in index_dir.glob("building-*"):
         shutil.rmtree(stale)
     folder = index_dir / f"building-{os.getpid()}"
-    folder.mkdir()
+    folder.mkdir(PRIVATE_FOLDER)
     staging = Staging(index_dir / STAGING, previous, embedder.key if embedder else "")
     db = connect(folder / DATABASE)
     try:
@@ -244,13 +245,13 @@ def _publish(index_dir: Path, folder: Path, version: str) -> CatalogueIndex:
     target = index_dir / f"generation-{version}-{os.urandom(4).hex()}"
     folder.rename(target)
     pointer = index_dir / f"{CURRENT}.new"
-    with pointer.open("w", encoding="utf-8") as stream:
-        stream.write(target.name)
+    with open_private(pointer, "wb") as stream:
+        stream.write(target.name.encode())
         stream.flush()
         os.fsync(stream.fileno())
     pointer.replace(index_dir / CURRENT)
     index = CatalogueIndex(target)
-    with (index_dir / SKIPPED).open("wb") as stream:
+    with open_private(index_dir / SKIPPED, "wb") as stream:
         for row in index.skipped_rows():
             stream.write(orjson.dumps(row) + b"\n")
     for old in index_dir.glob("generation-*"):

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
+
+from pipeline.guards.private_files import open_private
 
 log = logging.getLogger("pipeline.service")
 # How often a waiting builder tries the lock.
@@ -21,7 +23,7 @@ def hold_build_lock(index_dir: Path, while_waiting: Callable[[], None]) -> Itera
 
     A second builder calls `while_waiting` again and again until the lock is free; it may raise to stop the wait.
     """
-    with (index_dir / "lock").open("w") as lock:
+    with open_private(index_dir / "lock", "wb") as lock:
         if not _acquire(lock):
             log.warning("%s: another process builds this index; waiting until it is done", index_dir)
             while not _acquire(lock):
@@ -30,7 +32,7 @@ def hold_build_lock(index_dir: Path, while_waiting: Callable[[], None]) -> Itera
         yield
 
 
-def _acquire(lock: IO[str]) -> bool:
+def _acquire(lock: BinaryIO) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

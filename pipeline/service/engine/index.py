@@ -19,6 +19,7 @@ import numpy.typing as npt
 import orjson
 
 from pipeline.errors import ServiceError
+from pipeline.guards.private_files import private_database
 from pipeline.service.engine.analysis import ALGORITHM, read_facts
 from pipeline.service.engine.color import Bytes, Floats
 from pipeline.service.engine.descriptors import Features, HashWords
@@ -181,7 +182,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a database; a read-only one never changes again, so it needs no locks."""
     if read_only:
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False)
-    return sqlite3.connect(path, check_same_thread=False)
+    return sqlite3.connect(private_database(path), check_same_thread=False)
 
 
 def open_current(index_dir: Path) -> CatalogueIndex | None:

@@ -14,7 +14,8 @@ from typing import BinaryIO, Self
 import orjson
 from PIL import Image
 
-from pipeline.errors import ServiceError
+from pipeline.errors import OutputError, ServiceError
+from pipeline.guards.private_files import open_private
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,10 @@ class Journal:
     def __enter__(self) -> Self:
         if self._path is not None:
             try:
-                self._file = self._path.open("ab", buffering=0)
-            except OSError as exc:
-                raise ServiceError(f"{self._path}: the journal can't be written ({exc.strerror})") from exc
+                self._file = open_private(self._path, "ab")
+            except (OSError, OutputError) as exc:
+                reason = exc.strerror if isinstance(exc, OSError) else exc
+                raise ServiceError(f"{self._path}: the journal can't be written ({reason})") from exc
         return self
 
     def __exit__(
@@ -73,6 +75,7 @@ class Journal:
         self.entries.append(entry)
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
+            self._file.flush()
 
 
 def describe_upload(data: bytes) -> UploadInfo:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from pipeline.errors import ServiceError
+from pipeline.errors import OutputError, ServiceError
+from pipeline.guards.private_files import private_database
 
 log = logging.getLogger("pipeline.service")
 KEPT_DAYS = 30
@@ -48,10 +49,10 @@ class QueryLog:
         self._today = today
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(private_database(path), check_same_thread=False, isolation_level=None)
             self._db.executescript(_SCHEMA)
             self._delete_old()
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OutputError) as exc:
             raise ServiceError(f"{path}: the query log can't be opened ({exc})") from exc
 
     def record(self, text: str, ids: Sequence[str]) -> None:

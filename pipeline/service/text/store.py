@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from pipeline.errors import ServiceError
+from pipeline.errors import OutputError, ServiceError
+from pipeline.guards.private_files import private_database
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import Crop
 from pipeline.service.text.recognised_text import Point, Quad, RecognisedText, TextLine, TextRegion, TextWord
@@ -51,13 +52,13 @@ class TextStore:
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+            self._db = sqlite3.connect(private_database(path), check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(_SCHEMA)
             self._db.execute("DELETE FROM texts WHERE version != ?", (reader_version(),))
             self._db.execute("DELETE FROM passing WHERE number NOT IN (SELECT number FROM texts)")
-        except sqlite3.Error as exc:
+        except (sqlite3.Error, OutputError) as exc:
             raise ServiceError(f"{path}: the texts can't be stored there ({exc}); delete the file") from exc
 
     def get(self, sha256: str, crop: Crop = WHOLE) -> RecognisedText | None:

@@ -1,4 +1,4 @@
-"""The files of a job on disk: synced, private where they must be, and never behind a link that somebody planted."""
+"""Files that this program writes: synced, private where they must be, and never behind a link that somebody planted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Literal, cast
 
 from pipeline.errors import OutputError
 
 PRIVATE = 0o600
+PRIVATE_FOLDER = 0o700
 SHARED = 0o666  # less the umask
 _ROOT = 0
 _MOST_LINKS = 40
+# What SQLite keeps beside a database, with the database's own permissions.
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 def sync(path: Path) -> None:
@@ -45,6 +49,40 @@ def open_file(path: Path, flags: int, mode: int) -> int:
         with suppress(OSError):  # the file is another user's
             os.fchmod(fd, PRIVATE)
     return fd
+
+
+def open_private(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
+    """Open a file that only its owner may read, to write or to append; raises OutputError for a link, and OSError."""
+    opened = open(path, mode, opener=lambda name, flags: open_file(Path(name), flags, PRIVATE))  # noqa: SIM115 - it has no opener; the caller closes it
+    return cast("BinaryIO", opened)
+
+
+def make_private_folder(folder: Path) -> None:
+    """Let a folder be there; those that are new belong to their owner alone, whatever the umask is.
+
+    One that was there keeps its permissions: others may have been meant to use it. Raises OutputError for a link that
+    another user has made, and OSError.
+    """
+    folder = follow_own_links(folder)
+    for missing in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
+        missing.mkdir(PRIVATE_FOLDER, exist_ok=True)
+        missing.chmod(PRIVATE_FOLDER)  # a umask may have taken the owner's rights too
+
+
+def private_database(path: Path | None) -> str:
+    """Return what `sqlite3.connect` opens as a database that nobody else can read, one in memory without a path.
+
+    Raises OutputError for a link. What is wrong otherwise, SQLite says better.
+    """
+    if path is None:
+        return ":memory:"
+    with suppress(OSError):
+        make_private(path)
+    for beside in (path.with_name(path.name + suffix) for suffix in _BESIDE):
+        refuse_link(beside)
+        with suppress(OSError):
+            beside.chmod(PRIVATE)
+    return str(path)
 
 
 def make_private(path: Path) -> None:
