@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -156,22 +155,23 @@ async def test_a_second_answer_on_a_connection_belongs_to_nobody(*, glued: bool)
     assert server.requests == [1] * 5
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Retry-After", "60"),
-        ("Retry-After", "1m0s"),
-        ("retry-after-ms", "60000"),
-        ("x-ms-retry-after-ms", "60000"),
-        ("RateLimit-Reset", "60"),
-        ("x-ratelimit-reset", str(int(time.time()) + 100)),
-        ("Retry-After", format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)),
-        ("Retry-After", (datetime.now(UTC) + timedelta(seconds=100)).isoformat()),
-    ],
-)
+WAITS: Mapping[str, Callable[[datetime], tuple[str, str]]] = {
+    "seconds": lambda _: ("Retry-After", "60"),
+    "minutes": lambda _: ("Retry-After", "1m0s"),
+    "milliseconds": lambda _: ("retry-after-ms", "60000"),
+    "milliseconds of Azure": lambda _: ("x-ms-retry-after-ms", "60000"),
+    "reset in seconds": lambda _: ("RateLimit-Reset", "60"),
+    "Unix time": lambda until: ("x-ratelimit-reset", str(int(until.timestamp()))),
+    "HTTP date": lambda until: ("Retry-After", format_datetime(until, usegmt=True)),
+    "ISO date": lambda until: ("Retry-After", until.isoformat()),
+}
+
+
+@pytest.mark.parametrize("form", WAITS)
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_wait_in_any_form_holds_for_everyone(site: Site, status: int, name: str, value: str) -> None:
+async def test_a_wait_in_any_form_holds_for_everyone(site: Site, status: int, form: str) -> None:
     """A busy host is left alone as long as it asks for, by the other rows too; then all of them come."""
+    name, value = WAITS[form](datetime.now(UTC) + timedelta(seconds=100))
     site.pages["/a"] = then(page(b"", status, **{name: value}), page())
     site.pages["/b"] = page()
     got: list[bytes] = []
