@@ -23,6 +23,7 @@ from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters
 from pipeline.fetch.redaction import Redactor
+from pipeline.guards.signed_urls import signatures
 from pipeline.network.connector import CleanConnector
 from pipeline.providers.base import Service
 from pipeline.records import Answer, Problem, ProblemKind, Request
@@ -93,7 +94,8 @@ class Transport:
         self._client_state = client_state
         self._proxy = proxy_for(service.endpoint)
         password = self._proxy.password if self._proxy else None
-        self._redactor = Redactor([*(service.secrets(key) if key else ()), *([password] if password else ())])
+        self._secrets = [*(service.secrets(key) if key else ()), *([password] if password else ())]
+        self._redactor = Redactor(self._secrets)
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -115,14 +117,14 @@ class Transport:
 
         Raises WithheldError where a pause has begun before the first byte could leave.
         """
-        asked_at = time.time()
+        asked_at, redactor = time.time(), self._redactor_for(request)
         try:
             async with self._exchange(request, permit) as response:
                 self._leaves(permit)  # an answer proves it, whatever was seen
                 body = await _read_capped(response)
-                headers, target = self._kept(response.headers), response.headers.get("location", "nowhere")
+                headers, target = self._kept(response.headers, redactor), response.headers.get("location", "nowhere")
                 status = response.status
-                self._client_state.remember(self._without_secrets(response.headers))
+                self._client_state.remember(self._without_secrets(response.headers, redactor))
             if permit.sent_at is None:
                 await self._settle(permit)  # the end of the answer breaks off whatever still sends
         except WithheldError:
@@ -134,9 +136,9 @@ class Transport:
         if body is None:
             return _problem("row", "body-too-large", f"the answer is larger than {MAX_BODY} bytes", status)
         if 300 <= status < 400:
-            return _problem("misconfigured", "redirected", _redirect_text(self._redactor.clean(target)), status)
+            return _problem("misconfigured", "redirected", _redirect_text(redactor.clean(target)), status)
         ms = (current_time() - permit.granted_at) * 1000
-        body = self._redactor.clean_bytes(body)
+        body = redactor.clean_bytes(body)
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
     def _open(self, connector: aiohttp.TCPConnector, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
@@ -166,19 +168,26 @@ class Transport:
         repeats = () if request.method == "POST" else (_once,)
         return ask(request.method, url, headers=headers, allow_redirects=False, middlewares=repeats)
 
-    def _kept(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def _redactor_for(self, request: Request) -> Redactor:
+        """Return what cuts the key out of an answer, and what signs the URL of the picture that it is about."""
+        if request.form != "url":
+            return self._redactor
+        signed = signatures(request.target) | signatures(request.body.decode("latin-1"))
+        return Redactor([*self._secrets, *signed]) if signed else self._redactor
+
+    def _kept(self, headers: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
         """Keep what is worth keeping, without the key; bytes that are no ASCII would break every later encoding."""
         return {
-            name: self._redactor.clean(value.encode("ascii", "replace").decode("ascii"))
+            name: redactor.clean(value.encode("ascii", "replace").decode("ascii"))
             for name in self._service.kept_headers
             if (value := headers.get(name))
         }
 
-    def _without_secrets(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+    def _without_secrets(self, headers: Mapping[str, str], redactor: Redactor) -> Mapping[str, str]:
         """Return the header that names this client, unless it holds a secret: what is sent back is sent as it came."""
         name = (self._service.client_state or "").lower()
         value = headers.get(name, "")
-        return {name: value} if value and self._redactor.clean(value) == value else {}
+        return {name: value} if value and redactor.clean(value) == value else {}
 
     async def _on_headers(
         self, _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams

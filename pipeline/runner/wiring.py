@@ -39,7 +39,7 @@ from pipeline.runner.stop import Stop
 from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
 from pipeline.sink.job_files import Job
 from pipeline.sink.sink import Item, Paid, Sink
-from pipeline.state.answer_store import without_picture
+from pipeline.state.answer_store import as_stored
 
 ITEMS_ON_THE_WAY = 100
 PREPARERS = 64  # rows in preparation: most may wait for hosts that are gone; what is in memory has bounds of its own
@@ -204,4 +204,4 @@ async def _keep(
 ) -> None:
     """Hand an answer that was paid for to the sink, before anyone uses it."""
     tally.moved += 1
-    await items.send(Paid(fingerprint=fingerprint, request=without_picture(request), answer=answer))
+    await items.send(Paid(fingerprint=fingerprint, request=as_stored(request), answer=answer))

@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 
 import orjson
 
+from pipeline.guards.signed_urls import without_signatures
 from pipeline.records import (
     Answer,
     ArchiveMember,
@@ -78,12 +79,13 @@ def encode(line: Record) -> bytes:
 
 
 def encode_failure(failure: Failure, at: float) -> bytes:
-    """Return a failure as one line of JSON; `at` is Unix time. Absent values are left out."""
+    """Return a failure as one line of JSON; `at` is Unix time. Absent values are left out, and signatures of URLs."""
     line: dict[str, Any] = {"schema": SCHEMA_VERSION} | {
         name: value
         for name in Failure.__dataclass_fields__
         if (value := getattr(failure, name)) is not None and value != {}
     }
+    line |= {name: without_signatures(line[name]) for name in ("image", "message") if name in line}
     return orjson.dumps(line | {"at": timestamp(at)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
@@ -97,7 +99,7 @@ def _source(image: Image, prepared: Prepared | None) -> RecordSource:
         case LocalFile() | ArchiveMember():
             source = RecordSource(path=image_name(image))
         case CloudFile() | RemoteUrl():
-            source = RecordSource(url=image.url)
+            source = RecordSource(url=without_signatures(image.url))
         case InsightsToken():
             source = RecordSource(token=image.token)
     if prepared is None:

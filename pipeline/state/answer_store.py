@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import zstandard
 
+from pipeline.guards.signed_urls import without_signatures
 from pipeline.records import Answer, Crop, Request
 from pipeline.state.database import StateDatabase, translated
 
@@ -44,7 +45,7 @@ class AnswerStore:
 
     def put(self, exchanges: Iterable[tuple[bytes, Request, Answer]]) -> None:
         """Commit answers and requests under their fingerprints, in place of older ones of the same fingerprint."""
-        rows = [self._columns(fingerprint, without_picture(r), answer) for fingerprint, r, answer in exchanges]
+        rows = [self._columns(fingerprint, as_stored(r), answer) for fingerprint, r, answer in exchanges]
         with self._database.transaction() as writer:
             writer.executemany(_PUT, rows)
 
@@ -101,12 +102,19 @@ class AnswerStore:
         )
 
 
-def without_picture(request: Request) -> Request:
-    """Return a request as it is stored: without its body where that holds a picture, which is large and the user's own.
+def as_stored(request: Request) -> Request:
+    """Return a request as it is stored: without its picture, which is large, and without the signature of its URL.
 
-    The fingerprint that it is stored under covers the whole request, with the picture.
+    The fingerprint that it is stored under covers the whole request.
     """
-    return replace(request, body=b"") if request.form == "bytes" else request
+    match request.form:
+        case "bytes":
+            return replace(request, body=b"")
+        case "url":
+            body = without_signatures(request.body.decode("latin-1")).encode("latin-1")
+            return replace(request, target=without_signatures(request.target), body=body)
+        case _:
+            return request
 
 
 def _request_head(request: Request) -> bytes:

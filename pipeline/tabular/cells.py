@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import LineError
+from pipeline.guards.signed_urls import without_signatures
 from pipeline.tabular.location import CLOUD_SCHEMES, MISSING_PACKAGE, has_cloud_package, local_path
 from pipeline.tabular.parsing import LineFields
 
@@ -110,7 +111,8 @@ def _escaped(part: str) -> str:
 
 
 def check_id(text: str) -> str:
-    """Return an id; raises LineError "bad-id" where it is too long or can't be shown."""
+    """Return an id, a URL without its signature; raises LineError "bad-id" where it is too long or can't be shown."""
+    text = without_signatures(text)
     if len(text) > MAX_ID_CHARS:
         raise LineError("bad-id", f"the id has {len(text)} characters; give the row one of {MAX_ID_CHARS} at most")
     _check_printable(text, "bad-id", "the id")
@@ -144,7 +146,8 @@ def read_image(text: str) -> tuple[ImageKind, str]:
 
 
 def shown(text: str, limit: int = SHOWN_CHARS) -> str:
-    """Return text of a table for a message: cut to `limit` characters, and valid Unicode."""
+    """Return text of a table for a message: without signatures, cut to `limit` characters, and valid Unicode."""
+    text = without_signatures(text)
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     return text.encode("utf-8", "backslashreplace").decode()
 

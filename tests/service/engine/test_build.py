@@ -190,7 +190,7 @@ def test_lines_that_are_no_rows_are_named_each_with_its_reason(tmp_path: Path) -
     (tmp_path / "list.csv").write_bytes(b'id,image\n1\n2,"good".png\n3,k\x81se.png\n ,good.png\n5,good.png\n')
     index = build_index(CatalogueConfig(path=tmp_path / "list.csv"), tmp_path / "index")
     named = [json.loads(line) for line in (tmp_path / "index" / "skipped.jsonl").read_text().splitlines()]
-    reasons = ("has 1 fields", "no row of a table", "not UTF-8", "'id' is empty")
+    reasons = ("has 1 field,", "no row of a table", "not UTF-8", "'id' is empty")
     assert [(row["line"], row["id"]) for row in named] == [(line, "") for line in (2, 3, 4, 5)]
     assert all(reason in row["reason"] for reason, row in zip(reasons, named, strict=True))
     assert [item.id for item in index.rows()] == ["5"]
