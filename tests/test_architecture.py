@@ -15,7 +15,7 @@ PROJECT = Path(__file__).parents[1]
 # A unit may import those of earlier lines only: data flows from the manifest to the report, and imports follow it.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("child_environment", "errors", "schema", "wording"),
-    ("guards", "network"),
+    ("decoding", "guards", "network"),
     ("records", "tabular"),
     ("config",),
     ("manifest", "prepare", "providers", "state"),
@@ -34,7 +34,7 @@ SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
 SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "access", "text", "search", "http", "server")
 # Reading files, and what is checked in them, is the same on both sides of the wire; what is said over it is not.
-SHARED = ("errors", "guards", "tabular", "wording")
+SHARED = ("decoding", "errors", "guards", "tabular", "wording")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "pipeline.local.serve"
 STARTS_TASKS = ("pipeline.runner.execution", "pipeline.service.")
@@ -94,11 +94,7 @@ def _wrong(module: str, imported: str) -> str | None:
     if here == there or not there:
         return None
     if here == SERVICE:
-        return (
-            None
-            if there in SHARED
-            else "the service may import nothing of the pipeline but its errors, guards and tables"
-        )
+        return None if there in SHARED else f"the service may import nothing of the pipeline but {SHARED}"
     if there == SERVICE:
         return None if module == SERVES else f"only {SERVES} may import the service"
     if RANKS[there] < RANKS[here]:

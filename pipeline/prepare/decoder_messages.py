@@ -1,4 +1,4 @@
-"""What a run and its decoder processes send each other: bytes with their length in front.
+"""What a run and its decoder processes send each other.
 
 A decoder process reads files of strangers and may be taken over by one. So what it sends is checked, never unpickled.
 """
@@ -19,7 +19,6 @@ from pipeline.prepare.fit import MEDIA_TYPES
 from pipeline.prepare.fit_rules import FitRules
 from pipeline.records import Prepared
 
-LENGTH_BYTES = 8
 MAX_MESSAGE_BYTES = 65_536
 START = b""  # the run has the memory that a picture needs
 _SCALARS = tuple(field.name for field in fields(Prepared) if field.name not in {"source", "data"})
@@ -33,11 +32,6 @@ class Settings:
 
     rules: FitRules
     timeout: float
-
-
-def pack_length(payload: bytes) -> bytes:
-    """Return what is sent in front of a payload."""
-    return len(payload).to_bytes(LENGTH_BYTES, "big")
 
 
 def pack_settings(settings: Settings) -> bytes:
@@ -65,7 +59,7 @@ def pack_failure(error: PrepareError) -> bytes:
 
 
 def pack_prepared(prepared: Prepared) -> bytes:
-    """Return the message of a prepared picture; its bytes follow in a frame of their own, unless it passed."""
+    """Return the message of a prepared picture; its bytes follow in a message of their own, unless it passed."""
     values = {name: getattr(prepared, name) for name in _SCALARS}
     return orjson.dumps(values | {"source": asdict(prepared.source)})
 

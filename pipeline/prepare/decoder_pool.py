@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar
 
 import anyio
 import orjson
-from anyio import CapacityLimiter
-from anyio.abc import ByteReceiveStream, ByteSendStream, Process
-from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio import CapacityLimiter, to_thread
 
-from pipeline.child_environment import child_environment
+from pipeline.decoding.pool import END_SECONDS, ProcessPool
+from pipeline.decoding.process import DecoderProcess, ProcessDied, is_deadline
 from pipeline.errors import PrepareError
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.decoder_messages import (
-    LENGTH_BYTES,
     MAX_MESSAGE_BYTES,
     START,
     Settings,
-    pack_length,
     pack_settings,
     unpack_failure,
     unpack_prepared,
 )
 from pipeline.records import Prepared
 
-# Imported from where this process imports it, not from what happens to lie in the working folder.
-PROGRAM = "import sys; sys.path[:] = {path!r}; from pipeline.prepare.decoder_child import main; main()"
-# How the pipes to a process end that has died.
-_BROKEN = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
-EXIT_SECONDS = 5.0
+T = TypeVar("T")
+PROGRAM = "from pipeline.prepare.decoder_child import main; main()"
 
 
 class DecoderPool:
@@ -47,8 +37,9 @@ class DecoderPool:
     def __init__(self, settings: Settings, workers: int, budget: Budget) -> None:
         self._settings = settings
         self._workers = CapacityLimiter(workers)
+        self._threads = CapacityLimiter(workers)
         self._budget = budget
-        self._idle: list[_Decoder] = []
+        self._pool = ProcessPool(PROGRAM, pack_settings(settings))
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,8 +47,8 @@ class DecoderPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._idle:
-            await self._idle.pop().end(EXIT_SECONDS)
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._pool.close)
 
     async def fit(self, data: bytes) -> Prepared:
         """Bring a picture within the rules; raises PrepareError, also where the picture ends its process.
@@ -65,70 +56,74 @@ class DecoderPool:
         Cancellation ends the process.
         """
         async with self._workers:
-            decoder = self._take_idle() or await self._start()
+            process = self._pool.take_idle() or await self._start()
             try:
-                prepared = await self._exchange(decoder, data)
+                prepared = await self._exchange(process, data)
             except PrepareError:
-                self._idle.append(decoder)
+                self._pool.give_back(process)
                 raise
-            except _BROKEN as exc:
-                raise self._death(await decoder.end(EXIT_SECONDS)) from exc
+            except ProcessDied as exc:
+                raise self._death(await self._end(process, END_SECONDS)) from exc
             except ValueError as exc:
-                await decoder.end()
-                raise self._death(None) from exc
+                raise self._death(await self._end(process)) from exc
             except BaseException:
-                await decoder.end()
+                await self._end(process)
                 raise
-            self._idle.append(decoder)
+            self._pool.give_back(process)
             return prepared
 
-    def _take_idle(self) -> _Decoder | None:
-        while self._idle:
-            decoder = self._idle.pop()
-            if decoder.is_alive:
-                return decoder
-        return None
-
-    async def _start(self) -> _Decoder:
-        command = [sys.executable, "-P", "-c", PROGRAM.format(path=sys.path)]
+    async def _start(self) -> DecoderProcess:
         try:
-            process = await anyio.open_process(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=child_environment(),
-                start_new_session=True,  # Ctrl-C is for the run, which drains
-            )
-        except OSError as exc:
-            raise PrepareError("decoder-died", f"no process could be started ({exc.strerror})", retryable=True) from exc
-        decoder = _Decoder(process)
-        with suppress(*_BROKEN):  # its first picture shows that it is dead
-            await decoder.send(pack_settings(self._settings))
-        return decoder
+            return await to_thread.run_sync(self._pool.start, limiter=self._threads)
+        except (OSError, ProcessDied) as exc:
+            problem = f"no process could be started ({getattr(exc, 'strerror', None) or 'it ended at once'})"
+            raise PrepareError("decoder-died", problem, retryable=True) from exc
 
-    async def _exchange(self, decoder: _Decoder, data: bytes) -> Prepared:
+    async def _exchange(self, process: DecoderProcess, data: bytes) -> Prepared:
         """Hand a picture over and return what becomes of it; raises ValueError where the process sends nonsense."""
-        await decoder.send(data)
-        message = await decoder.receive_message()
+        prepared_or_bytes = await self._in_thread(lambda: self._fit_from_header(process, data))
+        if isinstance(prepared_or_bytes, Prepared):
+            return prepared_or_bytes
+        async with self._budget.take(prepared_or_bytes):
+            return await self._in_thread(lambda: self._result(process, self._ask(process, START), data))
+
+    def _fit_from_header(self, process: DecoderProcess, data: bytes) -> Prepared | int:
+        """Return a picture that need not be decoded, or the memory that decoding it takes."""
+        message = self._ask(process, data)
         needed = message.get("needed_bytes")
         if needed is None:
-            return await self._result(decoder, message, data)
+            return self._result(process, message, data)
         if not isinstance(needed, int) or not 0 <= needed <= self._settings.rules.max_decode_bytes:
             raise ValueError("more memory than a decoder may ask for")
-        async with self._budget.take(needed):
-            await decoder.send(START)
-            return await self._result(decoder, await decoder.receive_message(), data)
+        return needed
 
-    async def _result(self, decoder: _Decoder, message: Mapping[str, Any], data: bytes) -> Prepared:
+    def _ask(self, process: DecoderProcess, payload: bytes) -> dict[str, Any]:
+        """Send a payload and return the message that comes back; raises ValueError where that is none."""
+        process.send(payload)
+        message = orjson.loads(process.receive(MAX_MESSAGE_BYTES))
+        if not isinstance(message, dict):
+            raise ValueError("not a message")  # noqa: TRY004 - what the process sent is wrong, not our use of it
+        return message
+
+    def _result(self, process: DecoderProcess, message: Mapping[str, Any], data: bytes) -> Prepared:
         if "code" in message:
             raise unpack_failure(message)
         if message.get("action") != "passed":
-            data = await decoder.receive(self._settings.rules.max_bytes)
+            data = process.receive(self._settings.rules.max_bytes)
         return unpack_prepared(message, data)
 
-    def _death(self, returncode: int | None) -> PrepareError:
-        if returncode == -signal.SIGALRM:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(work, limiter=self._threads, abandon_on_cancel=True)
+
+    async def _end(self, process: DecoderProcess, patience: float = 0.0) -> int:
+        if not patience:
+            process.kill()  # frees the thread that waits for it
+        with anyio.CancelScope(shield=True):
+            code = await to_thread.run_sync(self._pool.end, process, patience, limiter=self._threads)
+        return code  # noqa: RET504 - a cancel scope may end its block, as far as type checkers know
+
+    def _death(self, code: int) -> PrepareError:
+        if is_deadline(code):
             seconds = f"{self._settings.timeout:g} s"
             return PrepareError(
                 "too-slow", f"preparing the picture takes longer than prepare.decode_timeout allows ({seconds})"
@@ -136,47 +131,3 @@ class DecoderPool:
         return PrepareError(
             "decoder-died", "the process that decoded the picture died (crash or out of memory)", retryable=True
         )
-
-
-class _Decoder:
-    """One decoder process, and the pipes to it."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._stdin = cast("ByteSendStream", process.stdin)
-        self._stdout = BufferedByteReceiveStream(cast("ByteReceiveStream", process.stdout))
-
-    @property
-    def is_alive(self) -> bool:
-        """True until the process is known to have ended."""
-        return self._process.returncode is None
-
-    async def send(self, payload: bytes) -> None:
-        """Send a payload."""
-        await self._stdin.send(pack_length(payload))
-        await self._stdin.send(payload)
-
-    async def receive(self, most: int) -> bytes:
-        """Return the next payload; raises ValueError where it is longer than `most` bytes."""
-        length = int.from_bytes(await self._stdout.receive_exactly(LENGTH_BYTES), "big")
-        if length > most:
-            raise ValueError("longer than any message")
-        return await self._stdout.receive_exactly(length)
-
-    async def receive_message(self) -> dict[str, Any]:
-        """Return the next payload as a JSON object; raises ValueError where it is none."""
-        message = orjson.loads(await self.receive(MAX_MESSAGE_BYTES))
-        if not isinstance(message, dict):
-            raise ValueError("not a message")  # noqa: TRY004 - what the process sent is wrong, not our use of it
-        return message
-
-    async def end(self, patience: float = 0.0) -> int | None:
-        """Let the process end by itself for `patience` seconds, then kill it; return its exit code."""
-        with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(patience):
-                await self._stdin.aclose()
-                await self._process.wait()
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.aclose()
-        return self._process.returncode

@@ -305,7 +305,7 @@ async def isolation(files: list[bytes]) -> dict[str, float]:
 
 def child_cpu(pool: DecoderPool) -> float:
     """Return the CPU seconds of a pool's only process, by the clock that Linux keeps for each (clock_getcpuclockid)."""
-    pid = pool._idle[0]._process.pid
+    pid = pool._pool._idle[0]._popen.pid
     return time.clock_gettime((~pid << 3) | 2)
 
 

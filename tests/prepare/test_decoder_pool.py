@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,11 +11,21 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
+from anyio import to_thread
 
+from pipeline.decoding.process import DecoderProcess
 from pipeline.errors import PrepareError
 from pipeline.prepare import decoder_pool
 from pipeline.prepare.budget import Budget
-from pipeline.prepare.decoder_messages import Settings, pack_failure, pack_settings, unpack_failure, unpack_settings
+from pipeline.prepare.decoder_messages import (
+    MAX_MESSAGE_BYTES,
+    START,
+    Settings,
+    pack_failure,
+    pack_settings,
+    unpack_failure,
+    unpack_settings,
+)
 from pipeline.prepare.decoder_pool import PROGRAM, DecoderPool
 from pipeline.prepare.fit import fit
 from pipeline.prepare.fit_rules import FitRules
@@ -28,8 +39,7 @@ SMALL = stored(scene(40, 30), "PNG")
 # What a decoder does at the pixels of a picture of 500 px; it decodes all others.
 POISON = stored(scene(500, 400), "PNG")
 PATCHED = """
-import os, resource, signal, sys, time
-sys.path[:] = {path!r}
+import os, signal, time
 from PIL import ImageFile
 from pipeline.prepare.decoder_child import main
 load = ImageFile.ImageFile.load
@@ -101,8 +111,8 @@ async def test_one_process_prepares_one_picture_after_another() -> None:
         pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", "decoder-died", True, id="crash"),
         pytest.param("os.kill(os.getpid(), signal.SIGKILL)", "decoder-died", True, id="out of memory"),
         pytest.param("os._exit(0)", "decoder-died", True, id="exit"),
-        pytest.param("os.write(1, bytes(100)); time.sleep(1000)", "decoder-died", True, id="nonsense"),
-        pytest.param("os.write(1, bytes([255] * 100)); time.sleep(1000)", "decoder-died", True, id="endless message"),
+        pytest.param("os.write(0, bytes(100)); time.sleep(1000)", "decoder-died", True, id="nonsense"),
+        pytest.param("os.write(0, bytes([255] * 100)); time.sleep(1000)", "decoder-died", True, id="endless message"),
         pytest.param("bytearray(8 * 1024**3)", "too-much-memory", False, id="memory"),
     ],
 )
@@ -139,9 +149,9 @@ async def test_a_picture_that_takes_too_long_is_ended(poison: Callable[[str], No
 async def test_a_wait_for_memory_is_not_on_the_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The clock of a picture stands still while its process waits for the run."""
     clock = f"print(signal.getitimer(signal.ITIMER_REAL)[0], file=open({str(tmp_path / 'clock')!r}, 'a'))"
-    noting = f"import signal; receive = child._receive; child._receive = lambda pipe: ({clock}, receive(pipe))[1]; "
-    program = "import sys; sys.path[:] = {path!r}; import pipeline.prepare.decoder_child as child; "
-    monkeypatch.setattr(decoder_pool, "PROGRAM", program + noting + "child.main()")
+    noting = f"receive = Parent.receive; Parent.receive = lambda parent: ({clock}, receive(parent))[1]; "
+    program = "import signal; from pipeline.decoding.child import Parent; "
+    monkeypatch.setattr(decoder_pool, "PROGRAM", program + noting + PROGRAM)
     async with pool() as decoders:
         await decoders.fit(LARGE)
         await decoders.fit(SMALL)
@@ -168,7 +178,7 @@ async def test_a_process_that_died_while_it_was_idle_costs_no_row() -> None:
         await decoders.fit(LARGE)
         (idle,) = children() - before
         os.kill(idle, 9)
-        await until(lambda: not decoders._idle[0].is_alive, "the process is known to be dead")
+        await until(lambda: _state_and_parent(Path(f"/proc/{idle}/stat"))[0] == "Z", "the process is dead")
         assert (await decoders.fit(LARGE)).action == "encoded"
 
 
@@ -177,17 +187,12 @@ async def test_a_decoder_that_outlives_its_run_ends_at_the_deadline(
 ) -> None:
     """A run that is killed leaves no decoder behind that computes for ever: its own clock ends it."""
     poison(f"os.mkdir({str(tmp_path / 'begun')!r})\n    {NEAR_THE_END}while True: pass")
-    settings = Settings(rules=RULES, timeout=60)
-    decoder = await DecoderPool(settings, 1, Budget(10**9))._start()
-    try:
-        await decoder.send(POISON)
-        await decoder.receive_message()
-        await decoder.send(b"")
-        await until((tmp_path / "begun").exists, "the decoder is at work")
-        with anyio.fail_after(HANG_SECONDS):
-            assert await decoder._process.wait() == -14
-    finally:
-        await decoder.end()
+    decoder = DecoderProcess(decoder_pool.PROGRAM)
+    decoder.send(pack_settings(Settings(rules=RULES, timeout=60)), POISON)
+    await to_thread.run_sync(decoder.receive, MAX_MESSAGE_BYTES)
+    decoder.send(START)
+    await until((tmp_path / "begun").exists, "the decoder is at work")
+    assert await to_thread.run_sync(decoder.end, HANG_SECONDS) == -signal.SIGALRM
 
 
 async def test_a_process_that_can_not_start_costs_one_row(monkeypatch: pytest.MonkeyPatch) -> None:

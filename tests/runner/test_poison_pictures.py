@@ -14,8 +14,7 @@ from tests.running import KEY, KEY_ENV, Service, draw, lines_of, load, running_s
 
 # A decoder that crashes at pictures of 500 px and gets no further at those of 501 px.
 PROGRAM = """
-import os, signal, sys
-sys.path[:] = {path!r}
+import os, signal
 from PIL import ImageFile
 from pipeline.prepare.decoder_child import main
 load = ImageFile.ImageFile.load
