@@ -255,15 +255,23 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """An answer understood: its insights, and the next page's request where there is one worth asking for.
+class NextPage:
+    """The request for the next page of one list, worth sending while the record has fewer than `enough` of its items.
 
-    `enough` is how many similar items a record needs, 0 for as many as the answer has (providers/merge.py).
+    `list` is the list's field in the insights.
     """
 
+    request: Request
+    list: Literal["similar_images", "similar_products"]
+    enough: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An answer understood: its insights, and a next page for each list of which more is wanted and more is there."""
+
     insights: Insights
-    more: Request | None = None
-    enough: int = 0
+    more: tuple[NextPage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

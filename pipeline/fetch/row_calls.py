@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -27,22 +28,21 @@ class RowAnswers:
 async def fetch_row(single_flight: SingleFlight, requests: Sequence[Request]) -> RowAnswers:
     """Send every request and those for the pages that follow it, until one fails."""
     answers = RowAnswers()
-    for first in requests:
-        request: Request | None = first
-        while request is not None and answers.problem is None:
-            request = await _fetch_page(single_flight, request, answers)
+    to_send = deque(requests)
+    while to_send and answers.problem is None:
+        to_send.extend(await _fetch_page(single_flight, to_send.popleft(), answers))
     return answers
 
 
-async def _fetch_page(single_flight: SingleFlight, request: Request, answers: RowAnswers) -> Request | None:
-    """Send one request, add what its answer says, and return the request that follows, if any."""
+async def _fetch_page(single_flight: SingleFlight, request: Request, answers: RowAnswers) -> list[Request]:
+    """Send one request, add what its answer says, and return the requests for the pages that follow."""
     fingerprint, answer, outcome = await single_flight.fetch(request)
     answers.requests.append(request)
     answers.answers.append(answer)
     answers.fingerprints.append(fingerprint)
     if isinstance(outcome, Problem):
         answers.problem = outcome
-        return None
+        return []
     assert isinstance(outcome, Reading)
     answers.reading = join(answers.reading, outcome)
-    return answers.reading.more
+    return [page.request for page in answers.reading.more]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import orjson
 
-from pipeline.records import Reading
+from pipeline.records import NextPage, Reading
 from pipeline.schema import Insights
 
 _LINKS = ("image_id", "insights_token", "content_url", "host_page_url")
@@ -15,20 +15,22 @@ _LINKS = ("image_id", "insights_token", "content_url", "host_page_url")
 def join(so_far: Reading | None, page: Reading) -> Reading:
     """Add one reading to those of the row's earlier calls.
 
-    `more` of the result is None if the page has no next page, brought no new similar items, or completed the number of
-    items that the record needs (`enough`).
+    `more` of the result is that of the page, without lists to which the page added nothing, and without those that have
+    enough items now.
     """
     if so_far is None:
         return page
     merged = merge(so_far.insights, page.insights)
-    items = similar_count(merged)
-    has_more = items > similar_count(so_far.insights) and (not page.enough or items < page.enough)
-    return Reading(insights=merged, more=page.more if has_more else None, enough=page.enough)
+    more = tuple(
+        following
+        for following in page.more
+        if _count(so_far.insights, following) < _count(merged, following) < following.enough
+    )
+    return Reading(insights=merged, more=more)
 
 
-def similar_count(insights: Insights) -> int:
-    """Return the number of similar images and products."""
-    return len(insights["similar_images"]["items"]) + len(insights["similar_products"]["items"])
+def _count(insights: Insights, page: NextPage) -> int:
+    return len(insights[page.list]["items"])
 
 
 def merge(so_far: Insights, page: Insights) -> Insights:
@@ -40,8 +42,8 @@ def merge(so_far: Insights, page: Insights) -> Insights:
             merged[name] = _union(cast("list[Any]", earlier), value)
         elif isinstance(value, dict) and "items" in value:
             paged = cast("dict[str, Any]", earlier)
-            paging = {} if value == {"items": []} else value
-            merged[name] = {**paged, **paging, "items": _union(paged["items"], value["items"])}
+            paging = paged if value == {"items": []} else value
+            merged[name] = {**paging, "items": _union(paged["items"], value["items"])}
     return cast("Insights", merged)
 
 

@@ -36,15 +36,20 @@ def knowledge(request: Request) -> Any:
     return orjson.loads(decode(dict(request.headers)["Content-Type"], request.body)["knowledgeRequest"].data)
 
 
+def next_of(provider: Bing, request: Request, body: Any) -> Request:
+    (following,) = read(provider, request, body).more
+    return following.request
+
+
 def fetch_pages(provider: Bing, first: Request, pages: list[Any]) -> tuple[Reading, list[Request]]:
     """Do what the fetch stage does: send requests and join the responses until no page is left that is needed."""
-    sent, so_far, request = [], None, first
+    sent, so_far, to_send = [], None, [first]
     for body in pages:
-        sent.append(request)
-        so_far = join(so_far, read(provider, request, body))
-        if so_far.more is None:
+        sent.append(to_send.pop(0))
+        so_far = join(so_far, read(provider, sent[-1], body))
+        to_send += [following.request for following in so_far.more]
+        if not to_send:
             break
-        request = so_far.more
     assert so_far is not None
     return so_far, sent
 
@@ -86,23 +91,65 @@ def test_stops(pages: list[Any], calls: int, make: Callable[..., Bing], row: Cal
     bing = make(max_similar=500)
     (first,) = bing.requests(row(), None)
     reading, sent = fetch_pages(bing, first, pages)
-    assert (len(sent), reading.more) == (calls, None)
+    assert (len(sent), reading.more) == (calls, ())
 
 
-def test_pages_only_with_max_similar(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """Without max_similar, one call is made."""
-    bing = make()
+@pytest.mark.parametrize(
+    ("settings", "skills"),
+    [
+        ({}, []),
+        ({"max_similar": 50}, ["SimilarImages"]),
+        ({"max_products": 50}, ["SimilarProducts"]),
+        ({"max_similar": 50, "max_products": 50}, ["SimilarImages", "SimilarProducts"]),
+        ({"max_similar": 9, "max_products": 50}, ["SimilarProducts"]),
+    ],
+    ids=["neither", "pictures", "products", "both", "enough pictures"],
+)
+def test_pages_what_is_wanted(
+    settings: dict[str, Any], skills: list[str], make: Callable[..., Bing], row: Callable[..., Row]
+) -> None:
+    """The first request names no skill, so that its response has everything; a further page names its own."""
+    bing = make(**settings, **({"count": 10} if settings else {}))
     (first,) = bing.requests(row(), None)
-    assert read(bing, first, page(range(35), 151)).more is None
+    assert "knowledgeRequest" not in knowledge(first)
+    both = page(range(10), 41)
+    both["tags"] += page(range(20), 77, "ProductVisualSearch")["tags"]
+    asked = [knowledge(following.request)["knowledgeRequest"] for following in read(bing, first, both).more]
+    offsets = {"SimilarImages": 41, "SimilarProducts": 77}
+    assert asked == [{"invokedSkills": [skill], "offset": offsets[skill], "count": 10} for skill in skills]
 
 
-def test_pages_products(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """The configured skill is the one whose results are paged."""
-    bing = make(max_similar=50, skills="SimilarProducts", count=10)
+def test_paging_keeps_the_rest(make: Callable[..., Bing], row: Callable[..., Row], own: Callable[[str], Any]) -> None:
+    """Both lists grow page by page; pages, offers and tags are those of the first response."""
+    bing = make(max_similar=60, max_products=60)
     (first,) = bing.requests(row(), None)
-    more = read(bing, first, page(range(10), 41, "ProductVisualSearch")).more
-    assert more is not None
-    assert knowledge(more)["knowledgeRequest"] == {"invokedSkills": ["SimilarProducts"], "offset": 41, "count": 10}
+    whole = own("knowledge")
+    alone = read(bing, first, whole).insights
+    (images, products) = read(bing, first, whole).more
+    pages = [page(range(90, 120), 300), page(range(200, 290), 400, "ProductVisualSearch"), page(range(120, 190), 500)]
+    reading, sent = fetch_pages(bing, first, [whole, *pages])
+    assert (len(sent), sent[1:3]) == (4, [images.request, products.request])
+    assert [name for name, value in reading.insights.items() if value != alone[name]] == [  # type: ignore[literal-required]  # names of the same type
+        "similar_images",
+        "similar_products",
+    ]
+    for name, least in (("similar_images", 100), ("similar_products", 90)):
+        assert len(reading.insights[name]["items"]) >= least  # type: ignore[literal-required]  # both are lists of images
+
+
+def test_the_last_page_leaves_no_next_offset(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """A list that was followed to its end says so."""
+    bing = make(max_similar=500)
+    (first,) = bing.requests(row(), None)
+    reading, _ = fetch_pages(bing, first, [page(range(35), 151), page(range(35, 65), None)])
+    assert "next_offset" not in reading.insights["similar_images"]
+
+
+def test_the_calls_of_a_row_are_foretold(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
+    """One for everything, and one for each further page of each list."""
+    calls = {0: 1, 35: 1, 36: 2, 70: 2, 71: 3}
+    assert {most: make(max_similar=most).max_calls(row()) for most in calls} == calls
+    assert make(max_similar=71, max_products=150, count=115).max_calls(row()) == 3
 
 
 def test_an_uploaded_picture_is_not_sent_again(
@@ -111,8 +158,7 @@ def test_an_uploaded_picture_is_not_sent_again(
     """Requests for further pages of an uploaded picture name it by the token of the first response."""
     bing = make(max_similar=50)
     (first,) = bing.requests(row(), prepared(b"picture"))
-    more = read(bing, first, page(range(10), 41)).more
-    assert more is not None
+    more = next_of(bing, first, page(range(10), 41))
     assert (more.form, b"picture" in more.body) == ("token", False)
     assert knowledge(more)["imageInfo"] == {"imageInsightsToken": "bcid_own"}
 
@@ -123,8 +169,7 @@ def test_the_embedded_service_gets_the_picture_again(
     """The embedded service keeps no uploaded picture, so each request has it."""
     local = make("local", max_similar=50)
     (first,) = local.requests(row(), prepared(b"picture\r\n--"))
-    more = read(local, first, page(range(10), 41)).more
-    assert more is not None
+    more = next_of(local, first, page(range(10), 41))
     head = f"Content-Type: {dict(more.headers)['Content-Type']}\r\n\r\n".encode()
     names, _ = zip(
         *[(part.get_filename(), part) for part in email.message_from_bytes(head + more.body).walk()], strict=True

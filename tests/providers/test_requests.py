@@ -73,16 +73,6 @@ def test_url_and_token(make: Callable[..., Bing], row: Callable[..., Row]) -> No
     assert (by_url.form, by_token.form) == ("url", "token")
 
 
-def test_invoked_skills(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
-    """A skill is sent with the offset and the size of its page (Visual Search guide, paging)."""
-    (request,) = make(skills="similarproducts", offset=237, count=20).requests(row(), None)
-    assert knowledge_of(request)["knowledgeRequest"] == {
-        "invokedSkills": ["SimilarProducts"],
-        "offset": 237,
-        "count": 20,
-    }
-
-
 def test_details_by_token_and_url(make: Callable[..., Bing], row: Callable[..., Row]) -> None:
     """Details are a GET with everything percent-encoded, the token's own special characters too."""
     bing = make(ask="details", url_form="url", modules=("Tags", "BRQ"), market="en-US", safe_search="Strict")

@@ -43,9 +43,7 @@ def problems(tmp_path: Path, table: str) -> str:
         ('ask = "details"\nsite = "a.org"', 'provider.site: belongs to ask = "visualsearch"'),
         ('ask = "details"\nmax_similar = 5', "provider.max_similar: belongs"),
         ('site = "https://a.org/x"', "provider.site: must be a domain"),
-        ('skills = "Tags"', "provider.skills: is no skill"),
-        ("offset = 5", "provider.offset: needs skills"),
-        ("count = 5", "is needed with count"),
+        ("count = 5", "provider.count: needs max_similar or max_products"),
         ('client_ip = "999.1.1.1"', "provider.client_ip: must be an IPv4 or IPv6 address"),
         ('accept = "text/html"', "provider.accept"),
         ("location = { lat = 91, long = 0, re = 1 }", "provider.location.lat"),
@@ -97,9 +95,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "location": {"location": HERE},
     "site": {"site": "www.contoso.com"},
     "entity_data": {"entity_data": True},
-    "skills": {"skills": "SimilarProducts"},
-    "offset": {"skills": "SimilarProducts", "offset": 7},
-    "count": {"skills": "SimilarProducts", "count": 9},
     "modules": {"ask": "details", "modules": ("Tags",)},
     "query": {"ask": "details", "query": "fox"},
 }
@@ -109,6 +104,8 @@ ELSEWHERE = {
     "key_env",
     "key_file",
     "max_similar",
+    "max_products",
+    "count",
 }  # the service, and paging (test_paging.py)
 
 

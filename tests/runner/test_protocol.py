@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
@@ -19,7 +20,9 @@ import pytest
 from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from jsonschema import Draft202012Validator
+from PIL import Image, ImageDraw
 
+from pipeline.commands.renormalise import renormalise
 from pipeline.config import Config
 from pipeline.runner.job import run
 from pipeline.schema import json_schema
@@ -185,18 +188,16 @@ async def test_an_upload_is_a_form_that_pythons_parser_reads(tmp_path: Path) -> 
     assert sent["X-Search-Location"] == "lat:47.6;long:-122.3;re:100;ts:1760000000;sp:2;head:90;alt:5;are:3"
 
 
-async def test_tokens_urls_skills_and_languages(tmp_path: Path) -> None:
-    """A token with special characters, a URL that the service is to load, a skill's page, a country with languages."""
+async def test_tokens_urls_and_languages(tmp_path: Path) -> None:
+    """A token with special characters, a URL that the service is to load, a country with languages."""
     token = "ccid_1*mid_2!/+\\._"
     rows = [{"id": "t", "image": f"token:{token}"}, {"id": "u", "image": "https://shop.example/\u00e9.jpg?x=1&y=2"}]
-    settings: dict[str, Any] = {"url_form": "url", "skills": "SimilarProducts", "offset": 7, "count": 20}
-    settings |= {"cc": "CH", "accept_language": ["de-CH", "fr;q=0.8"]}
+    settings: dict[str, Any] = {"url_form": "url", "cc": "CH", "accept_language": ["de-CH", "fr;q=0.8"]}
     async with raw_service(lambda _: NOTHING) as raw:
         await records(job(tmp_path, raw.endpoint, rows, **settings))
     infos = [asked.knowledge["imageInfo"] for asked in raw.arrived]
     assert sorted(infos, key=str) == [{"imageInsightsToken": token}, {"url": "https://shop.example/\u00e9.jpg?x=1&y=2"}]
     for asked in raw.arrived:
-        assert asked.knowledge["knowledgeRequest"] == {"invokedSkills": ["SimilarProducts"], "offset": 7, "count": 20}
         assert (asked.message["Accept-Language"], asked.query) == ("de-CH, fr;q=0.8", {"cc": "CH"})
 
 
@@ -345,14 +346,65 @@ async def test_details_with_every_module_at_the_embedded_service(
         assert "entities" in {missing["kind"] for missing in record["unavailable"]}
 
 
-async def test_pages_of_look_alikes_at_the_embedded_service(tmp_path: Path, catalogue: Path, service: Service) -> None:
-    """Pages of two until there are three at least: two calls, no item twice."""
-    rows = uploads(catalogue)[:1]
-    config = job(tmp_path, service.endpoint, rows, catalogue.parent, skills="SimilarImages", count=2, max_similar=3)
-    (record,) = await records(config)
-    ids = [item["image_id"] for item in record["similar_images"]["items"]]
-    assert len(ids) == len(set(ids)) == 4
-    assert record["calls"]["count"] == len(service.seen()) == 2
+def _draw_alike(path: Path, number: int) -> str:
+    """Draw one of many pictures that are like each other, and return its name."""
+    picture = Image.new("RGB", (120, 90), "white")
+    pen, squares = ImageDraw.Draw(picture), [(), *combinations(range(12), 2)][number]
+    for place in range(12):
+        left, top = place % 4 * 30 + 4, place // 4 * 30 + 4
+        draw_one = pen.rectangle if place in squares else pen.ellipse
+        draw_one((left, top, left + 22, top + 22), fill=(30, 60, 140))
+    picture.save(path)
+    return path.name
+
+
+async def test_pages_of_both_lists_at_the_embedded_service(tmp_path: Path) -> None:
+    """36 look-alikes, 35 on the first page: a call for the rest of each list, no item twice, and nothing else lost."""
+    rows = [{"id": str(n), "image": _draw_alike(tmp_path / f"{n}.png", n), "price": "9.50"} for n in range(37)]
+    write_manifest(tmp_path / "catalogue.csv", rows)
+    with running_service(tmp_path / "service", tmp_path / "catalogue.csv", "--no-text") as service:
+        config = job(tmp_path, service.endpoint, rows[:1], tmp_path, max_similar=36, max_products=36, count=20)
+        (record,) = await records(config)
+    assert record["calls"]["count"] == 3
+    for name in ("similar_images", "similar_products"):
+        ids = [item["image_id"] for item in record[name]["items"]]
+        assert len(ids) == len(set(ids)) == record[name]["total"] == 36
+        assert "next_offset" not in record[name]
+    assert record["offers"]
+    assert record["image"]["image_id"] == "0"
+
+
+async def test_paging_names_a_skill_from_the_second_request_on(tmp_path: Path) -> None:
+    """The first request asks for everything; each further page names its skill, and the offset of its list."""
+    names = {"VisualSearch": 237, "ProductVisualSearch": 77}
+
+    def answer(asked: Arrived) -> Body:
+        skills = asked.knowledge.get("knowledgeRequest", {}).get("invokedSkills")
+        actions = [
+            {
+                "actionType": name,
+                "data": {"value": [{"imageId": f"{name}{skills}"}], **({} if skills else {"nextOffset": offset})},
+            }
+            for name, offset in names.items()
+            if not skills or skills == [{"VisualSearch": "SimilarImages"}.get(name, "SimilarProducts")]
+        ]
+        tags = [{"displayName": "", "actions": actions}, *([] if skills else [{"displayName": "mug"}])]
+        return {"_type": "ImageKnowledge", "tags": tags, "image": {"imageInsightsToken": "bcid_1"}}
+
+    async with raw_service(answer) as raw:
+        config = job(tmp_path, raw.endpoint, [{"id": "t", "image": "token:a"}], max_similar=9, max_products=9, count=8)
+        (record,) = await records(config)
+    asked = [arrived.knowledge for arrived in raw.arrived]
+    assert asked[0] == {"imageInfo": {"imageInsightsToken": "a"}}
+    assert [each["knowledgeRequest"] for each in asked[1:]] == [
+        {"invokedSkills": ["SimilarImages"], "offset": 237, "count": 8},
+        {"invokedSkills": ["SimilarProducts"], "offset": 77, "count": 8},
+    ]
+    assert [each["imageInfo"] for each in asked[1:]] == [{"imageInsightsToken": "a"}] * 2
+    assert ([tag["name"] for tag in record["tags"]], record["calls"]["count"]) == (["mug"], 3)
+    assert [len(record[name]["items"]) for name in ("similar_images", "similar_products")] == [2, 2]
+    assert (await renormalise(config)).rebuilt == 1
+    assert lines_of(Path(config.output.dir) / "insights.jsonl") == [record]
 
 
 async def test_every_setting_passes_the_embedded_services_rules(

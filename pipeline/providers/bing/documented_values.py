@@ -31,7 +31,6 @@ MODULES = (
     "Tags",
 )
 SAFE_SEARCH = ("Off", "Moderate", "Strict")
-SKILLS = ("SimilarImages", "SimilarProducts")
 
 
 def one_of(names: Iterable[str], what: str) -> Callable[[str], str]:
@@ -52,5 +51,4 @@ def one_of(names: Iterable[str], what: str) -> Callable[[str], str]:
 market = one_of(MARKETS, "market")
 country = one_of(COUNTRIES, "country code")
 module = one_of(MODULES, "module")
-skill = one_of(SKILLS, "skill")
 safe_search = one_of(SAFE_SEARCH, "safe_search value")

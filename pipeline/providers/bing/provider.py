@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Literal
 from urllib.parse import parse_qs
 
 from pydantic import SecretStr
@@ -26,12 +27,13 @@ from pipeline.providers.bing.search_endpoints import (
     trending_request,
 )
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
-from pipeline.providers.bing.visual_requests import PAGE_SIZE, next_page, visual_search_request
+from pipeline.providers.bing.visual_requests import PAGE_SIZE, Skill, next_page, visual_search_request
 from pipeline.records import (
     Advice,
     Answer,
     Form,
     Limits,
+    NextPage,
     Outcome,
     Prepared,
     Problem,
@@ -40,11 +42,12 @@ from pipeline.records import (
     Row,
     Usage,
 )
-from pipeline.schema import Insights, Origin, SimilarImages, Unavailable
+from pipeline.schema import Insights, Origin, Unavailable
 
 MAX_BYTES = 1_000_000  # "1 MB" in all documents but the Visual Search response guide, read the strict way
 MAX_SIDE_PX = 1_500
 KEY_HEADER = "Ocp-Apim-Subscription-Key"  # Image Search reference, Headers
+Similar = Literal["similar_images", "similar_products"]
 CLIENT_ID = "X-MSEdge-ClientID"  # Image Search reference, Headers: one user, one id for each request, persisted
 TRACE_IDS = ("bingapis-traceid", "x-msedge-ref", "apim-request-id")
 KEPT_HEADERS = (*WAIT_HEADERS, *TRACE_IDS, "content-type", "bingapis-market")
@@ -107,10 +110,11 @@ class Bing:
         return next((answer.headers[name] for name in TRACE_IDS if name in answer.headers), None)
 
     def max_calls(self, _row: Row) -> int:
-        """Return the calls of one row: one for each set of modules, or one for each page of similar pictures."""
+        """Return the calls of one row: one for each set of modules, or one and those for further pages of each list."""
         if self.settings.ask == "details":
             return len(module_sets(self.settings.modules or ("All",)))
-        return max(1, ceil(self.settings.max_similar / (self.settings.count or PAGE_SIZE)))
+        further = [max(0, wanted - PAGE_SIZE) for _, _, wanted in self._wanted()]
+        return 1 + sum(ceil(items / self._page_size) for items in further)
 
     def requests(self, row: Row, prepared: Prepared | None) -> Sequence[Request]:
         """Build the calls of one row: one, or two where RecognizedEntities is asked for among other modules."""
@@ -135,7 +139,7 @@ class Bing:
         if isinstance(insights, Problem):
             return insights
         insights["unavailable"] += self._unavailable(request, insights)
-        return Reading(insights=insights, more=self._more(request, insights), enough=self.settings.max_similar)
+        return Reading(insights=insights, more=self._more(request, insights))
 
     def search(self, search: SearchSettings, offset: int, have: int = 0) -> Request:
         """Build the call for a search's images from `offset` on, `have` of them being there already."""
@@ -159,24 +163,32 @@ class Bing:
     def _market(self, request: Request) -> str:
         return parse_qs(request.target.partition("?")[2]).get("mkt", [""])[0]
 
-    def _more(self, request: Request, insights: Insights) -> Request | None:
-        """Return the request for the next page where more is wanted and the answer says that there is more.
+    @property
+    def _page_size(self) -> int:
+        return self.settings.count or PAGE_SIZE
+
+    def _wanted(self) -> tuple[tuple[Similar, Skill, int], ...]:
+        """Return the lists that have pages, with the skill that pages each, and how many items of it are wanted."""
+        return (
+            ("similar_images", "SimilarImages", self.settings.max_similar),
+            ("similar_products", "SimilarProducts", self.settings.max_products),
+        )
+
+    def _more(self, request: Request, insights: Insights) -> tuple[NextPage, ...]:
+        """Return the next page of each list of which more is wanted, where the answer says that there is more.
 
         A request without a target was made up to read a stored answer; nothing follows it.
         """
-        if not request.target:
-            return None
-        similar = self._paged(insights)
-        if self.settings.ask == "details" or not similar["items"] or "next_offset" not in similar:
-            return None
-        if len(similar["items"]) >= self.settings.max_similar:
-            return None
+        if not request.target or self.settings.ask == "details":
+            return ()
         token = insights.get("insights_token") if self.pages_by_token else None
-        return next_page(request, self.settings, similar["next_offset"], token)
-
-    def _paged(self, insights: Insights) -> SimilarImages:
-        products = self.settings.skills == "SimilarProducts"
-        return insights["similar_products"] if products else insights["similar_images"]
+        pages = []
+        for name, skill, wanted in self._wanted():
+            similar = insights[name]
+            if "next_offset" in similar and 0 < len(similar["items"]) < wanted:
+                following = next_page(request, skill, offset=similar["next_offset"], count=self._page_size, token=token)
+                pages.append(NextPage(request=following, list=name, enough=wanted))
+        return tuple(pages)
 
     def _unavailable(self, request: Request, insights: Insights) -> list[Unavailable]:
         """Name what the question left out, unless the answer says so itself: related searches need the user's query."""

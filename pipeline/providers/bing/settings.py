@@ -95,10 +95,9 @@ class QuerySettings(ProviderSettings):
     location: Location | None = None
     site: Annotated[str, AfterValidator(check_site)] = ""
     entity_data: bool = False
-    skills: Annotated[str, AfterValidator(documented_values.skill)] = ""
-    offset: int = Field(default=0, ge=0)
-    count: int = Field(default=0, ge=0, le=150)
     max_similar: int = Field(default=0, ge=0)
+    max_products: int = Field(default=0, ge=0)
+    count: int = Field(default=0, ge=0, le=150)
     modules: tuple[Annotated[str, AfterValidator(_module)], ...] = ()
     query: str = ""
 
@@ -138,7 +137,7 @@ class QuerySettings(ProviderSettings):
                 raise ValueError("must be an IPv4 or IPv6 address") from None
         return value
 
-    @field_validator("site", "entity_data", "skills", "offset", "count", "max_similar")
+    @field_validator("site", "entity_data", "max_similar", "max_products", "count")
     @classmethod
     def _visual_search_only(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("ask") == "details":
@@ -152,18 +151,11 @@ class QuerySettings(ProviderSettings):
             raise ValueError('belongs to ask = "details"')
         return value
 
-    @field_validator("offset")
-    @classmethod
-    def _offset(cls, value: int, info: ValidationInfo) -> int:
-        if value and not info.data.get("skills"):
-            raise ValueError("needs skills, whose results it skips")
-        return value
-
-    @field_validator("max_similar")
+    @field_validator("count")
     @classmethod
     def _count(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("count") and not (value or info.data.get("skills")):
-            raise ValueError("or skills is needed with count, the size of their pages")
+        if value and not (info.data.get("max_similar") or info.data.get("max_products")):
+            raise ValueError("needs max_similar or max_products, whose further pages it sizes")
         return value
 
 

@@ -6,6 +6,7 @@ Sources: Visual Search guide and query guide.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import orjson
 
@@ -19,6 +20,7 @@ from pipeline.records import Crop, Request, Row
 
 PATH = "/images/visualsearch"
 PAGE_SIZE = 35  # the page size of the Visual Search guide
+Skill = Literal["SimilarImages", "SimilarProducts"]
 _CONTENT_TYPE = "Content-Type"
 _PARAMETERS_PART = "knowledgeRequest"
 
@@ -39,9 +41,10 @@ def visual_search_request(
     )
 
 
-def next_page(request: Request, settings: QuerySettings, offset: int, token: str | None) -> Request:
-    """Build the request for the results from `offset` on, the nextOffset of the response (not offset plus count).
+def next_page(request: Request, skill: Skill, *, offset: int, count: int, token: str | None) -> Request:
+    """Build the request for `count` results of one skill from `offset` on, the nextOffset of the response.
 
+    Only further pages name a skill: a response has the results of that skill alone, without pages, offers and tags.
     With a `token` the picture is not sent again. Site filter, crop and market are those of `request`.
     """
     parts = decode(dict(request.headers)[_CONTENT_TYPE], request.body)
@@ -50,9 +53,7 @@ def next_page(request: Request, settings: QuerySettings, offset: int, token: str
     if image is not None and token:
         parameters.setdefault("imageInfo", {})["imageInsightsToken"] = token
         image = None
-    parameters.setdefault("knowledgeRequest", {}).update(
-        invokedSkills=[settings.skills or "SimilarImages"], offset=offset, count=settings.count or PAGE_SIZE
-    )
+    parameters.setdefault("knowledgeRequest", {}).update(invokedSkills=[skill], offset=offset, count=count)
     content_type, body = _form(parameters, image.data if image else b"", image.media_type if image else "")
     headers = tuple((name, content_type if name == _CONTENT_TYPE else value) for name, value in request.headers)
     return replace(request, headers=headers, body=body, form=request.form if image or not token else "token")
@@ -83,10 +84,6 @@ def _knowledge_request(row: Row, settings: QuerySettings) -> Json:
         fields["filters"] = {"site": site}
     if settings.entity_data:
         fields["invokedSkillsRequestData"] = {"enableEntityData": "true"}
-    if settings.skills:
-        fields["invokedSkills"] = [settings.skills]
-        fields["offset"] = settings.offset
-        fields["count"] = settings.count or PAGE_SIZE
     return fields
 
 
