@@ -13,6 +13,7 @@ from typing import Final
 from pipeline.errors import OutputError, SourceError
 from pipeline.guards.confined_files import read_beneath
 from pipeline.guards.private_files import make_private_folder, open_private
+from pipeline.records import Problem
 
 _ID: Final = re.compile(r"[!-~]{1,200}")
 _MOST_BYTES: Final = 1000
@@ -40,6 +41,17 @@ class ClientState:
         if self._take(headers.get(self._header.lower(), "")) and self._path is not None:
             with suppress(OSError, OutputError):
                 _write(self._path, self.headers[self._header])
+
+    def forget(self) -> None:
+        """Drop the id that the service refuses; the next answer brings another one."""
+        self.headers.clear()
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def is_named_by(self, problem: Problem) -> bool:
+        """Return True if a problem says that the id itself is refused."""
+        return self._header is not None and problem.details.get("parameter", "").lower() == self._header.lower()
 
     def _take(self, value: str) -> bool:
         if self._header is not None and _ID.fullmatch(value):

@@ -68,13 +68,14 @@ class Fetcher:
         self._gate = Gate(pacer, self._concurrency)
         self._budget = RetryBudget()
         self._retrying = Retrying(policy.retry, self._budget, self._gate.sleep)
+        self._client_state = client_state or ClientState(header=service.client_state)
         self._transport = Transport(
             service,
             key,
             policy.retry.request_timeout,
             pacer=pacer,
             counters=self.counters,
-            client_state=client_state or ClientState(header=service.client_state),
+            client_state=self._client_state,
         )
         self._standing = Standing(has_answered=policy.has_answered)
         self._calls = 0
@@ -148,7 +149,10 @@ class Fetcher:
         self._outage.answered()
         await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
-        return answer, read_outcome(self._service, call.request, answer)
+        outcome = read_outcome(self._service, call.request, answer)
+        if isinstance(outcome, Problem) and self._client_state.is_named_by(outcome):
+            self._client_state.forget()
+        return answer, outcome
 
     async def _learn(self, took: float, permit: Permit) -> None:
         """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""

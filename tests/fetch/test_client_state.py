@@ -43,6 +43,16 @@ def test_a_folder_that_can_not_be_used_costs_only_the_id(tmp_path: Path) -> None
     assert kept.headers == {CLIENT_ID: "A1"}
 
 
+def test_a_refused_id_is_forgotten(tmp_path: Path) -> None:
+    """In memory and on the disk; the next one is kept like a first one."""
+    kept = ClientState("s", CLIENT_ID, tmp_path)
+    kept.remember({"x-msedge-clientid": "A1"})
+    kept.forget()
+    assert (kept.headers, list(tmp_path.iterdir())) == ({}, [])
+    kept.remember({"x-msedge-clientid": "A2"})
+    assert ClientState("s", CLIENT_ID, tmp_path).headers == {CLIENT_ID: "A2"}
+
+
 def test_a_service_without_a_client_id_gets_none(tmp_path: Path) -> None:
     """Where the provider names no header, nothing is kept, sent or written."""
     kept = ClientState("s", None, tmp_path)

@@ -212,6 +212,48 @@ async def test_the_first_client_id_is_sent_from_then_on_and_no_cookie(tmp_path: 
     assert all(asked.message["Cookie"] is None for asked in raw.arrived)
 
 
+def refusal(parameter: str) -> Body:
+    """Return the error that refuses a parameter's value; it means the same with status 200."""
+    refused = {"code": "InvalidRequest", "subCode": "ParameterInvalidValue", "message": "No.", "parameter": parameter}
+    return {"_type": "ErrorResponse", "errors": [refused]}
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    ["Content-Type", "knowledgeRequest.filters.site", "mkt", "safeSearch", "User-Agent", "X-Search-Location"],
+)
+async def test_a_refused_setting_costs_one_call(tmp_path: Path, parameter: str) -> None:
+    """Every other row would be refused too: the run ends, and its message names the parameter."""
+    rows = [{"id": str(n), "image": f"token:t{n}"} for n in range(12)]
+    async with raw_service(lambda _: refusal(parameter)) as raw:
+        report = await run(job(tmp_path, raw.endpoint, rows, site="shop.example", market="en-US"))
+    assert (len(raw.arrived), report.exit_code) == (1, 2)
+    assert f"parameter {parameter}" in str(report.cause)
+
+
+async def test_a_refused_setting_of_a_row_costs_its_row(tmp_path: Path) -> None:
+    """Its own market and its own site are no settings of the job."""
+    rows = [{"id": str(n), "image": f"token:t{n}", "site": "a.example", "market": "de-DE"} for n in range(4)]
+    for parameter in ("mkt", "site"):
+        async with raw_service(lambda _, name=parameter: refusal(name)) as raw:  # type: ignore[misc] # bound now
+            report = await run(job(tmp_path / parameter, raw.endpoint, rows, site="shop.example", market="en-US"))
+        assert (len(raw.arrived), report.tally.failed.total(), report.exit_code) == (4, 4, 1)
+
+
+async def test_a_refused_client_id_is_forgotten(tmp_path: Path) -> None:
+    """The call is repeated without it, and all that follow send the new one."""
+
+    def answer(asked: Arrived) -> Body:
+        return refusal("X-MSEdge-ClientID") if asked.message["X-MSEdge-ClientID"] == "CLIENT1" else NOTHING
+
+    rows = [{"id": str(n), "image": f"token:t{n}"} for n in range(4)]
+    async with raw_service(answer) as raw:
+        await records(job(tmp_path, raw.endpoint, rows[:1]))
+        await records(job(tmp_path, raw.endpoint, rows))
+    ids = [asked.message["X-MSEdge-ClientID"] for asked in raw.arrived]
+    assert ids == [None, "CLIENT1", None, "CLIENT3", "CLIENT3"]
+
+
 async def test_everything_the_documents_know_is_in_the_record(tmp_path: Path) -> None:
     """An answer with every documented object becomes a valid record, its boxes those of the original picture."""
     rows = [{"id": "whole", "image": "token:t"}, {"id": "cut", "image": "token:t", "crop": "0.5,0.25,0.75,0.75"}]

@@ -69,11 +69,15 @@ _IMPLIED_STATUS = {
     "InsufficientAuthorization": 403,
     "ServerError": 500,
 }
-# Parameters and headers that the config alone sets: if one is wrong, every row would fail.
+# Parameters and headers that come from the config, unless the row has its own: if one is wrong, every row would fail.
 _CONFIG_PARAMETERS = frozenset(
     {
         "mkt",
         "cc",
+        "q",
+        "site",
+        "count",
+        "content-type",
         "setlang",
         "safesearch",
         "modules",
@@ -87,6 +91,8 @@ _CONFIG_PARAMETERS = frozenset(
         "x-search-location",
     }
 )
+# What the service gave its client to send back. The fetcher forgets a refused one, and the retry gets another.
+_CLIENT_ID = "x-msedge-clientid"
 _QUOTA_MESSAGE = re.compile(
     r"call volume|quota will be replenished|per month|monthly|insufficient[_ ]quota|exceeded your current quota"
     r"|run out of (?:searches|credits|calls|requests)|out of credits",
@@ -171,6 +177,8 @@ def _classify(error: ErrorBody, status: int, is_from_row: Callable[[str], bool])
     if kind == "row" and not error.parameter and _THROTTLE_MESSAGE.search(f"{error.code} {error.full_message}"):
         return "throttled", code
     parameter = error.parameter.rpartition(".")[2].lower()
+    if kind == "row" and parameter == _CLIENT_ID:
+        return "transient", code
     if kind == "row" and parameter in _CONFIG_PARAMETERS and not is_from_row(parameter):
         return "misconfigured", code
     return kind, code

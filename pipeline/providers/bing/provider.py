@@ -27,7 +27,7 @@ from pipeline.providers.bing.search_endpoints import (
     trending_request,
 )
 from pipeline.providers.bing.settings import BingSettings, LocalSettings, QuerySettings
-from pipeline.providers.bing.visual_requests import PAGE_SIZE, Skill, next_page, visual_search_request
+from pipeline.providers.bing.visual_requests import PAGE_SIZE, Skill, next_page, site_of, visual_search_request
 from pipeline.records import (
     Advice,
     Answer,
@@ -133,7 +133,7 @@ class Bing:
             answer,
             origin=self.origin,
             crop=request.crop,
-            is_from_row=lambda parameter: parameter == "mkt" and self._market(request) != self.settings.market,
+            is_from_row=lambda parameter: self._is_from_row(request, parameter),
             url_chars=len(self.endpoint) + len(request.target),
         )
         if isinstance(insights, Problem):
@@ -160,8 +160,14 @@ class Bing:
         if search.image_type == "Shopping" and self.settings.market != "en-US":
             raise RequestError("market-without-shopping", 'image_type "Shopping" is valid in the market en-US only')
 
-    def _market(self, request: Request) -> str:
-        return parse_qs(request.target.partition("?")[2]).get("mkt", [""])[0]
+    def _is_from_row(self, request: Request, parameter: str) -> bool:
+        """Return True for a parameter that rows may have too, where its value is not that of the config."""
+        query = {name: values[0] for name, values in parse_qs(request.target.partition("?")[2]).items()}
+        own = {"mkt": (query.get("mkt"), self.settings.market), "q": (query.get("q"), self.settings.query)}
+        if parameter == "site" and request.body:
+            own["site"] = (site_of(request), self.settings.site)
+        sent, configured = own.get(parameter, ("", ""))
+        return (sent or "") != configured
 
     @property
     def _page_size(self) -> int:

@@ -59,6 +59,13 @@ def next_page(request: Request, skill: Skill, *, offset: int, count: int, token:
     return replace(request, headers=headers, body=body, form=request.form if image or not token else "token")
 
 
+def site_of(request: Request) -> str:
+    """Return the site filter of a request, "" without one."""
+    parts = decode(dict(request.headers)[_CONTENT_TYPE], request.body)
+    parameters = orjson.loads(parts[_PARAMETERS_PART].data) if _PARAMETERS_PART in parts else {}
+    return str(parameters.get("knowledgeRequest", {}).get("filters", {}).get("site", ""))
+
+
 def _form(parameters: Json, data: bytes, media_type: str) -> tuple[str, bytes]:
     """Return the Content-Type and the body of a form; empty objects and empty parts are left out."""
     filled = {name: value for name, value in parameters.items() if value}
