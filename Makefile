@@ -13,7 +13,7 @@ run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
 
 test: .venv/test
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses 2 --dist worksteal
 
 lint: .venv/test
 	@$(BIN)/ruff check $(SOURCES)

@@ -117,7 +117,7 @@ async def test_the_second_night_makes_no_call_and_opens_no_picture(
     config = job(tmp_path, pictures, service, distinct(4))
     await ok(config)
     before = (tmp_path / "out" / "insights.jsonl").read_bytes()
-    monkeypatch.setattr("pipeline.prepare.preparer.read_file", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr("pipeline.prepare.sources.read_file", lambda *_: pytest.fail("a picture was opened"))
     report = await ok(config)
     assert (report.traffic.sends, report.tally.done_before) == (0, 4)
     assert (tmp_path / "out" / "insights.jsonl").read_bytes() == before
