@@ -28,6 +28,7 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
     With `run_once`, which does one row of a job, rows are done until one of them takes a call.
     """
     yield "config    valid"
+    yield from (f"config    {note}" for note in (*config.provider.notes(), *_search_notes(config)))
     backend_of(config).check()
     yield from (f"manifest  {line}" for line in _source(config))
     read_headers(config.prepare)
@@ -38,6 +39,10 @@ def check(config: Config, run_once: RunOnce | None = None) -> Iterator[str]:
         yield f"output    {config.output.dir} can be written"
     if run_once is not None:
         yield f"call      {_call(config, run_once)}"
+
+
+def _search_notes(config: Config) -> tuple[str, ...]:
+    return config.manifest.search.notes() if config.manifest.search else ()
 
 
 def _source(config: Config) -> Iterator[str]:

@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 from anyio import current_time
 from pydantic import SecretStr
+from yarl import URL
 
 from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
@@ -158,7 +159,9 @@ class Transport:
     def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         if self._key is not None:
             request = self._service.authorise(request, self._key)
-        url, headers = self._service.endpoint + request.target, {**self._client_state.headers, **dict(request.headers)}
+        # A target is encoded already: aiohttp would decode what it thinks needs no encoding, such as commas.
+        url = URL(str(URL(self._service.endpoint)) + request.target, encoded=True)
+        headers = {**self._client_state.headers, **dict(request.headers)}
         if request.body:
             body = Body(request.body, before=partial(self._begin, permit), after=partial(self._settle, permit))
             ask = partial(self._session.request, data=body)

@@ -33,6 +33,7 @@ class Text(TypedDict, total=False):
     full: Required[str]
     box: Box
     regions: Required[list[Region]]
+    whole_texts: list[Region]
     sources: Required[list[str]]
     origin: Origin
 

@@ -67,6 +67,20 @@ def test_text_in_both_forms(read: Read) -> None:
     assert newer["sources"] == older["sources"] == ["OCR"]
 
 
+def test_a_text_of_the_older_form_keeps_its_own_box_beside_the_newer(read: Read, own: Callable[[str], Any]) -> None:
+    """Where both come, each says where its text is; a text with the box of the newer form adds nothing."""
+    newer = read("knowledge")["text"]
+    document = own("knowledge")
+    older = {"displayName": "##TextRecognition", "actions": [{"actionType": "TextResults", "displayName": "Harbour"}]}
+    box = {"queryRectangle": corners(0.1, 0.1, 0.2, 0.2)}
+    document["tags"].append({**older, "boundingBox": box})
+    text = read(document)["text"]
+    assert "whole_texts" not in newer
+    assert (text["full"], text["regions"], text["box"]) == ("Harbour", newer["regions"], newer["box"])
+    [whole] = text["whole_texts"]
+    assert (whole["box"][0], whole["lines"][0]["text"]) == ({"x": 0.1, "y": 0.1}, "Harbour")
+
+
 def test_addresses_in_the_text(read: Read) -> None:
     """Uri actions become mail, phone and web addresses, each with its box."""
     uris = read("knowledge")["uris"]

@@ -87,6 +87,8 @@ def test_details_by_token_and_url(make: Callable[..., Bing], row: Callable[..., 
         ("mkt", "en-US"),
         ("safeSearch", "Strict"),
     ]
+    (cropped,) = bing.requests(row(crop=Crop(left=1e-05, top=0, right=1, bottom=1)), None)
+    assert parse_qs(urlsplit(cropped.target).query)["cal"] == ["0.00001"]
     (by_url,) = bing.requests(row("https://a.example/x?a=1&b=2"), None)
     assert parse_qs(urlsplit(by_url.target).query)["imgUrl"] == ["https://a.example/x?a=1&b=2"]
 
@@ -146,7 +148,7 @@ def test_row_overrides_market_and_site(make: Callable[..., Bing], row: Callable[
 @pytest.mark.parametrize(
     ("keys", "fields", "code"),
     [
-        ({}, {"market": "xx-XX"}, "unknown-market"),
+        ({}, {"market": "german"}, "unknown-market"),
         ({"cc": "CH", "accept_language": ("de",)}, {"market": "de-CH"}, "market-and-country"),
         ({}, {"crop": Crop(left=0.5, top=0, right=0.5, bottom=1)}, "bad-crop"),
         ({}, {"crop": Crop(left=0, top=0.5, right=1, bottom=0.5)}, "bad-crop"),

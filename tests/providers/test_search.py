@@ -79,7 +79,7 @@ def test_filters(name: str, make: Callable[..., Bing]) -> None:
         {"q": "fox", "height": 5, "min_height": 3},
         {"q": "fox", "width": 5, "max_width": 9},
         {"q": "fox", "min_width": 9, "max_width": 3},
-        {"q": "fox", "max_file_size": 520193},
+        {"q": "fox", "max_file_size": -1},
         {"q": "fox", "count": 0},
         {"q": "fox", "colour": "Red"},
     ],
@@ -98,6 +98,13 @@ def test_case_is_ignored() -> None:
         ("color", "ColorOnly"),
         ("size", "Large"),
     )
+
+
+def test_a_file_size_beyond_the_largest_is_noted() -> None:
+    """It is sent as it is; the service uses 520,192 (Image Search reference), and `check` says so."""
+    search = ImageSearch(q="fox", min_file_size=1, max_file_size=600_000)
+    assert dict(search.query())["maxFileSize"] == "600000"
+    assert search.notes() == ("manifest.search.max_file_size: the service uses 520,192 in place of 600,000",)
 
 
 def test_shopping_needs_its_market(make: Callable[..., Bing]) -> None:

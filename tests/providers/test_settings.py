@@ -29,7 +29,7 @@ def problems(tmp_path: Path, table: str) -> str:
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ('market = "en-UK"', "provider.market: is no market; did you mean"),
+        ('market = "english"', "provider.market: is no market; known are"),
         ('cc = "UK"\naccept_language = ["en"]', "provider.cc: is no country code"),
         ('market = "en-US"\ncc = "US"\naccept_language = ["en"]', "provider.cc: excludes market"),
         ('cc = "US"', "provider.accept_language: and cc need each other"),
@@ -75,10 +75,20 @@ def test_spelling_is_the_documented_one() -> None:
     assert (settings.market, settings.modules) == ("en-US", ("BRQ", "Collections"))
 
 
+def test_a_market_that_is_not_listed_is_sent_with_a_note() -> None:
+    """The service uses its best fit (Image Search reference, mkt); `check` says so, and what may be meant."""
+    settings = BingSettings(name="bing", market="NB-no")
+    assert settings.market == "nb-NO"
+    assert settings.notes()[0].startswith("provider.market: 'nb-NO' is none of the documented markets")
+    assert BingSettings(name="bing", market="en-UK").notes()[0].endswith("; did you mean 'en-US'?")
+    assert BingSettings(name="bing", market="en-us").notes() == BingSettings(name="bing").notes() == ()
+
+
 def test_location_header_has_every_key() -> None:
     """X-Search-Location holds the pairs of the Image Search reference, plain numbers and no spaces."""
     place = Location(**HERE, ts=1_500_000_000, sp=2.5, head=90, alt=30, are=4)
     assert place.header() == "lat:47.6;long:-122.33;re:100;ts:1500000000;sp:2.5;head:90;alt:30;are:4"
+    assert Location(lat=0.00001, long=-1e-7, re=1e17).header() == "lat:0.00001;long:-0.0000001;re:100000000000000000"
 
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -212,6 +212,19 @@ async def test_the_first_client_id_is_sent_from_then_on_and_no_cookie(tmp_path: 
     assert all(asked.message["Cookie"] is None for asked in raw.arrived)
 
 
+async def test_values_are_encoded_on_the_wire(tmp_path: Path) -> None:
+    """Commas, colons and slashes arrive as the documents write them: modules=Caption%2CCollections."""
+    rows = [{"id": "u", "image": "https://shop.example/a,b.jpg?x=1&y=2", "query": "mug: red/blue"}]
+    settings: dict[str, Any] = {"ask": "details", "modules": ["Caption", "Collection"], "url_form": "url"}
+    async with raw_service(lambda _: {"_type": "ImageInsights"}) as raw:
+        await records(job(tmp_path, raw.endpoint, rows, **settings))
+    (asked,) = raw.arrived
+    assert "modules=Caption%2CCollections" in asked.target
+    assert "imgUrl=https%3A%2F%2Fshop.example%2Fa%2Cb.jpg%3Fx%3D1%26y%3D2" in asked.target
+    assert asked.query["q"] == "mug: red/blue"
+    assert not {",", ":"} & set(asked.target)
+
+
 def refusal(parameter: str) -> Body:
     """Return the error that refuses a parameter's value; it means the same with status 200."""
     refused = {"code": "InvalidRequest", "subCode": "ParameterInvalidValue", "message": "No.", "parameter": parameter}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.providers.bing.common_parameters import Pairs, row_market, shared_query, target
+from pipeline.providers.bing.documented_values import decimal_text
 from pipeline.providers.bing.form_data import FormPart, encode
 from pipeline.providers.bing.picture import Picture
 from pipeline.providers.bing.settings import QuerySettings
@@ -59,4 +60,4 @@ def _crop(crop: Crop | None) -> Pairs:
     if crop is None:
         return ()
     edges = (("cal", crop.left), ("cat", crop.top), ("car", crop.right), ("cab", crop.bottom))
-    return (*((name, repr(float(edge))) for name, edge in edges), ("ct", "0"))
+    return (*((name, decimal_text(float(edge))) for name, edge in edges), ("ct", "0"))

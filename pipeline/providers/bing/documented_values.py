@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from difflib import get_close_matches
 
 # fmt: off
@@ -48,7 +50,38 @@ def one_of(names: Iterable[str], what: str) -> Callable[[str], str]:
     return check
 
 
-market = one_of(MARKETS, "market")
+_MARKET_FORM = re.compile(r"([a-z]{2})-([a-z]{2})", re.IGNORECASE)
+_listed_market = one_of(MARKETS, "market")
+
+
+def market(value: str) -> str:
+    """Return a market in its documented spelling; for one that is not listed, the service uses its best fit.
+
+    Raises ValueError for what has not the form of a market.
+    """
+    try:
+        return _listed_market(value)
+    except ValueError:
+        form = _MARKET_FORM.fullmatch(value.strip())
+        if form is None:
+            raise
+        return f"{form[1].lower()}-{form[2].upper()}"
+
+
+def market_note(value: str) -> str:
+    """Return what a user should know about a market that is not listed, "" for any other."""
+    if not value or value in MARKETS:
+        return ""
+    close = get_close_matches(value, MARKETS, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{value!r} is none of the documented markets, so that the service uses the one that fits best{hint}"
+
+
 country = one_of(COUNTRIES, "country code")
 module = one_of(MODULES, "module")
 safe_search = one_of(SAFE_SEARCH, "safe_search value")
+
+
+def decimal_text(value: float) -> str:
+    """Write a number with digits and a point, as the documents do, and never as 1e-05."""
+    return f"{Decimal(repr(value)):f}"

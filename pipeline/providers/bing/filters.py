@@ -41,7 +41,8 @@ def _names(names: tuple[str, ...], what: str) -> AfterValidator:
 
 
 Pixels = Annotated[int, Field(ge=0, le=65_535)]
-FileSize = Annotated[int, Field(ge=0, le=520_192)]
+FileSize = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MAX_FILE_SIZE = 520_192  # the service uses it in place of any larger value
 
 _PARAMETERS = {
     "q": "q",
@@ -99,6 +100,15 @@ class ImageSearch(SearchSettings):
         if value and value < info.data.get(least, 0):
             raise ValueError(f"must not be below {least}")
         return value
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what `check` says of a file size beyond the largest one."""
+        sizes = {name: getattr(self, name) for name in ("min_file_size", "max_file_size")}
+        return tuple(
+            f"manifest.search.{name}: the service uses {MAX_FILE_SIZE:,} in place of {size:,}"
+            for name, size in sizes.items()
+            if size > MAX_FILE_SIZE
+        )
 
     def query(self) -> tuple[tuple[str, str], ...]:
         """Return the query parameters without those for paging."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pipeline.config import EmbeddedSettings, ProviderSettings, Section
 from pipeline.providers.bing import documented_values
+from pipeline.providers.bing.documented_values import decimal_text
 from pipeline.providers.bing.filters import ImageSearch
 
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*(\s*;\s*q=(0(\.\d{1,3})?|1(\.0{1,3})?))?")
@@ -70,11 +71,7 @@ class Location(Section):
 
     def header(self) -> str:
         """Return the header's value: key:value pairs, with semicolons between them."""
-        return ";".join(f"{key}:{_plain(value)}" for key, value in self if value is not None)
-
-
-def _plain(value: float) -> str:
-    return repr(value).removesuffix(".0")
+        return ";".join(f"{key}:{decimal_text(value).removesuffix('.0')}" for key, value in self if value is not None)
 
 
 class QuerySettings(ProviderSettings):
@@ -100,6 +97,11 @@ class QuerySettings(ProviderSettings):
     count: int = Field(default=0, ge=0, le=150)
     modules: tuple[Annotated[str, AfterValidator(_module)], ...] = ()
     query: str = ""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what `check` says of a market that is not listed."""
+        note = documented_values.market_note(self.market)
+        return (f"provider.market: {note}",) if note else ()
 
     @field_validator("cc")
     @classmethod

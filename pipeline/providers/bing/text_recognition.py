@@ -75,7 +75,7 @@ class RecognisedText:
         """Return the record's Text, or None if there is no text.
 
         If both forms came, the full text is the older form's, and the regions are the newer form's: they hold the same
-        text in finer parts.
+        text in finer parts. Texts of the older form that have a box of their own are kept beside them.
         """
         if not self.whole_texts and not self.regions:
             return None
@@ -86,6 +86,9 @@ class RecognisedText:
             "sources": self.sources,
             "origin": "pixels",
         }
+        whole_texts = [text for text in self.whole_texts if text.get("box") not in (None, *self.boxes)]
+        if self.regions and whole_texts:
+            text["whole_texts"] = whole_texts
         return {**text, "box": self.boxes[0]} if self.boxes else text
 
 
