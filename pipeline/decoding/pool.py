@@ -59,7 +59,10 @@ class ProcessPool:
     def give_back(self, process: DecoderProcess) -> None:
         """Keep a process for the next picture."""
         with self._lock:
-            self._idle.append(process)
+            if not self._is_closed:
+                self._idle.append(process)
+                return
+        self.end(process)
 
     def end(self, process: DecoderProcess, patience: float = 0.0) -> int:
         """End a process that was taken, see DecoderProcess.end()."""

@@ -19,10 +19,13 @@ Crop = tuple[float, float, float, float]
 Format = Literal["auto", "csv", "tsv", "jsonl", "txt", "parquet", "folder"]
 
 
-class BadPicture(ServiceError):
-    """Bytes can't be decoded as a picture; `code` is unknown-format, damaged or too-many-pixels."""
+BadPictureCode = Literal["unknown-format", "damaged", "too-many-pixels", "too-slow", "decoder-died"]
 
-    def __init__(self, code: Literal["unknown-format", "damaged", "too-many-pixels"], message: str) -> None:
+
+class BadPicture(ServiceError):
+    """Bytes can't be decoded as a picture; too-slow and decoder-died: trying it is dangerous."""
+
+    def __init__(self, code: BadPictureCode, message: str) -> None:
         self.code = code
         super().__init__(message)
 
@@ -94,7 +97,7 @@ class Item:
     `number` counts the index's rows from 0. `image` is the image column, verbatim; `content_url` is the picture's URL,
     if it has one; `site` is the host of `page_url`. The facts of the picture (width to token) are None if the service
     has no pixels: for an image behind a URL, or a file that can't be read. `token` names the picture for
-    Engine.inspect_token and Engine.picture_file.
+    Engine.inspect_token and Engine.read_picture.
     """
 
     number: int
@@ -209,8 +212,10 @@ class Engine(Protocol):
     def version(self) -> str:
         """A digest of the indexed catalogue: equal versions give equal findings."""
 
-    def inspect(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
-        """Return the findings about a picture; raises BadPicture if the bytes can't be decoded."""
+    def inspect(
+        self, picture: bytes, *, crop: Crop | None = None, site: str | None = None, max_side_px: int | None = None
+    ) -> Findings:
+        """Return the findings about a picture; raises BadPicture if it can't be decoded, or is over `max_side_px`."""
 
     def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Return the findings about a picture of the catalogue; None if no picture has this token."""
@@ -221,5 +226,8 @@ class Engine(Protocol):
     def find_by_url(self, url: str) -> Item | None:
         """Return the row with this content URL, image column or page URL, tried in this order."""
 
-    def picture_file(self, token: str) -> Path | None:
-        """Return the file of a picture of the catalogue; None if no picture has this token."""
+    def read_picture(self, token: str) -> bytes:
+        """Return the bytes of a picture of the catalogue; raises BadPicture if none has this token, or it changed."""
+
+    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
+        """Return a JPEG of a picture of at most `side_px` a side; raises BadPicture."""

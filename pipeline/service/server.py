@@ -23,6 +23,7 @@ from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
 from pipeline.service.access.origin_check import is_loopback
+from pipeline.service.engine.decoders import Decoders, DecodersClosed
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.renewal import (
     RebuildRequest,
@@ -33,7 +34,7 @@ from pipeline.service.engine.renewal import (
 )
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from pipeline.service.http.app import CURRENT, REQUESTS, TEXT_READER, AppConfig, build_app
-from pipeline.service.http.listening import listening
+from pipeline.service.http.listening import FINISH_SECONDS, listening
 from pipeline.service.http.logs import print_logs
 
 QUERY_LOG_FILE, QUOTA_FILE, TEXTS_FILE = "queries.db", "quota.db", "texts.db"
@@ -69,7 +70,7 @@ class ServeConfig:
 
 
 class _Stopping(Exception):
-    """The build of the index ends early because the service stops."""
+    """The build of the index ends early because the service stops; DecodersClosed is another way to say so."""
 
 
 async def serve(config: ServeConfig) -> None:
@@ -95,7 +96,7 @@ async def _serve(config: ServeConfig) -> PipelineError | None:
             tasks.start_soon(_wait_for_parent_exit, stop)
         try:
             await _run(config, tasks, stop)
-        except _Stopping:
+        except (_Stopping, DecodersClosed):
             pass
         except PipelineError as exc:  # returned, because the task group would wrap it
             failure = exc
@@ -109,13 +110,18 @@ async def _run(config: ServeConfig, tasks: TaskGroup, stop: anyio.Event) -> None
     if not config.with_parent:
         await tasks.start(rebuild_on_sighup, rebuild)
     stamp = await anyio.to_thread.run_sync(catalogue_stamp, config.catalogue)
-    engine = await anyio.to_thread.run_sync(partial(_open_engine, config, stop.is_set))
-    app = build_app(engine, _with_defaults(config))
-    async with _listen(app, config):
-        if not config.with_parent:
-            _read_ahead(app, engine)
-            tasks.start_soon(keep_up_to_date, _renewal(config), stamp, rebuild, partial(_replace_engine, app))
-        await stop.wait()
+    with Decoders(max(os.cpu_count() or 1, config.app.workers)) as decoders:
+        is_built = anyio.Event()
+        tasks.start_soon(_end_decoding, decoders, stop, is_built)
+        engine = await anyio.to_thread.run_sync(partial(_open_engine, config, stop.is_set, decoders))
+        is_built.set()
+        app = build_app(engine, _with_defaults(config))
+        async with _listen(app, config):
+            if not config.with_parent:
+                _read_ahead(app, engine)
+                replace_engine = partial(_replace_engine, app)
+                tasks.start_soon(keep_up_to_date, _renewal(config), stamp, rebuild, replace_engine, decoders)
+            await stop.wait()
 
 
 def check_address(config: ServeConfig) -> None:
@@ -129,9 +135,17 @@ def check_address(config: ServeConfig) -> None:
         raise ConfigError("serve", [f"{reachable}, and --faults is only for tests"])
 
 
-def _open_engine(config: ServeConfig, is_stopping: Callable[[], bool]) -> Engine:
+def _open_engine(config: ServeConfig, is_stopping: Callable[[], bool], decoders: Decoders) -> Engine:
     progress = ProgressReporter(is_stopping)
-    return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
+    return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model, decoders=decoders)
+
+
+async def _end_decoding(decoders: Decoders, stop: anyio.Event, is_built: anyio.Event) -> None:
+    """End the decoding of pictures, which may take minutes, when the service stops and requests had their time."""
+    await stop.wait()
+    if is_built.is_set():
+        await anyio.sleep(FINISH_SECONDS)
+    decoders.close()
 
 
 class ProgressReporter:

@@ -16,6 +16,8 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 from PIL import Image, ImageDraw
 
+from pipeline.service.engine.pictures import decode, read_header
+from pipeline.service.engine.thumbnails import make_thumbnail
 from pipeline.service.findings import (
     BadPicture,
     Crop,
@@ -107,14 +109,14 @@ class FixedEngine:
     files: dict[str, Path] = field(default_factory=dict)
     plain: bool = False
 
-    def inspect(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
-        """Return the findings for anything that Pillow can open."""
+    def inspect(
+        self, picture: bytes, *, crop: Crop | None = None, site: str | None = None, max_side_px: int | None = None
+    ) -> Findings:
+        """Return the findings for anything that can be opened, with its own size and format."""
         self.before()
-        try:
-            Image.open(io.BytesIO(picture)).load()
-        except OSError as exc:
-            raise BadPicture("unknown-format", "no picture") from exc
-        return self._findings(crop, site)
+        opened = decode(read_header(picture, max_side_px))
+        findings = self._findings(crop, site)
+        return replace(findings, width=opened.width, height=opened.height, format=opened.format)
 
     def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Return the findings for a token that one of the rows has."""
@@ -129,9 +131,15 @@ class FixedEngine:
         """Find a row by its content URL."""
         return next((row for row in self.rows if row.content_url == url), None)
 
-    def picture_file(self, token: str) -> Path | None:
-        """Return the file that a test has set."""
-        return self.files.get(token)
+    def read_picture(self, token: str) -> bytes:
+        """Return the bytes of the file that a test has set."""
+        if token not in self.files:
+            raise BadPicture("damaged", "no picture has this token")
+        return self.files[token].read_bytes()
+
+    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
+        """Return a small copy of a picture."""
+        return make_thumbnail(read_header(picture), side_px)
 
     def _findings(self, crop: Crop | None, site: str | None) -> Findings:
         self.requests.append((crop, site))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -22,7 +23,9 @@ from pipeline.service.access.authenticator import ApiKey
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig
 from pipeline.service.server import ProgressReporter, ServeConfig, own_url, serve
-from tests.waiting import HANG_SECONDS
+from tests.poison import COMPUTE, HANG, acting, acting_decoder
+from tests.service.serving import draw_mug, form
+from tests.waiting import HANG_SECONDS, wait_until
 
 CHILD = """
 import sys
@@ -52,8 +55,8 @@ def launch(project: Path, catalogue: Path, tmp_path: Path) -> Iterator[Start]:
     """Return a function that starts the service as a child process; processes that still run at the end are killed."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def begin(*before: str, **pipes: Any) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", *before, textwrap.dedent(CHILD), str(catalogue), str(tmp_path / "index")]
+    def begin(*before: str, pictures: Path = catalogue, **pipes: Any) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", *before, textwrap.dedent(CHILD), str(pictures), str(tmp_path / "index")]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **pipes}
         running.append(subprocess.Popen(command, cwd=project, **pipes))
         return running[-1]
@@ -101,6 +104,96 @@ def test_the_service_dies_with_its_parent(launch: Start) -> None:
     assert parent.stdout.read() == b""
     with pytest.raises(ConnectionRefusedError):
         HTTPConnection("127.0.0.1", ready["port"], timeout=HANG_SECONDS).connect()
+
+
+@pytest.fixture
+def marks(tmp_path: Path) -> Iterator[Path]:
+    """Let the service decode with the decoder for tests; return the folder where pictures leave their process ids."""
+    folder = tmp_path / "marks"
+    folder.mkdir()
+    with acting_decoder(tmp_path):
+        yield folder
+
+
+def _marking(number: int, folder: Path, act: str) -> bytes:
+    """Return a picture that leaves the id of its process in a folder when it is decoded, and then acts."""
+    return acting(number, f"open({str(folder / str(number))!r}, 'w').write(str(os.getpid())); {act}")
+
+
+def _marked(folder: Path) -> set[int]:
+    return {int(text) for mark in folder.iterdir() if (text := mark.read_text())}
+
+
+def _send_upload(port: int, picture: bytes) -> socket.socket:
+    body = form(None, picture)
+    head = f"POST /v7.0/images/visualsearch HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    connection = socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS)
+    connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=frontier\r\n\r\n".encode() + body)
+    return connection
+
+
+def test_clients_that_hang_up_leave_nothing_behind(launch: Start, marks: Path) -> None:
+    """Of eight slow uploads whose clients hang up, those that wait are not begun; the next caller is answered."""
+    child = launch()
+    port = _ready(child)["port"]
+    near_the_end = "signal.setitimer(signal.ITIMER_PROF, 0.3)\n"
+    uploads = [_send_upload(port, _marking(number, marks, near_the_end + COMPUTE)) for number in range(8)]
+    wait_until(lambda: _marked(marks), "a picture is decoded")
+    for upload in uploads:
+        upload.close()
+    with _send_upload(port, draw_mug((30, 64, 175))) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert len(_marked(marks)) < 4
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=HANG_SECONDS)
+    assert child.returncode == 0
+    assert not [pid for pid in _marked(marks) if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("is_patient", [True, False], ids=["one signal", "two signals"])
+def test_a_picture_that_hangs_does_not_hold_up_the_end(launch: Start, marks: Path, *, is_patient: bool) -> None:
+    """A request in progress has six seconds to end, then the service does; a second signal ends it at once."""
+    child = launch()
+    port = _ready(child)["port"]
+    with _send_upload(port, _marking(1, marks, HANG)) as upload:
+        (pid,) = wait_until(lambda: _marked(marks), "the picture is decoded")
+        started = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        if not is_patient:
+            wait_until(lambda: _refuses(port), "the service has begun to stop")
+            assert child.poll() is None
+            child.send_signal(signal.SIGTERM)
+        else:
+            assert upload.recv(65536).startswith(b"HTTP/1.1 503")
+        _, log = child.communicate(timeout=HANG_SECONDS)
+    assert b"Traceback" not in log
+    assert child.returncode == (0 if is_patient else -signal.SIGTERM)
+    assert time.monotonic() - started < 10
+    if is_patient:
+        assert not Path(f"/proc/{pid}").exists()
+    else:
+        os.kill(pid, signal.SIGKILL)  # its own clock would end it, in half a minute
+
+
+def test_a_picture_that_hangs_does_not_hold_up_the_end_of_a_build(launch: Start, marks: Path, tmp_path: Path) -> None:
+    """A service that is stopped while it builds its index waits for no picture."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "hangs.png").write_bytes(_marking(1, marks, HANG))
+    child = launch(pictures=pictures)
+    wait_until(lambda: _marked(marks), "the picture is decoded")
+    child.send_signal(signal.SIGTERM)
+    rest, _ = child.communicate(timeout=HANG_SECONDS)
+    assert (child.returncode, rest) == (0, b"")
+    assert not [pid for pid in _marked(marks) if Path(f"/proc/{pid}").exists()]
+
+
+def _refuses(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=HANG_SECONDS).close()
+    except ConnectionError:
+        return True
+    return False
 
 
 def test_watching_a_parent_needs_a_pipe(launch: Start) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from stat import S_ISREG
 
 import numpy as np
 import orjson
 
 from pipeline.service.engine.color import extract_palette
-from pipeline.service.engine.descriptors import DIMENSIONS, THUMB_PX, Features, describe
-from pipeline.service.engine.pictures import MAX_FILE_BYTES, open_picture
-from pipeline.service.findings import BadPicture
+from pipeline.service.engine.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX, Features, describe
+from pipeline.service.engine.pictures import OpenedPicture, PictureHeader, decode
 
 # Must change whenever the numbers below change their meaning: older indexes are then rebuilt.
 ALGORITHM = "5"
+# What pack_features() returns: hash, descriptor and thumbnail.
+FEATURES_BYTES = 8 * HASH_WORDS + 4 * DIMENSIONS + 3 * THUMB_PX**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +50,16 @@ def read_facts(text: bytes) -> PictureFacts:
     )
 
 
-def read_file(file: Path) -> bytes:
-    """Read a picture's file; raises BadPicture if it is missing, not a regular file, or too large to decode."""
-    try:
-        status = file.stat()
-        if not S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
-            raise BadPicture("damaged", "it is not a regular file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise BadPicture("too-many-pixels", f"the file is larger than {MAX_FILE_BYTES} bytes")
-        return file.read_bytes()
-    except OSError as exc:
-        raise BadPicture("damaged", f"the file can't be read ({exc.strerror})") from exc
-
-
-def analyse(data: bytes) -> Analysis:
+def analyse(header: PictureHeader) -> Analysis:
     """Decode a picture and compute its facts and features; raises BadPicture."""
-    opened = open_picture(data)
+    opened = decode(header)
+    return Analysis(facts=facts_of(opened), features=describe(opened.pixels)[0])
+
+
+def facts_of(opened: OpenedPicture) -> PictureFacts:
+    """Return the facts about a picture; the colours are those of the part that was decoded."""
     colors = extract_palette(opened.pixels)
-    facts = PictureFacts(
+    return PictureFacts(
         width=opened.width,
         height=opened.height,
         bytes=opened.bytes,
@@ -76,17 +67,17 @@ def analyse(data: bytes) -> Analysis:
         accent_color=colors.accent,
         dominant_colors=colors.dominant,
     )
-    return Analysis(facts=facts, features=describe(opened.pixels)[0])
 
 
 def pack_features(features: Features) -> bytes:
-    """Concatenate the features' bytes for the staging table."""
+    """Concatenate the features' bytes, FEATURES_BYTES in all."""
     return features.phash.tobytes() + features.descriptor.tobytes() + features.thumb.tobytes()
 
 
 def unpack_features(packed: bytes) -> Features:
-    """Read what `pack_features` wrote."""
-    hash_end, end = 32, 32 + 4 * DIMENSIONS
+    """Read what `pack_features` wrote; raises ValueError if it has another length."""
+    hash_end = 8 * HASH_WORDS
+    end = hash_end + 4 * DIMENSIONS
     return Features(
         phash=np.frombuffer(packed[:hash_end], dtype=np.uint64),
         descriptor=np.frombuffer(packed[hash_end:end], dtype=np.float32),

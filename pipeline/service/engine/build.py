@@ -1,4 +1,7 @@
-"""Builds the index of a catalogue: in parallel, resumable after a kill, replaced in one step, one builder at a time."""
+"""Builds the index of a catalogue: in parallel, resumable after a kill, replaced in one step, one builder at a time.
+
+Pictures are decoded in processes of their own (decoders.py): one that crashes its decoder costs its row.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import os
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,11 +20,12 @@ import orjson
 
 from pipeline.errors import OutputError, ServiceError
 from pipeline.guards.private_files import PRIVATE_FOLDER, make_private_folder, open_private
-from pipeline.service.engine.analysis import ALGORITHM, Analysis, analyse, read_file
+from pipeline.service.engine.analysis import ALGORITHM
 from pipeline.service.engine.arrays import write_arrays
+from pipeline.service.engine.build_digests import BuildDigests
 from pipeline.service.engine.build_lock import hold_build_lock
 from pipeline.service.engine.catalogue import Entry, read_entries
-from pipeline.service.engine.color import Floats
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.embedding import Embedder
 from pipeline.service.engine.index import (
     CURRENT,
@@ -32,12 +36,13 @@ from pipeline.service.engine.index import (
     connect,
     open_current,
 )
+from pipeline.service.engine.picture_files import PictureFiles, root_of
+from pipeline.service.engine.row_worker import RowResult, RowWorker, stamp_of
 from pipeline.service.engine.staging import Staging
-from pipeline.service.findings import BadPicture, CatalogueConfig
+from pipeline.service.findings import CatalogueConfig
 
 log = logging.getLogger("pipeline.service")
 Progress = Callable[[int, int], None]
-FileStamp = tuple[str, int, int]
 # Rows queued for each worker: enough to keep it busy, few enough for flat memory.
 QUEUED_PER_WORKER = 8
 COMMIT_EVERY = 32
@@ -47,23 +52,13 @@ DUPLICATE_ID = "another row has this id"
 STAGING = f"staging-{ALGORITHM}.db"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowResult:
-    """The result for one row: its picture's `sha256`, its `analysis` and `embedding` if they are new, or a `problem`.
-
-    `stamp` is path, size and time of the picture's file.
-    """
-
-    entry: Entry
-    stamp: FileStamp | None = None
-    sha256: str | None = None
-    analysis: Analysis | None = None
-    embedding: Floats | None = None
-    problem: str | None = None
-
-
 def build_index(
-    config: CatalogueConfig, index_dir: Path, progress: Progress | None = None, *, embedder: Embedder | None = None
+    config: CatalogueConfig,
+    index_dir: Path,
+    progress: Progress | None = None,
+    *,
+    embedder: Embedder | None = None,
+    decoders: Decoders | None = None,
 ) -> CatalogueIndex:
     """Return an up-to-date index of the catalogue, reusing everything that earlier builds have computed.
 
@@ -75,11 +70,12 @@ def build_index(
         make_private_folder(index_dir)
         counter = _RowCounter(progress)
         with hold_build_lock(index_dir, counter.report):
-            fingerprint = _fingerprint(config, embedder, counter)
+            fingerprint = _fingerprint(BuildDigests(config, embedder), config, counter)
             previous = open_current(index_dir)
             if previous is not None and previous.meta["fingerprint"] == fingerprint:
                 return previous
-            return _rebuild(config, index_dir, previous, counter, embedder)
+            with Decoders(_cores()) if decoders is None else nullcontext(decoders) as pool:
+                return _rebuild(config, index_dir, previous, counter, embedder, pool)
     except (OSError, OutputError, sqlite3.Error) as exc:
         raise ServiceError(f"{index_dir}: the index can't be written ({exc})") from exc
 
@@ -103,33 +99,14 @@ class _RowCounter:
             self._progress(self._done, max(self._total, self._done))
 
 
-def _stamp(entry: Entry) -> FileStamp | None:
-    try:
-        status = entry.file.stat() if entry.file is not None else None
-    except OSError:
-        return None
-    return (str(entry.file), status.st_size, status.st_mtime_ns) if status is not None else None
-
-
-def _row_bytes(entry: Entry, stamp: FileStamp | None) -> bytes:
-    """Return what the fingerprint covers of one row."""
-    return orjson.dumps((entry.line, entry.fields, entry.problem, stamp)) + b"\n"
-
-
-def _algorithm(embedder: Embedder | None) -> bytes:
-    """Return what the numbers of an index depend on besides the catalogue."""
-    return (ALGORITHM + (embedder.key if embedder else "")).encode()
-
-
-def _fingerprint(config: CatalogueConfig, embedder: Embedder | None, counter: _RowCounter) -> str:
-    """Count the rows, and return a digest of them and of the sizes and times of their files."""
-    digest = sha256(_algorithm(embedder))
+def _fingerprint(digests: BuildDigests, config: CatalogueConfig, counter: _RowCounter) -> str:
+    """Count the rows, and return the digest of all that an index is made from."""
     for entry in read_entries(config):
-        digest.update(_row_bytes(entry, _stamp(entry)))
+        digests.add_row(entry, stamp_of(entry))
         counter.add_row()
         if entry.is_cut:
             log.warning("%s: %s; the rows before it are served", config.path, entry.problem)
-    return digest.hexdigest()
+    return digests.fingerprint
 
 
 def _rebuild(
@@ -138,6 +115,7 @@ def _rebuild(
     previous: CatalogueIndex | None,
     counter: _RowCounter,
     embedder: Embedder | None,
+    decoders: Decoders,
 ) -> CatalogueIndex:
     for stale in index_dir.glob("building-*"):
         shutil.rmtree(stale)
@@ -147,7 +125,9 @@ def _rebuild(
     db = connect(folder / DATABASE)
     try:
         db.executescript(SCHEMA)
-        _write_rows(db, _process_rows(read_entries(config), staging, embedder), staging, counter, embedder)
+        worker = RowWorker(PictureFiles(root_of(config)), staging, decoders, embedder)
+        with closing(_process_rows(read_entries(config), worker)) as results:
+            _write_rows(db, results, BuildDigests(config, embedder), staging, counter)
         write_arrays(db, folder, staging, embedder.dimensions if embedder else 0, counter.report)
         db.execute("UPDATE items SET slot = (SELECT slot FROM pictures WHERE pictures.sha256 = items.sha256)")
         db.executescript(KEYS)
@@ -159,59 +139,43 @@ def _rebuild(
     return _publish(index_dir, folder, version)
 
 
-def _process_rows(entries: Iterator[Entry], staging: Staging, embedder: Embedder | None) -> Iterator[RowResult]:
+def _process_rows(entries: Iterator[Entry], worker: RowWorker) -> Generator[RowResult]:
     """Yield every row's result in order, while the workers process the next rows."""
-    workers = os.cpu_count() or 1
     queued: deque[Future[RowResult]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="index") as pool:
+    pool = ThreadPoolExecutor(_cores(), thread_name_prefix="index")
+    try:
         for entry in entries:
-            queued.append(pool.submit(_process_row, entry, staging, embedder))
-            if len(queued) >= QUEUED_PER_WORKER * workers:
+            queued.append(pool.submit(worker.process, entry))
+            if len(queued) >= QUEUED_PER_WORKER * _cores():
                 yield queued.popleft().result()
         while queued:
             yield queued.popleft().result()
+    finally:  # a build that ends early ends the rows that are queued with it
+        pool.shutdown(cancel_futures=True)
 
 
-def _process_row(entry: Entry, staging: Staging, embedder: Embedder | None) -> RowResult:
-    stamp = _stamp(entry)
-    if entry.file is None or entry.problem is not None:
-        return RowResult(entry=entry, problem=entry.problem)
-    unchanged = staging.sha256_of(stamp) if stamp is not None else None
-    if unchanged is not None and staging.is_embedded(unchanged):
-        return RowResult(entry=entry, stamp=stamp, sha256=unchanged)
-    try:
-        data = read_file(entry.file)
-        digest = sha256(data).hexdigest()
-        analysis = None if staging.is_analysed(digest) else analyse(data)
-        embedding = None if embedder is None or staging.is_embedded(digest) else embedder.embed(data)
-    except BadPicture as exc:
-        return RowResult(entry=entry, stamp=stamp, problem=str(exc))
-    return RowResult(entry=entry, stamp=stamp, sha256=digest, analysis=analysis, embedding=embedding)
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def _write_rows(
-    db: sqlite3.Connection,
-    results: Iterator[RowResult],
-    staging: Staging,
-    counter: _RowCounter,
-    embedder: Embedder | None,
+    db: sqlite3.Connection, results: Iterator[RowResult], digests: BuildDigests, staging: Staging, counter: _RowCounter
 ) -> None:
-    version, fingerprint, number = sha256(_algorithm(embedder)), sha256(_algorithm(embedder)), 0
+    number = 0
     for done, result in enumerate(results, start=1):
         _stage(staging, result)
-        fingerprint.update(_row_bytes(result.entry, result.stamp))
+        digests.add_row(result.entry, result.stamp)
         fields = orjson.dumps(result.entry.fields)
         added = result.entry.is_row and _insert(db, number, result, fields)
         if added:
-            version.update(fields + (result.sha256 or "").encode() + b"\n")
+            digests.add_item(fields, result.sha256)
             number += 1
         _record_problem(db, result.entry, result.problem if added or not result.entry.is_row else DUPLICATE_ID)
         if done % COMMIT_EVERY == 0:
             staging.commit()
         counter.finish_row()
     staging.commit()
-    digests = {"version": version.hexdigest()[:32], "fingerprint": fingerprint.hexdigest()}
-    _write_meta(db, **digests, count=str(number), model=embedder.key if embedder else "")
+    db.executemany("INSERT INTO meta VALUES (?, ?)", {"count": str(number), **digests.meta()}.items())
 
 
 def _stage(staging: Staging, result: RowResult) -> None:
@@ -234,10 +198,6 @@ def _record_problem(db: sqlite3.Connection, entry: Entry, problem: str | None) -
     if problem is not None:
         row = (entry.line, entry.fields["id"], entry.fields["image"], problem)
         db.execute("INSERT INTO skipped VALUES (?, ?, ?, ?)", row)
-
-
-def _write_meta(db: sqlite3.Connection, **meta: str) -> None:
-    db.executemany("INSERT INTO meta VALUES (?, ?)", {"algorithm": ALGORITHM, **meta}.items())
 
 
 def _publish(index_dir: Path, folder: Path, version: str) -> CatalogueIndex:

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.errors import ConfigError, ServiceError
-from pipeline.service.engine.color import Floats
-from pipeline.service.engine.pictures import WHOLE, open_picture
-from pipeline.service.findings import Crop, ModelConfig
+from pipeline.service.engine.color import Bytes, Floats
+from pipeline.service.engine.model_input import resize_for_model
+from pipeline.service.findings import ModelConfig
 
 # Must change whenever the same model and settings would get other input numbers.
 ALGORITHM = "1"
@@ -43,7 +43,7 @@ class Embedder:
     """
 
     def __init__(self, config: ModelConfig, session: InferenceSession, digest: str) -> None:
-        self._config, self._session = config, session
+        self.config, self._session = config, session
         self._input = _find_input(session, config)
         self._output = _find_output(session, config)
         self._type = _TYPES[self._input.type]
@@ -52,39 +52,40 @@ class Embedder:
         self.min_cosine = config.alike_from
         self.dimensions = len(self._run_on_test_picture())
 
-    def embed(self, data: bytes, *, crop: Crop = WHOLE) -> Floats:
-        """Return a picture's vector, of length 1, or zeros, which match nothing, if the model's output isn't finite.
+    def embed(self, pixels: Bytes) -> Floats:
+        """Return the vector of the pixels that the model takes (model_input.py), of length 1.
 
-        Raises BadPicture, and ServiceError if the model fails.
+        It is zeros, which match nothing, if the model's output isn't finite. Raises ServiceError if the model fails.
         """
-        vector = self._run(open_picture(data, crop=crop, side_px=self._config.size_px).pixels).ravel()
+        vector = self._run(pixels).ravel()
         length = float(np.linalg.norm(vector))
         return vector / length if 0 < length < np.inf else np.zeros_like(vector)
 
-    def _run(self, picture: Image.Image) -> Floats:
+    def _run(self, pixels: Bytes) -> Floats:
         """Return the model's output for one picture, without dimensions of 1; a fixed batch is filled with copies."""
-        batch = np.repeat(prepare(picture, self._config)[None].astype(self._type), self._batch, axis=0)
+        batch = np.repeat(prepare(pixels, self.config)[None].astype(self._type), self._batch, axis=0)
         try:
             (output,) = self._session.run([self._output.name], {self._input.name: batch})
             vector: Floats = np.atleast_1d(np.asarray(output, dtype=np.float32))[:1].squeeze()
         except Exception as exc:  # onnxruntime's own errors have no common base
-            raise ServiceError(f"{self._config.path}: the model fails: {_first_line(exc)}") from exc
+            raise ServiceError(f"{self.config.path}: the model fails: {_first_line(exc)}") from exc
         return vector
 
     def _run_on_test_picture(self) -> Floats:
         """Run the model once on a grey gradient; raises ConfigError if its output is no vector."""
+        gradient = Image.linear_gradient("L").convert("RGB")
         try:
-            vector = self._run(Image.linear_gradient("L").convert("RGB"))
+            vector = self._run(resize_for_model(gradient, self.config.size_px, self.config.resize))
         except ServiceError as exc:
-            raise _model_error(self._config, f"fails on a test picture: {_first_line(exc.__cause__ or exc)}") from exc
+            raise _model_error(self.config, f"fails on a test picture: {_first_line(exc.__cause__ or exc)}") from exc
         if vector.ndim != 1 or vector.size < 2:
             others = ", ".join(each.name for each in self._session.get_outputs())
             shape = "x".join(map(str, vector.shape)) or "1"
             problem = f"output {self._output.name!r} is {shape} numbers, no vector; name one of its outputs ({others})"
-            raise _model_error(self._config, f"{problem} as output")
+            raise _model_error(self.config, f"{problem} as output")
         if not np.isfinite(vector).all() or not vector.any():
             raise _model_error(
-                self._config, "gives no finite numbers, or only zeros, for a test picture; check mean and std"
+                self.config, "gives no finite numbers, or only zeros, for a test picture; check mean and std"
             )
         return vector
 
@@ -108,22 +109,13 @@ def open_model(config: ModelConfig) -> Embedder:
     return Embedder(config, session, digest)
 
 
-def prepare(picture: Image.Image, config: ModelConfig) -> Floats:
-    """Return an RGB picture as input for the model: float32 (3, size, size), or (size, size, 3) for NHWC."""
-    pixels: Floats = np.divide(np.asarray(_resize(picture, config)), 255, dtype=np.float32)
+def prepare(picture: Bytes, config: ModelConfig) -> Floats:
+    """Return RGB pixels as input for the model: float32 (3, size, size), or (size, size, 3) for NHWC."""
+    pixels: Floats = np.divide(picture, 255, dtype=np.float32)
     ordered = pixels if config.channels == "RGB" else pixels[..., ::-1]
     mean, std = (np.array(values, dtype=np.float32) for values in (config.mean, config.std))
     scaled: Floats = (ordered - mean) / std
     return scaled.transpose(2, 0, 1) if config.layout == "NCHW" else scaled
-
-
-def _resize(picture: Image.Image, config: ModelConfig) -> Image.Image:
-    size = (config.size_px, config.size_px)
-    if config.resize == "crop":
-        return ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
-    if config.resize == "pad":
-        return ImageOps.pad(picture, size, Image.Resampling.BICUBIC, color="white")
-    return picture.resize(size, Image.Resampling.BICUBIC)
 
 
 def _digest(config: ModelConfig) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from pipeline.errors import ServiceError
 from pipeline.service.engine import derived_insights
-from pipeline.service.engine.analysis import read_file
+from pipeline.service.engine.analysis import PictureFacts
 from pipeline.service.engine.build import Progress, build_index
-from pipeline.service.engine.color import extract_palette
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.embedding import Embedder, open_model
 from pipeline.service.engine.index import CatalogueIndex, open_current
 from pipeline.service.engine.items import host_of
 from pipeline.service.engine.overlay import EDGE
-from pipeline.service.engine.pictures import WHOLE, OpenedPicture, open_picture
+from pipeline.service.engine.picture_files import PictureFiles
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.engine.similarity_search import (
     MAX_SIMILAR,
     EmbeddingQuery,
@@ -23,8 +25,16 @@ from pipeline.service.engine.similarity_search import (
     Neighbours,
     find_neighbours,
 )
-from pipeline.service.engine.views import views_of
-from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine, Findings, Item, Match, ModelConfig
+from pipeline.service.findings import (
+    BadPicture,
+    CatalogueConfig,
+    Crop,
+    Engine,
+    Findings,
+    Item,
+    Match,
+    ModelConfig,
+)
 
 # Similar pictures after the first ones must not be farther behind the best than this. Together with
 # similarity_search.MIN_SIMILAR_COSINE, measured on the sample against a bound of .62 alone: a median of 5 are shown
@@ -34,11 +44,18 @@ ALWAYS_SHOWN, MAX_BEHIND_BEST = 5, 0.12
 
 
 class CatalogueEngine:
-    """An Engine (findings.py) over one generation of the index; `embedder` is the model of its embeddings."""
+    """An Engine (findings.py) over one generation of the index; `embedder` is the model of its embeddings.
 
-    def __init__(self, index: CatalogueIndex, embedder: Embedder | None = None) -> None:
+    Everything that touches the bytes of a picture is done by `decoders`, in processes of their own.
+    """
+
+    def __init__(
+        self, index: CatalogueIndex, embedder: Embedder | None = None, decoders: Decoders | None = None
+    ) -> None:
         self.index = index
         self._embedder = embedder
+        self._decoders = decoders or Decoders(os.cpu_count() or 1)
+        self._files = PictureFiles(Path(index.meta.get("root", "/")))
 
     @property
     def count(self) -> int:
@@ -56,25 +73,23 @@ class CatalogueEngine:
         version = str(self.index.meta["version"])
         return f"{version}-{self._embedder.min_cosine:g}" if self._embedder else version
 
-    def inspect(self, picture: bytes, *, crop: Crop | None = None, site: str | None = None) -> Findings:
-        """Return the findings about a picture; raises BadPicture if the bytes can't be decoded."""
-        opened = open_picture(picture, crop=crop or WHOLE)
-        own = self.index.slot_of(opened.sha256) if crop is None else None
-        embedding = self._embed(picture, crop or WHOLE)
-        neighbours = find_neighbours(self.index, views_of(opened.pixels), own, embedding)
-        return self._findings(opened, neighbours, site, own)
+    def inspect(
+        self, picture: bytes, *, crop: Crop | None = None, site: str | None = None, max_side_px: int | None = None
+    ) -> Findings:
+        """Return the findings about a picture; raises BadPicture if it can't be decoded, or is over `max_side_px`."""
+        query = self._decoders.read_query(picture, crop or WHOLE, max_side_px)
+        digest = sha256(picture).hexdigest()
+        own = self.index.slot_of(digest) if crop is None else None
+        neighbours = find_neighbours(self.index, query.views, own, self._embed(picture, crop or WHOLE))
+        return self._findings(query.facts, digest, neighbours, site, own)
 
     def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Return the findings about a picture of the catalogue; None if none has this token, or its file changed."""
-        item = self.index.find_item("token", token)
-        file = self.picture_file(token)
-        if item is None or file is None:
-            return None
         try:
-            data = read_file(file)
+            data = self.read_picture(token)
         except BadPicture:
             return None
-        return self.inspect(data, crop=crop, site=site) if sha256(data).hexdigest() == item.sha256 else None
+        return self.inspect(data, crop=crop, site=site)
 
     def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
         """Yield every row in the catalogue's order, or the rows of `numbers` in their order."""
@@ -85,23 +100,31 @@ class CatalogueEngine:
         columns = ("content_url", "image", "page_url")
         return next((item for column in columns if (item := self.index.find_item(column, url)) is not None), None)
 
-    def picture_file(self, token: str) -> Path | None:
-        """Return the file of a picture of the catalogue; None if no picture has this token."""
-        return self.index.file_of(token)
+    def read_picture(self, token: str) -> bytes:
+        """Return the bytes of a picture of the catalogue; raises BadPicture if none has this token, or it changed."""
+        file = self.index.file_of(token)
+        if file is None:
+            raise BadPicture("damaged", "no picture of the catalogue has this token")
+        return self._files.read_unchanged(file.path, file.size, file.sha256)
 
-    def _findings(self, opened: OpenedPicture, neighbours: Neighbours, site: str | None, own: int | None) -> Findings:
-        colors = extract_palette(opened.pixels)
+    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
+        """Return a JPEG of a picture of at most `side_px` a side; raises BadPicture."""
+        return self._decoders.make_thumbnail(picture, side_px)
+
+    def _findings(
+        self, facts: PictureFacts, digest: str, neighbours: Neighbours, site: str | None, own: int | None
+    ) -> Findings:
         same, near = self._matches(neighbours.same), self._matches(neighbours.similar)
         tags = derived_insights.infer_tags(same, near, _covered_box(neighbours.same))
         query = derived_insights.infer_query(same, near)
         similar = self._select_similar(near, neighbours, site)
         return Findings(
-            width=opened.width,
-            height=opened.height,
-            format=opened.format,
-            sha256=opened.sha256,
-            accent_color=colors.accent,
-            dominant_colors=colors.dominant,
+            width=facts.width,
+            height=facts.height,
+            format=facts.format,
+            sha256=digest,
+            accent_color=facts.accent_color,
+            dominant_colors=facts.dominant_colors,
             same=same,
             similar=similar,
             products=tuple(match for match in similar if match.item.price is not None),
@@ -124,8 +147,8 @@ class CatalogueEngine:
     def _embed(self, picture: bytes, crop: Crop) -> EmbeddingQuery | None:
         if self._embedder is None:
             return None
-        embedding = self._embedder.embed(picture, crop=crop)
-        return EmbeddingQuery(embedding=embedding, min_cosine=self._embedder.min_cosine)
+        pixels = self._decoders.read_model_input(picture, crop, self._embedder.config)
+        return EmbeddingQuery(embedding=self._embedder.embed(pixels), min_cosine=self._embedder.min_cosine)
 
     def _matches(self, neighbours: Sequence[Neighbour]) -> tuple[Match, ...]:
         return tuple(
@@ -136,7 +159,12 @@ class CatalogueEngine:
 
 
 def open_engine(
-    catalogue: CatalogueConfig, index_dir: Path, *, progress: Progress | None = None, model: ModelConfig | None = None
+    catalogue: CatalogueConfig,
+    index_dir: Path,
+    *,
+    progress: Progress | None = None,
+    model: ModelConfig | None = None,
+    decoders: Decoders | None = None,
 ) -> Engine:
     """Bring the index of a catalogue up to date and open it; with a `model`, its embeddings decide what is similar.
 
@@ -144,10 +172,11 @@ def open_engine(
     be read, ConfigError if the model can't be used, ServiceError if the index can't be written.
     """
     embedder = open_model(model) if model else None
-    return CatalogueEngine(build_index(catalogue, index_dir, progress, embedder=embedder), embedder)
+    index = build_index(catalogue, index_dir, progress, embedder=embedder, decoders=decoders)
+    return CatalogueEngine(index, embedder, decoders)
 
 
-def open_existing(index_dir: Path, model: ModelConfig | None = None) -> Engine:
+def open_existing(index_dir: Path, model: ModelConfig | None = None, decoders: Decoders | None = None) -> Engine:
     """Open the index as it is, without reading the catalogue; raises ServiceError if there is none."""
     embedder = open_model(model) if model else None
     try:
@@ -156,7 +185,7 @@ def open_existing(index_dir: Path, model: ModelConfig | None = None) -> Engine:
         raise ServiceError(f"{index_dir}: the index can't be opened ({exc.strerror})") from exc
     if index is None or index.model != (embedder.key if embedder else ""):
         raise ServiceError(f"{index_dir}: there is no index of this version of the service and its model")
-    return CatalogueEngine(index, embedder)
+    return CatalogueEngine(index, embedder, decoders)
 
 
 def drop_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,14 @@ RELEASE_THUMBS_EVERY = 1000
 BATCH = 500
 BLOCK = 1024
 _NO_EMBEDDINGS: Floats = np.zeros((0, 0), dtype=np.float32)
+
+
+class IndexedFile(NamedTuple):
+    """The whole real path of a picture's file, its size and its SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
 
 
 class CatalogueIndex:
@@ -137,10 +145,10 @@ class CatalogueIndex:
         rows = self._fetch("SELECT slot FROM pictures WHERE sha256 = ?", (sha256,))
         return rows[0][0] if rows else None
 
-    def file_of(self, token: str) -> Path | None:
-        """Return the file of a row's picture."""
-        rows = self._fetch("SELECT file FROM items WHERE token = ?", (token,))
-        return Path(rows[0][0]) if rows else None
+    def file_of(self, token: str) -> IndexedFile | None:
+        """Return the file of a row's picture, as it was when it was indexed."""
+        rows = self._fetch("SELECT file, size, sha256 FROM items WHERE token = ?", (token,))
+        return IndexedFile(*rows[0]) if rows else None
 
     def nearest(self, features: Sequence[Features], count: int, max_distance: int) -> npt.NDArray[np.intp]:
         """Return the slots of the `count` nearest hashes to each of the features, within `max_distance` bits."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
+from typing import Literal
 
 from PIL import Image, ImageFile
 
+from pipeline.errors import PrepareError
+from pipeline.guards.memory import decoding_bytes
+from pipeline.guards.picture_guard import open_image, pillow_errors
 from pipeline.service.findings import BadPicture, Crop
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP")
 MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_PIXELS = 2**28
 MAX_DECODE_BYTES = 512_000_000
 # The shorter side that the features need at least: they are computed from 192 px.
 WORK_SIDE_PX = 192
+# The longer side that is worked on at most: for strips, whose shorter side is never reduced.
+MAX_WORK_SIDE_PX = 8192
 WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
 _SWAPPED = {5, 6, 7, 8}
@@ -32,6 +34,25 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# What the guards say of a picture, in the words of BadPicture; everything else is damaged.
+_CODES: dict[str, Literal["unknown-format", "too-many-pixels", "too-slow"]] = {
+    "empty": "unknown-format",
+    "unsupported-format": "unknown-format",
+    "not-a-picture": "unknown-format",
+    "too-many-pixels": "too-many-pixels",
+    "too-much-memory": "too-many-pixels",
+    "too-many-scans": "too-slow",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureHeader:
+    """A picture of which only the header has been read: the stored px, before it is turned upright."""
+
+    image: ImageFile.ImageFile
+    width: int
+    height: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,66 +64,66 @@ class OpenedPicture:
     height: int
     format: str
     bytes: int
-    sha256: str
 
 
-def open_picture(data: bytes, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> OpenedPicture:
+def read_header(data: bytes, max_side_px: int | None = None) -> PictureHeader:
+    """Read the header of a picture; raises BadPicture, also for a side over `max_side_px`."""
+    if len(data) > MAX_FILE_BYTES:
+        raise BadPicture("too-many-pixels", f"the picture has {len(data)} bytes; at most {MAX_FILE_BYTES} are decoded")
+    with _bad_pictures():
+        image = open_image(data)
+    if max_side_px is not None and max(image.size) > max_side_px:
+        size = f"{image.width} x {image.height} px"
+        raise BadPicture("too-many-pixels", f"{size}: no side may be longer than {max_side_px} px")
+    return PictureHeader(image=image, width=image.width, height=image.height, bytes=len(data))
+
+
+def decode(header: PictureHeader, *, crop: Crop = WHOLE, side_px: int = WORK_SIDE_PX) -> OpenedPicture:
     """Decode the part `crop` of a picture, its shorter side not much over `side_px`; raises BadPicture.
 
     The memory that it needs is estimated from the header, before any pixel is decoded.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise BadPicture("too-many-pixels", f"the picture has {len(data)} bytes; at most {MAX_FILE_BYTES} are taken")
-    image = _identify(data)
-    width, height, name = image.width, image.height, image.format or ""
-    _check_memory(image)
-    pixels, turned = _decode(image, crop, side_px)
-    if turned:
-        width, height = height, width
-    return OpenedPicture(
-        pixels=pixels, width=width, height=height, format=name.lower(), bytes=len(data), sha256=sha256(data).hexdigest()
-    )
+    name = header.image.format or ""
+    with _bad_pictures(), pillow_errors():
+        pixels, turned = _decode(header.image, crop, side_px)
+    width, height = (header.height, header.width) if turned else (header.width, header.height)
+    return OpenedPicture(pixels=pixels, width=width, height=height, format=name.lower(), bytes=header.bytes)
 
 
-def _identify(data: bytes) -> ImageFile.ImageFile:
+@contextmanager
+def _bad_pictures() -> Iterator[None]:
+    """Translate what the guards say of a picture."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of many pixels; _check_memory has a limit of its own
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as exc:
-        raise BadPicture("too-many-pixels", f"the picture is too large to be decoded: {exc}") from exc
-    except (OSError, ValueError, SyntaxError, KeyError, IndexError, struct.error) as exc:
-        raise BadPicture("unknown-format", "the bytes are no picture in a known format") from exc
-
-
-def _check_memory(image: ImageFile.ImageFile) -> None:
-    pixels = image.width * image.height
-    if not pixels:
-        raise BadPicture("damaged", "the picture has no pixels")
-    frames = 2 if image.format in {"WEBP", "AVIF", "GIF"} else 1
-    scale = 8 if image.format == "JPEG" and not image.info.get("progressive") else 1
-    working_set = pixels * max(len(image.getbands()), 3) * frames // scale**2
-    if image.info.get("progressive"):
-        working_set += 6 * pixels
-    if pixels > MAX_PIXELS or working_set > MAX_DECODE_BYTES:
-        raise BadPicture("too-many-pixels", f"{image.width} x {image.height} px are too many to be decoded")
+        yield
+    except PrepareError as exc:
+        raise BadPicture(_CODES.get(exc.code, "damaged"), str(exc)) from exc
 
 
 def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image.Image, bool]:
     """Return the RGB pixels of `crop`, and whether width and height are swapped to make the picture upright."""
-    share = min(crop[2] - crop[0], crop[3] - crop[1])
-    side = math.ceil(side_px / max(share, 0.01))
-    try:
-        image.draft("RGB", (side, side))
-        image.load()
-        orientation = image.getexif().get(_ORIENTATION, 1)  # after load: on a PNG it would decode a bomb
-        factor = min(image.size) // side
-        shrinks = factor > 1 and image.mode not in {"P", "1"} and not image.mode.startswith("I;")
-        small = _on_white(image.reduce(factor) if shrinks else image)
-    except (OSError, ValueError, SyntaxError, KeyError, IndexError, TypeError, EOFError, struct.error) as exc:
-        raise BadPicture("damaged", f"the picture can't be decoded: {exc}") from exc
+    stored = image.size
+    side = math.ceil(side_px / max(min(crop[2] - crop[0], crop[3] - crop[1]), 0.01))
+    image.draft("RGB", (side, side))
+    _check_memory(image, stored)
+    image.load()
+    orientation = image.getexif().get(_ORIENTATION, 1)  # after load: on a PNG it would decode a bomb
+    small = _on_white(_reduced(image, side))
     turn = _TURNS.get(orientation)
     return _cut(small if turn is None else small.transpose(turn), crop), orientation in _SWAPPED
+
+
+def _check_memory(image: ImageFile.ImageFile, stored: tuple[int, int]) -> None:
+    if decoding_bytes(image, stored, image.size) > MAX_DECODE_BYTES:
+        raise PrepareError("too-much-memory", f"{stored[0]} x {stored[1]} px are too many to be decoded")
+
+
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """Reduce a picture whose shorter side is at least twice `side`, and every side that is far too long."""
+    if image.mode in {"P", "1"} or image.mode.startswith("I;"):
+        return image
+    factor = max(min(image.size) // side, 1)
+    across, down = (max(factor, length // MAX_WORK_SIDE_PX) for length in image.size)
+    return image if across == down == 1 else image.reduce((across, down))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from pipeline.errors import PipelineError, ServiceError
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine, open_existing
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 
@@ -60,10 +61,11 @@ async def keep_up_to_date(
     stamp: CatalogueStamp,
     request: RebuildRequest,
     replace_engine: Callable[[Engine], Awaitable[None]],
+    decoders: Decoders | None = None,
 ) -> None:
     """Rebuild the index on every request, and when the catalogue differs from `stamp`; then call `replace_engine`.
 
-    An error is reported on stderr, and the old index stays in use.
+    The new engine decodes with `decoders`. An error is reported on stderr, and the old index stays in use.
     """
     async with anyio.create_task_group() as tasks:
         if config.interval:
@@ -72,7 +74,7 @@ async def keep_up_to_date(
             _report(f"rebuilding ({await request.take()})")
             try:
                 await _build_in_child(config)
-                engine = await anyio.to_thread.run_sync(open_existing, config.index_dir, config.model)
+                engine = await anyio.to_thread.run_sync(open_existing, config.index_dir, config.model, decoders)
                 await replace_engine(engine)
             except PipelineError as exc:
                 _report(f"not renewed: {exc}")

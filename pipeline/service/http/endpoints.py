@@ -17,7 +17,6 @@ from pipeline.service.http.details_request import read_details_request
 from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
 from pipeline.service.http.json_objects import Json, ServiceLinks
 from pipeline.service.http.lookup import Lookup, LookupResult
-from pipeline.service.http.picture_source import PictureSource, Upload
 from pipeline.service.http.response_parts import ResponseData
 from pipeline.service.http.search_request import read_search_request
 from pipeline.service.http.search_responses import images_response, trending_response
@@ -52,7 +51,6 @@ class Endpoints:
         refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY), "/images/visualsearch")
         content_type = call.request.headers.get("Content-Type", "")
         request = await self._in_thread(partial(read_visual_search_request, content_type, call.body))
-        await self._describe_upload(call, request.source)
         result = await self._lookup.find(call, request.source, request.crop, request.site)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageKnowledge", result)
@@ -64,7 +62,6 @@ class Endpoints:
         """GET and POST /images/details."""
         content_type = call.request.headers.get("Content-Type", "")
         request = await self._in_thread(partial(read_details_request, call.query, content_type, call.body))
-        await self._describe_upload(call, request.source)
         result = await self._lookup.find(call, request.source, request.crop, None)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageInsights", result)
@@ -86,10 +83,6 @@ class Endpoints:
     async def thumbnail(self, caller: str, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
         return await self._lookup.thumbnail(caller, token)
-
-    async def _describe_upload(self, call: Call, source: PictureSource) -> None:
-        if isinstance(source, Upload):
-            call.picture = await self._lookup.describe_upload(source.data)
 
     async def _add_text(self, call: Call, result: LookupResult, crop: Crop | None) -> LookupResult:
         """Add the text of the picture, and the titles in it as suggestions."""

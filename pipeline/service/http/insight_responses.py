@@ -8,12 +8,14 @@ The responses have three top-level members that the published protocol does not 
     "dominantColors": [{"hex": "6F4E37", "share": 0.41}]              the largest first
     "imageCaption": {"caption", "dataSourceUrl"}                      as in ImageInsights, for ImageKnowledge too
 
-and a tag of ImageKnowledge has "confidence": 0..1 beside its documented members.
+and a tag of ImageKnowledge has "confidence": 0..1 beside its documented members. With a quality hint, "unavailable"
+says what is wrong with the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.service.findings import Findings, InferredTag
@@ -48,7 +50,18 @@ from pipeline.service.http.visual_search_request import VisualSearchRequest
 from pipeline.service.search.query import DEFAULT_COUNT, PageRange
 from pipeline.service.text.recognised_text import bounding_quad
 
-QualityHint = Literal["ImageByteSizeExceedsLimit", "ImageDimensionsExceedLimit", "ImageDownloadFailed", "UnknownFormat"]
+HintCategory = Literal[
+    "ImageByteSizeExceedsLimit", "ImageDimensionsExceedLimit", "ImageDownloadFailed", "UnknownFormat"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityHint:
+    """Why there are no insights; `details` says more, such as what is wrong with the file."""
+
+    category: HintCategory
+    details: str | None = None
+
 
 # The kind of `unavailable` that belongs to each module of /images/details.
 _KINDS = {
@@ -100,7 +113,8 @@ def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
 def quality_hint(response_type: Literal["ImageKnowledge", "ImageInsights"], hint: QualityHint) -> Json:
     """Return the 200 response that says why there are no insights (seen in recorded traffic)."""
     tags: Json = {"tags": []} if response_type == "ImageKnowledge" else {}
-    return {"_type": response_type, **tags, "imageQualityHints": [{"category": hint}]}
+    details: Json = {"unavailable": unavailable([("picture", hint.details)])} if hint.details else {}
+    return {"_type": response_type, **tags, "imageQualityHints": [{"category": hint.category}], **details}
 
 
 def _knowledge(tags: list[Json], data: ResponseData) -> Json:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 import orjson
-from PIL import Image
 
 from pipeline.errors import OutputError, ServiceError
 from pipeline.guards.private_files import open_private
@@ -20,7 +17,7 @@ from pipeline.guards.private_files import open_private
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadInfo:
-    """An uploaded picture according to its header; format and size are None if the header can't be read."""
+    """An uploaded picture; format and upright size are None if there are no insights about it."""
 
     bytes: int
     sha256: str
@@ -76,23 +73,3 @@ class Journal:
         if self._file is not None:
             self._file.write(orjson.dumps(entry) + b"\n")
             self._file.flush()
-
-
-def describe_upload(data: bytes) -> UploadInfo:
-    """Describe a picture from its header only; nothing is decoded, so a decompression bomb does no harm."""
-    size, name = _read_header(data)
-    return UploadInfo(
-        bytes=len(data),
-        sha256=sha256(data).hexdigest(),
-        format=name,
-        width=size[0] if size else None,
-        height=size[1] if size else None,
-    )
-
-
-def _read_header(data: bytes) -> tuple[tuple[int, int] | None, str | None]:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.size, (image.format or "").lower() or None
-    except Exception:  # Pillow's parsers raise anything on hostile bytes
-        return None, None

@@ -14,15 +14,15 @@ import anyio
 import anyio.to_thread
 
 from pipeline.service.access.fair_queue import FairQueue
-from pipeline.service.engine.analysis import read_file
+from pipeline.service.engine.decoders import DecodersClosed
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, Crop, Engine, Findings
 from pipeline.service.http.call import Call
 from pipeline.service.http.insight_responses import QualityHint
-from pipeline.service.http.journal import UploadInfo, describe_upload
+from pipeline.service.http.journal import UploadInfo
+from pipeline.service.http.json_objects import THUMBNAIL_SIDE_PX
 from pipeline.service.http.picture_source import ByToken, ByUrl, PictureSource, Upload
-from pipeline.service.http.thumbnails import make_thumbnail
-from pipeline.service.refusals import invalid
+from pipeline.service.refusals import invalid, temporary_failure
 from pipeline.service.text.read_queue import PicturePart
 from pipeline.service.text.reader import TextReader, add_text
 from pipeline.service.text.recognised_text import RecognisedText
@@ -31,7 +31,10 @@ from pipeline.service.text.workers import ReadFailure
 MAX_PICTURE_BYTES = 1_000_000
 MAX_SIDE_PX = 1500
 MAX_UPLOAD_BYTES_KEPT = 64 * 1024 * 1024
-# Searches, headers and URLs take milliseconds each, except for the first search, which builds its index; with four
+MAX_REFUSALS_KEPT = 10_000
+# Retry-After in seconds, for another start of the service.
+RETRY_AFTER_STOP = 5
+# Searches, forms and URLs take milliseconds each, except for the first search, which builds its index; with four
 # threads it blocks no other request.
 QUICK_THREADS = 4
 NO_READER = ReadFailure(reason="text recognition is switched off")
@@ -54,9 +57,9 @@ class RecentUploads:
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
         self._free_bytes = max_bytes
 
-    def add(self, data: bytes) -> str:
-        """Keep a picture and return its token, which depends on its content only."""
-        token = f"bcid_{sha256(data).hexdigest()[:32].upper()}"
+    def add(self, data: bytes, digest: str) -> str:
+        """Keep a picture of this SHA-256 and return its token, which depends on its content only."""
+        token = f"bcid_{digest[:32].upper()}"
         if token not in self._pictures:
             self._free_bytes -= len(data)
         self._pictures[token] = data
@@ -71,6 +74,24 @@ class RecentUploads:
         return self._pictures.get(token)
 
 
+class DangerousPictures:
+    """The digests of the last pictures that ended a process, and why: nobody gets to try one again."""
+
+    def __init__(self) -> None:
+        self._reasons: OrderedDict[str, BadPicture] = OrderedDict()
+
+    def check(self, digest: str) -> None:
+        """Raise BadPicture if a picture is one of them."""
+        if (reason := self._reasons.get(digest)) is not None:
+            raise BadPicture(reason.code, str(reason))
+
+    def add(self, digest: str, reason: BadPicture) -> None:
+        """Remember a picture."""
+        self._reasons[digest] = reason
+        if len(self._reasons) > MAX_REFUSALS_KEPT:
+            self._reasons.popitem(last=False)
+
+
 class Lookup:
     """Calls the engine, for at most `workers` pictures at a time, and the text reader, if there is one.
 
@@ -83,6 +104,7 @@ class Lookup:
         self._reader = reader
         self.texts = reader.store if reader is not None else None
         self._uploads = RecentUploads()
+        self._dangerous = DangerousPictures()
         self.quick = anyio.CapacityLimiter(QUICK_THREADS)
         self._decoding = FairQueue(workers)
         self._threads = anyio.CapacityLimiter(workers)
@@ -111,22 +133,36 @@ class Lookup:
             text = await self._reader.read(part, partial(_read_bytes, self.engine, result), call.caller)
         return replace(result, findings=add_text(result.findings, text))
 
-    async def describe_upload(self, data: bytes) -> UploadInfo:
-        """Describe an upload from its header."""
-        return await anyio.to_thread.run_sync(describe_upload, data, limiter=self.quick)
-
     async def thumbnail(self, caller: str, token: str) -> bytes | None:
-        """Return a small copy of a picture of the catalogue; None if there is none."""
-        return await self._in_turn(caller, partial(make_thumbnail, self.engine, token))
+        """Return a small copy of a picture of the catalogue or of an upload that is kept; None if there is none."""
+        try:
+            return await self._in_turn(caller, partial(self._make_thumbnail, token))
+        except BadPicture:
+            return None
+
+    def _make_thumbnail(self, token: str) -> bytes:
+        picture = self._uploads.get(token) or self.engine.read_picture(token)
+        return self.engine.thumbnail(picture, THUMBNAIL_SIDE_PX)
 
     async def _inspect(
         self, call: Call, data: bytes, crop: Crop | None, site: str | None
     ) -> LookupResult | QualityHint:
-        inspect = partial(inspect_within_limits, self.engine, data, crop=crop, site=site)
-        findings = await self._in_turn(call.caller, inspect)
-        if isinstance(findings, str):
-            return findings
-        return LookupResult(findings=findings, token=findings.token or self._uploads.add(data), data=data)
+        digest = await anyio.to_thread.run_sync(_digest, data, limiter=self.quick)
+        call.picture = UploadInfo(bytes=len(data), sha256=digest)
+        if len(data) > MAX_PICTURE_BYTES:
+            return QualityHint(category="ImageByteSizeExceedsLimit")
+        try:
+            self._dangerous.check(digest)
+            inspect = partial(self.engine.inspect, data, crop=crop, site=site, max_side_px=MAX_SIDE_PX)
+            findings = await self._in_turn(call.caller, inspect)
+        except BadPicture as exc:
+            if exc.code in {"too-slow", "decoder-died"}:
+                self._dangerous.add(digest, exc)
+            return _hint(exc)
+        size = {"width": findings.width, "height": findings.height}
+        call.picture = UploadInfo(bytes=len(data), sha256=digest, format=findings.format, **size)
+        token = findings.token or self._uploads.add(data, digest)
+        return LookupResult(findings=findings, token=token, data=data)
 
     async def _inspect_token(
         self, call: Call, source: ByToken, crop: Crop | None, site: str | None
@@ -134,7 +170,10 @@ class Lookup:
         if (upload := self._uploads.get(source.token)) is not None:
             return await self._inspect(call, upload, crop, site)
         inspect = partial(self.engine.inspect_token, source.token, crop=crop, site=site)
-        findings = await self._in_turn(call.caller, inspect)
+        try:
+            findings = await self._in_turn(call.caller, inspect)
+        except BadPicture as exc:
+            return _hint(exc)
         if findings is None:
             raise invalid("imageInsightsToken", source.token, "no picture of the catalogue has this token")
         return LookupResult(findings=findings, token=source.token)
@@ -145,13 +184,30 @@ class Lookup:
         """Find the catalogue's picture with a URL; the service downloads nothing."""
         item = await anyio.to_thread.run_sync(self.engine.find_by_url, source.url, limiter=self.quick)
         if item is None or item.token is None:
-            return "ImageDownloadFailed"
+            return QualityHint(category="ImageDownloadFailed")
         return await self._inspect_token(call, ByToken(token=item.token), crop, site)
 
     async def _in_turn(self, caller: str, work: Callable[[], T]) -> T:
         """Do work that decodes a picture when its caller's turn comes; the slot is kept until the work has ended."""
         async with self._decoding.slot(caller):
-            return await anyio.to_thread.run_sync(work, limiter=self._threads)
+            try:
+                return await anyio.to_thread.run_sync(work, limiter=self._threads)
+            except DecodersClosed as exc:
+                raise temporary_failure(RETRY_AFTER_STOP, str(exc)) from exc
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()
+
+
+def _hint(problem: BadPicture) -> QualityHint:
+    """Return the hint for a bad picture; raises Refused for one that is dangerous."""
+    if problem.code in {"too-slow", "decoder-died"}:
+        raise invalid("image", "(the picture)", f"can't be decoded: {problem}")
+    if problem.code == "too-many-pixels":
+        return QualityHint(category="ImageDimensionsExceedLimit", details=str(problem))
+    damage = "the picture is damaged: " if problem.code == "damaged" else ""
+    return QualityHint(category="UnknownFormat", details=f"{damage}{problem}")
 
 
 def part_to_read(findings: Findings, crop: Crop | None) -> PicturePart:
@@ -162,27 +218,4 @@ def part_to_read(findings: Findings, crop: Crop | None) -> PicturePart:
 
 def _read_bytes(engine: Engine, result: LookupResult) -> bytes:
     """Return the bytes of a picture that was looked up; raises BadPicture if the catalogue's file is gone."""
-    if result.data is not None:
-        return result.data
-    file = engine.picture_file(result.token)
-    if file is None:
-        raise BadPicture("damaged", "no picture of the catalogue has this token")
-    return read_file(file)
-
-
-def inspect_within_limits(
-    engine: Engine, data: bytes, *, crop: Crop | None = None, site: str | None = None
-) -> Findings | QualityHint:
-    """Return the findings about a picture within the protocol's limits; CPU-bound.
-
-    Source: Visual Search guide: 1 MB, 1,500 px.
-    """
-    if len(data) > MAX_PICTURE_BYTES:
-        return "ImageByteSizeExceedsLimit"
-    upload = describe_upload(data)
-    if max(upload.width or 0, upload.height or 0) > MAX_SIDE_PX:
-        return "ImageDimensionsExceedLimit"
-    try:
-        return engine.inspect(data, crop=crop, site=site)
-    except BadPicture as exc:
-        return "ImageDimensionsExceedLimit" if exc.code == "too-many-pixels" else "UnknownFormat"
+    return result.data if result.data is not None else engine.read_picture(result.token)

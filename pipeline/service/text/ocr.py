@@ -17,7 +17,7 @@ import rapidocr
 from PIL import Image
 from rapidocr.main import RapidOCRError
 
-from pipeline.service.engine.pictures import open_picture
+from pipeline.service.engine.pictures import decode, read_header
 from pipeline.service.findings import BadPicture, Crop
 from pipeline.service.text.reading_order import DetectedLine, PageSize, arrange_lines
 from pipeline.service.text.recognised_text import Quad, RecognisedText
@@ -37,7 +37,7 @@ DOUBTFUL_SCORE = 0.85
 def recognise_text(picture: bytes, crop: Crop) -> RecognisedText | None:
     """Read the part `crop` of a picture; boxes are fractions of that part. None if the bytes are no picture."""
     try:
-        pixels = open_picture(picture, crop=crop, side_px=MAX_SIDE_PX // 2).pixels
+        pixels = decode(read_header(picture), crop=crop, side_px=MAX_SIDE_PX // 2).pixels
     except BadPicture:
         return None
     page = np.asarray(_scale(pixels))[:, :, ::-1].copy()  # rapidocr takes BGR

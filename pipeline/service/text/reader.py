@@ -10,13 +10,11 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, Engine, Findings, Item
 from pipeline.service.refusals import Refused, temporary_failure, too_many_requests
@@ -115,10 +113,10 @@ class TextReader:
             items = engine.items()
             with scope:
                 while batch := await anyio.to_thread.run_sync(list, islice(items, BATCH)):
-                    for digest, file in await anyio.to_thread.run_sync(_without_text, engine, self.store, batch):
+                    for digest, token in await anyio.to_thread.run_sync(_without_text, self.store, batch):
                         await self.workers.wait_until_idle()
                         part = PicturePart(sha256=digest, crop=WHOLE)
-                        await self._stored_or_read(part, partial(read_file, file))
+                        await self._stored_or_read(part, partial(engine.read_picture, token))
         except Exception as exc:  # whatever it is, requests are still answered
             log.warning("the service stops reading the catalogue's pictures ahead: %s", exc)
 
@@ -138,7 +136,7 @@ def _open_unchanged(digest: str, open_bytes: Callable[[], bytes]) -> bytes:
     return picture
 
 
-def _without_text(engine: Engine, store: TextStore, items: Iterable[Item]) -> list[tuple[str, Path]]:
-    """Return SHA-256 and file of the pictures whose text is not stored."""
-    files = ((item.sha256, engine.picture_file(item.token)) for item in items if item.token and item.sha256)
-    return [(digest, file) for digest, file in files if file is not None and store.get(digest) is None]
+def _without_text(store: TextStore, items: Iterable[Item]) -> list[tuple[str, str]]:
+    """Return SHA-256 and token of the pictures whose text is not stored."""
+    pictures = ((item.sha256, item.token) for item in items if item.token and item.sha256)
+    return [(digest, token) for digest, token in pictures if store.get(digest) is None]

@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.errors import ServiceError
 from pipeline.service.engine import build, index
-from pipeline.service.engine.analysis import Analysis, analyse
+from pipeline.service.engine.analysis import Analysis
 from pipeline.service.engine.build import build_index
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import CatalogueEngine, open_engine
 from pipeline.service.engine.index import CatalogueIndex, open_current
 from pipeline.service.findings import CatalogueConfig
@@ -26,12 +27,13 @@ from tests.service.engine.drawing import draw, encode, fill
 def analysed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows by the size of each picture that is analysed."""
     sizes: list[int] = []
+    analyse = Decoders.analyse
 
-    def counted(data: bytes) -> Analysis:
-        sizes.append(len(data))
-        return analyse(data)
+    def counted(decoders: Decoders, picture: bytes) -> Analysis:
+        sizes.append(len(picture))
+        return analyse(decoders, picture)
 
-    monkeypatch.setattr(build, "analyse", counted)
+    monkeypatch.setattr(Decoders, "analyse", counted)
     return sizes
 
 
@@ -93,6 +95,7 @@ def test_equal_catalogues_have_equal_versions(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
+from pipeline.service.engine.analysis import Analysis
 from pipeline.service.engine.build import build_index
 from pipeline.service.findings import CatalogueConfig
 

@@ -13,10 +13,10 @@ import pytest
 import zstandard
 
 from pipeline.errors import TableError
-from pipeline.service.engine.analysis import read_file
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.catalogue import read_entries
 from pipeline.service.engine.items import host_of, item_from_fields, read_number, split_tags
+from pipeline.service.engine.picture_files import PictureFiles
 from pipeline.service.findings import BadPicture, CatalogueConfig, ItemRating, RecipeFacts
 from tests.service.engine.drawing import fill
 
@@ -251,5 +251,5 @@ def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
     """Reading one would wait for its other end for ever."""
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(BadPicture, match="not a regular file"):
-        read_file(tmp_path / "pipe.png")
+        PictureFiles(tmp_path).read(str(tmp_path / "pipe.png"))
     assert list(read_entries(CatalogueConfig(path=tmp_path))) == []

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,13 @@ from onnx import TensorProto
 from PIL import Image
 
 from pipeline.errors import ConfigError
-from pipeline.service.engine import build
-from pipeline.service.engine.analysis import Analysis, analyse
 from pipeline.service.engine.build import COMMIT_EVERY, build_index
 from pipeline.service.engine.color import Floats
-from pipeline.service.engine.embedding import Embedder, open_model
+from pipeline.service.engine.decoders import Decoders
+from pipeline.service.engine.embedding import open_model
 from pipeline.service.engine.engine import CatalogueEngine, open_engine
+from pipeline.service.engine.model_input import read_model_input
+from pipeline.service.engine.pictures import WHOLE, read_header
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 from tests.service.engine.drawing import draw, encode, fill
 from tests.service.engine.models import GREY, SIZE, mean_color, tokens_first, two_inputs, whole_input
@@ -48,17 +50,17 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Count the pictures that are analysed and embedded from now on."""
     done = {"analysed": 0, "embedded": 0}
 
-    def counted(data: bytes) -> Analysis:
-        done["analysed"] += 1
-        return analyse(data)
+    def count(method: str, name: str) -> None:
+        work = getattr(Decoders, method)
 
-    def embedded(self: Embedder, data: bytes) -> Floats:
-        done["embedded"] += 1
-        return embed(self, data)
+        def counted(*arguments: Any) -> Any:
+            done[name] += 1
+            return work(*arguments)
 
-    embed = Embedder.embed
-    monkeypatch.setattr(build, "analyse", counted)
-    monkeypatch.setattr(Embedder, "embed", embedded)
+        monkeypatch.setattr(Decoders, method, counted)
+
+    count("analyse", "analysed")
+    count("read_model_input", "embedded")
     return done
 
 
@@ -66,6 +68,10 @@ def build_with(catalogue: CatalogueConfig, index_dir: Path, model: ModelConfig |
     engine = open_engine(catalogue, index_dir, model=model)
     assert isinstance(engine, CatalogueEngine)
     return engine
+
+
+def embed(model: ModelConfig, picture: bytes) -> Floats:
+    return open_model(model).embed(read_model_input(read_header(picture), WHOLE, model.size_px, model.resize))
 
 
 def similar_ids(engine: Engine, color: str) -> list[str]:
@@ -139,7 +145,7 @@ def test_the_model_gets_the_input_of_its_config(tmp_path: Path, layout: str, cha
     pixels = np.asarray(seen)[..., :: 1 if channels == "RGB" else -1] / 255
     expected = (pixels - np.array(mean)) / np.array(std)
     expected = (expected.transpose(2, 0, 1) if layout == "NCHW" else expected).ravel()
-    vector = open_model(config).embed(encode(picture, "PNG"))
+    vector = embed(config, encode(picture, "PNG"))
     assert vector == pytest.approx(expected / np.linalg.norm(expected), abs=1e-5)
 
 
@@ -159,14 +165,16 @@ def test_models_of_every_batch_size_give_the_same_vector(
     query = encode(draw(8), "PNG")
     other = open_model(replace(model, path=mean_color(tmp_path / "other.onnx", shape=shape, kind=kind)))
     assert other.dimensions == 3
-    assert other.embed(query) == pytest.approx(open_model(model).embed(query), abs=2e-3)
+    assert other.embed(read_model_input(read_header(query), WHOLE, model.size_px, model.resize)) == pytest.approx(
+        embed(model, query), abs=2e-3
+    )
 
 
 def test_another_output_can_be_named(tmp_path: Path, model: ModelConfig) -> None:
     """If the first output of a model is no vector, another can be named; dimensions of 1 don't matter."""
     named = replace(model, path=tokens_first(tmp_path / "tokens.onnx"), output="pooled")
     query = encode(draw(8), "PNG")
-    assert open_model(named).embed(query) == pytest.approx(open_model(model).embed(query))
+    assert embed(named, query) == pytest.approx(embed(model, query))
 
 
 def text_file(path: Path) -> Path:

@@ -168,9 +168,10 @@ def test_a_token_names_its_picture(sample: Engine, rows: dict[str, Item]) -> Non
     token = rows["mug-teal-at-nordlicht"].token
     assert token is not None
     assert sample.inspect_token(token) == sample.inspect(read(rows["mug-teal"]))
-    assert sample.picture_file(token) == (SAMPLE.parent / "images" / "mug-teal.jpg").resolve()
+    assert sample.read_picture(token) == (SAMPLE.parent / "images" / "mug-teal.jpg").read_bytes()
     assert sample.inspect_token("own_nothing") is None
-    assert sample.picture_file("own_nothing") is None
+    with pytest.raises(BadPicture):
+        sample.read_picture("own_nothing")
 
 
 def test_tokens_are_opaque_and_distinct(rows: dict[str, Item]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter, ImageOps
 from pipeline.service.engine.color import extract_palette, to_lab
 from pipeline.service.engine.descriptors import DIMENSIONS, describe, pack_lab, unpack_lab
 from pipeline.service.engine.overlay import OverlayThumb, best_overlay, is_same, is_similar
-from pipeline.service.engine.pictures import MAX_FILE_BYTES, WORK_SIDE_PX, open_picture
+from pipeline.service.engine.pictures import MAX_FILE_BYTES, WORK_SIDE_PX, decode, read_header
 from pipeline.service.engine.views import find_frame
 from pipeline.service.findings import BadPicture
 from tests.service.engine.drawing import draw, encode
@@ -35,13 +35,13 @@ def png_claiming(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
 def test_every_format_opens(kind: str) -> None:
     """Each format is recognised by its content and gives RGB pixels."""
-    opened = open_picture(encode(draw(2, (300, 200)), kind))
+    opened = decode(read_header(encode(draw(2, (300, 200)), kind)))
     assert (opened.width, opened.height, opened.format, opened.pixels.mode) == (300, 200, kind.lower(), "RGB")
 
 
 def test_a_large_jpeg_is_decoded_small() -> None:
     """Only as many pixels are decoded as needed; the facts are those of the whole."""
-    opened = open_picture(encode(draw(2, (3000, 2000))))
+    opened = decode(read_header(encode(draw(2, (3000, 2000)))))
     assert (opened.width, opened.height) == (3000, 2000)
     assert WORK_SIDE_PX <= min(opened.pixels.size) <= 2 * WORK_SIDE_PX
 
@@ -52,7 +52,7 @@ def test_pictures_are_made_upright(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     scene = draw(4, (300, 200))
-    opened = open_picture(encode(scene, "PNG", exif=exif))
+    opened = decode(read_header(encode(scene, "PNG", exif=exif)))
     stored = Image.new("RGB", scene.size)
     stored.paste(scene)
     stored.getexif()[0x0112] = orientation
@@ -62,13 +62,13 @@ def test_pictures_are_made_upright(orientation: int) -> None:
 
 def test_transparency_becomes_white() -> None:
     """Transparent pixels become white, as on a page."""
-    assert open_picture(encode(Image.new("RGBA", (40, 40)), "PNG")).pixels.getpixel((20, 20)) == (255, 255, 255)
+    assert decode(read_header(encode(Image.new("RGBA", (40, 40)), "PNG"))).pixels.getpixel((20, 20)) == (255, 255, 255)
 
 
 def test_16_bit_grey_is_scaled_not_clipped() -> None:
     """A 16-bit value of one half is a middle grey."""
     grey = Image.fromarray(np.full((40, 40), 32768, dtype=np.uint16))
-    assert open_picture(encode(grey, "PNG")).pixels.getpixel((20, 20)) == (128, 128, 128)
+    assert decode(read_header(encode(grey, "PNG"))).pixels.getpixel((20, 20)) == (128, 128, 128)
 
 
 def test_a_crop_is_cut_from_the_upright_picture() -> None:
@@ -78,7 +78,7 @@ def test_a_crop_is_cut_from_the_upright_picture() -> None:
     upright = Image.new("RGB", (100, 200), "red")
     upright.paste("blue", (0, 100, 100, 200))
     data = encode(upright.rotate(90, expand=True), "PNG", exif=exif)
-    assert open_picture(data, crop=(0, 0.6, 1, 0.9)).pixels.getcolors() == [(100 * 60, (0, 0, 255))]
+    assert decode(read_header(data), crop=(0, 0.6, 1, 0.9)).pixels.getcolors() == [(100 * 60, (0, 0, 255))]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_crop_is_cut_from_the_upright_picture() -> None:
 def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     """A picture that would need too much memory is refused by its header or size."""
     with pytest.raises(BadPicture) as refused:
-        open_picture(data)
+        decode(read_header(data))
     assert refused.value.code == "too-many-pixels"
 
 
@@ -103,7 +103,7 @@ def test_damaged_bytes_raise_no_other_error(cut: int, place: int, value: int) ->
     data = bytearray(JPEG)
     data[place] = value
     try:
-        opened = open_picture(bytes(data[:cut]))
+        opened = decode(read_header(bytes(data[:cut])))
     except BadPicture:
         return
     assert opened.pixels.mode == "RGB"

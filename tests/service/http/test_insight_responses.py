@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts, SourcedCaption
 from pipeline.service.http.details_request import ALL, MODULES, DetailsRequest
-from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
+from pipeline.service.http.insight_responses import QualityHint, image_insights, image_knowledge, quality_hint
 from pipeline.service.http.json_objects import ServiceLinks
 from pipeline.service.http.picture_source import ByToken
 from pipeline.service.http.response_parts import ResponseData
@@ -202,8 +202,8 @@ def _responses(item_of: ItemOf, findings_of: FindingsOf) -> Iterator[dict[str, A
                 data, VisualSearchRequest(source=SOURCE, skill="SimilarProducts", page=PageRange(count=2))
             )
             yield image_insights(data, DetailsRequest(source=SOURCE, query="mug"))
-    yield quality_hint("ImageKnowledge", "UnknownFormat")
-    yield quality_hint("ImageInsights", "ImageDownloadFailed")
+    yield quality_hint("ImageKnowledge", QualityHint(category="UnknownFormat", details="the file is a PDF"))
+    yield quality_hint("ImageInsights", QualityHint(category="ImageDownloadFailed"))
     yield images_response(SearchHits(items=tuple(rich[:9]), total=30), read_search_request({"q": "mug"}), links)
     yield images_response(SearchHits(items=(), total=0), read_search_request({"q": "mug"}), ServiceLinks())
     yield trending_response([("mug", rich[0])], links)
