@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import threading
@@ -416,6 +417,131 @@ def test_hostile_texts_remain_text(browser: Browser, folder: Path, picture: Path
         hrefs = browser.run("return [...document.querySelectorAll('#insights a')].map((link) => link.href)")
         assert hrefs == ["https://shop.example/mugs/0/"]  # the caption's source, which is the test engine's own
         assert browser.errors() == []
+
+
+def test_back_leads_to_what_was_shown_before(page: Browser, engine: FixedEngine, picture: Path) -> None:
+    """From a picture back to the search, from its look-alike back to it, and forward again: the page is never left."""
+    page.one("#words").send_keys("blue mug 7" + Keys.ENTER)
+    page.wait(lambda: page.all("#results .tile"), "no results")
+    page.all("#results .tile button")[0].click()
+    page.wait_for_insights()
+    first = page.one("#picture").get_attribute("src")
+    page.all("#insights .tile button")[2].click()
+    page.wait(lambda: page.one("#picture").get_attribute("src") != first, "no look-alike")
+    page.wait_for_insights()
+    second = page.one("#picture").get_attribute("src")
+    page.driver.back()
+    page.wait(lambda: page.one("#picture").get_attribute("src") == first, "not back")
+    assert not page.one("#results").is_displayed()
+    page.driver.back()
+    page.wait(lambda: page.one("#results").is_displayed(), "no results again")
+    assert not page.one("#view").is_displayed()
+    page.driver.back()
+    page.wait(lambda: page.one("#drop").is_displayed(), "not at the start")
+    assert not page.one("#results").is_displayed()
+    for _ in range(3):
+        page.driver.forward()
+    page.wait(lambda: page.one("#picture").get_attribute("src") == second, "not forward")
+    page.wait_for_insights()
+    assert page.errors() == []
+
+
+def type_region(page: Browser, **edges: str) -> None:
+    """Enter the edges of a region in percent, as a user does."""
+    if not page.one("#region").get_attribute("open"):
+        page.one("#region summary").click()
+    for edge, value in edges.items():
+        page.one(f"#{edge}").clear()
+        page.one(f"#{edge}").send_keys(value)
+    page.one("#bottom").send_keys(Keys.ENTER)
+
+
+def test_back_leads_to_an_upload_and_its_region(page: Browser, engine: FixedEngine, folder: Path) -> None:
+    """A picture that was chosen on the page is shown again, whole or its region, without choosing it again."""
+    page.choose(write_picture(folder / "first.png", (320, 200)))
+    page.wait_for_insights()
+    type_region(page, left="10", top="20", right="60", bottom="70")
+    page.wait(lambda: engine.requests[-1][0] == (0.1, 0.2, 0.6, 0.7), "no region")
+    page.wait_for_insights()
+    page.one("#file").send_keys(str(write_picture(folder / "second.png", (100, 300))))
+    page.wait(lambda: page.run("return document.getElementById('picture').naturalHeight") == 300, "not shown")
+    page.wait_for_insights()
+    page.driver.back()
+    page.wait(lambda: page.run("return document.getElementById('picture').naturalWidth") == 320, "not back")
+    page.wait(lambda: engine.requests[-1][0] == (0.1, 0.2, 0.6, 0.7), "no region again")
+    page.driver.back()
+    page.wait(lambda: engine.requests[-1][0] is None, "not the whole picture")
+    assert page.one("#picture").get_attribute("alt") == "first.png"
+
+
+def test_the_address_can_be_shared(page: Browser, engine: FixedEngine, served: Served, picture: Path) -> None:
+    """Another page that opens the address shows the same search, picture and region; also those of an upload."""
+    page.one("#words").send_keys("blue mug 7" + Keys.ENTER)
+    page.wait(lambda: page.all("#results .tile"), "no results")
+    search = page.driver.current_url
+    page.open(search)
+    page.wait(lambda: page.all("#results .tile"), "no results from the address")
+    assert page.one("#words").get_attribute("value") == "blue mug 7"
+    page.open(served.url)
+    page.choose(picture)
+    page.wait_for_insights()
+    type_region(page, left="10", top="20", right="60", bottom="70")
+    page.wait(lambda: engine.requests[-1][0] == (0.1, 0.2, 0.6, 0.7), "no region")
+    page.wait(lambda: "picture=bcid_" in page.driver.current_url, "the address does not name the picture")
+    before, shared = len(engine.requests), page.driver.current_url
+    page.open(shared)
+    page.wait_for_insights()
+    assert engine.requests[before:] == [((0.1, 0.2, 0.6, 0.7), None)]
+    page.wait(lambda: page.run("return document.getElementById('picture').naturalWidth") == 300, "not shown")
+    assert page.errors() == []
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("#picture=17", "The address names a picture that was only on this page; choose it again."),
+        ("#picture=own_gone", "imageInsightsToken no picture of the catalogue has this token"),
+        ("#picture=%3Cimg%20src%3Dx%20onerror%3D%22window.owned%3D1%22%3E&crop=a,b", "no picture of the catalogue"),
+        ("#crop=1,2,3,4&&&=%zz", ""),
+    ],
+    ids=["upload", "unknown", "hostile", "nonsense"],
+)
+def test_an_address_that_names_nothing_is_reported(
+    browser: Browser, served: Served, address: str, sentence: str
+) -> None:
+    """The page says so, and can be used."""
+    browser.open(served.url + "/" + address)
+    browser.wait(lambda: sentence in browser.one("#alert").text if sentence else browser.one("#drop").is_displayed())
+    assert browser.run("return window.owned") is None
+
+
+@pytest.mark.parametrize("name", ["small.jpg", "large.jpg"])
+def test_a_damaged_picture_is_called_damaged(page: Browser, folder: Path, name: str) -> None:
+    """A file that is cut off is a damaged picture, not an unknown format; also one that is too large to be sent."""
+    whole = io.BytesIO()
+    side = 400 if name == "small.jpg" else 2400
+    Image.effect_noise((side, side), 90).convert("RGB").save(whole, "JPEG", quality=90)
+    data = whole.getvalue()
+    assert (len(data) > 2_000_000) == (name == "large.jpg")
+    cut = folder / name
+    cut.write_bytes(data[:300] if name == "small.jpg" else data[:300] + bytes(1_500_000))
+    page.choose(cut)
+    page.wait(lambda: "The picture is damaged" in page.one("#alert span").text, page.one("#alert span").text)
+
+
+def test_boxes_may_be_edges(page: Browser, picture: Path) -> None:
+    """An answer that gives left, top, right and bottom in place of corners has hot spots; a broken box has none."""
+    page.choose(picture)
+    shapes = [{"left": 0.1, "top": 0.2, "right": 0.5, "bottom": 0.6}, {"left": 0.1}, {"topLeft": {"x": 1}}, "x", None]
+    tags = [
+        {"displayName": f"tag {number}", "boundingBox": {"queryRectangle": shape}, "actions": []}
+        for number, shape in enumerate(shapes)
+    ]
+    page.run("clearSpots(); showResponse({ tags: arguments[0] }, 1)", tags)
+    assert [spot.get_attribute("textContent") for spot in page.all(".spot")] == ["tag 0"]
+    shown, spot = page.one("#picture").rect, page.one(".spot").rect
+    assert (spot["x"] - shown["x"]) / shown["width"] == pytest.approx(0.1, abs=0.01)
+    assert len(page.all("#insights .chip")) == 5
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
