@@ -6,18 +6,17 @@ a 400 and not the documented 500 NotImplemented, which clients take for a tempor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from pipeline.service.http.common_parameters import (
     DETAILS_ONLY,
     check_choice,
     check_whole_number,
-    read_site,
     refuse_parameters,
 )
 from pipeline.service.refusals import invalid, missing
+from pipeline.service.search.expression import Expression, ExpressionError, parse
 from pipeline.service.search.query import (
     DEFAULT_COUNT,
     MAX_COUNT,
@@ -37,7 +36,6 @@ IMAGE_TYPES = ("AnimatedGif", "AnimatedGifHttps", "Clipart", "Line", "Photo", "S
 SIZES = ("Small", "Medium", "Large", "Wallpaper", "All")
 ASPECTS = ("Square", "Wide", "Tall", "All")
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
-_SITE = re.compile(r"(?:^|\s)site:(\S+)", re.IGNORECASE)
 _MAX_NUMBER = 65_535
 
 
@@ -47,12 +45,11 @@ def read_search_request(query: Mapping[str, str]) -> SearchQuery:
     text = query.get("q", "").strip()
     if not text:
         raise missing("q", "the search term cannot be empty")
-    site = _SITE.search(text)
     count = check_whole_number("count", query.get("count"), low=1, high=MAX_COUNT)
     return SearchQuery(
         text=text,
-        words=_SITE.sub(" ", text).strip(),
-        filters=_read_filters(query, (read_site(site[1]) or site[1].lower()) if site else None),
+        expression=_read_expression(text),
+        filters=_read_filters(query),
         page=PageRange(
             offset=check_whole_number("offset", query.get("offset"), high=_MAX_NUMBER) or 0,
             count=DEFAULT_COUNT if count is None else count,
@@ -61,7 +58,14 @@ def read_search_request(query: Mapping[str, str]) -> SearchQuery:
     )
 
 
-def _read_filters(query: Mapping[str, str], site: str | None) -> SearchFilters:
+def _read_expression(text: str) -> Expression | None:
+    try:
+        return parse(text)
+    except ExpressionError as exc:
+        raise invalid("q", text, str(exc)) from exc
+
+
+def _read_filters(query: Mapping[str, str]) -> SearchFilters:
     _refuse_unsupported(query)
     since, until = _read_freshness(query.get("freshness"))
     return SearchFilters(
@@ -74,7 +78,6 @@ def _read_filters(query: Mapping[str, str], site: str | None) -> SearchFilters:
         priced=_read_choice(query, "imageType", IMAGE_TYPES) == "Shopping",
         since=since,
         until=until,
-        site=site,
     )
 
 
@@ -115,15 +118,16 @@ def _read_file_size(query: Mapping[str, str]) -> NumberRange:
     )
 
 
-def _read_freshness(text: str | None) -> tuple[date | None, date | None]:
+def _read_freshness(text: str | None) -> tuple[datetime | None, datetime | None]:
+    """Return from when on, and until when; the last day of a range is meant as a whole."""
     if text is None:
         return None, None
     if text.lower() in _DAYS:
-        return (datetime.now(UTC) - timedelta(days=_DAYS[text.lower()])).date(), None
+        return datetime.now(UTC) - timedelta(days=_DAYS[text.lower()]), None
     try:
-        since, until = (date.fromisoformat(part) for part in text.split(".."))
+        since, until = (datetime.combine(date.fromisoformat(part), time(), UTC) for part in text.split(".."))
     except ValueError:
         raise invalid("freshness", text, "must be Day, Week, Month, Year or 2017-06-15..2018-06-15") from None
     if since > until:
         raise invalid("freshness", text, "must begin before it ends")
-    return since, until
+    return since, until + timedelta(days=1)

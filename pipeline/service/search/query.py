@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import datetime
+
+from pipeline.service.search.expression import Expression
 
 # The results of one page (Image Search reference, count).
 DEFAULT_COUNT, MAX_COUNT = 35, 150
@@ -30,7 +32,7 @@ class SearchFilters:
     """What the images must be like.
 
     `width` and `height` are in pixels, `bytes` is the file size; `size`, `aspect` and `color` have the names of the
-    Image Search reference; `since` and `until` are days of publication; `site` is a host and covers the hosts below it.
+    Image Search reference; `since` and `until` are when they were published, in UTC, until without its end.
     """
 
     width: NumberRange = field(default_factory=NumberRange)
@@ -40,17 +42,19 @@ class SearchFilters:
     aspect: str | None = None
     color: str | None = None
     priced: bool = False
-    since: date | None = None
-    until: date | None = None
-    site: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchQuery:
-    """One search: `text` as the caller wrote it, `words` without operators, and the id of the row to list first."""
+    """One search: `text` as the caller wrote it, its `expression`, and the id of the row to list first.
+
+    Without an expression, such as for a term of punctuation alone, every row matches.
+    """
 
     text: str
-    words: str
+    expression: Expression | None
     filters: SearchFilters = field(default_factory=SearchFilters)
     page: PageRange = field(default_factory=PageRange)
     first_id: str | None = None

@@ -10,26 +10,29 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pipeline.service.findings import Engine, Item
 from pipeline.service.search.color_names import is_monochrome, name_color
-from pipeline.service.search.query import NumberRange, SearchFilters, SearchQuery
+from pipeline.service.search.conditions import all_of, expression_condition, filter_conditions, match_text
+from pipeline.service.search.expression import Expression, Group, relax, texts
+from pipeline.service.search.query import SearchFilters, SearchQuery
 from pipeline.service.text.store import TextStore
 
-# The ratio of the sides from which a picture no longer looks square; the reference gives no number.
-MIN_OBLONG_RATIO = 1.15
 _WORD = re.compile(r"\w+")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2})?")
 _SCHEMA = """
 CREATE VIRTUAL TABLE words USING fts5(
     title, labels, text, written, content='', tokenize="unicode61 remove_diacritics 2");
 CREATE TABLE facts (
     number INTEGER PRIMARY KEY, id TEXT, sha256 TEXT, site TEXT, width INTEGER, height INTEGER, bytes INTEGER,
-    priced INTEGER, day TEXT, colors TEXT);
+    priced INTEGER, moment TEXT, colors TEXT, path TEXT, format TEXT);
 CREATE INDEX facts_id ON facts (id);
 CREATE INDEX facts_sha256 ON facts (sha256);
 """
-_INSERT_FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+# The weights are those of the columns: a word in the title counts most.
+_RANKED = "SELECT rowid AS number, bm25(words, 4, 2, 1, 1) AS rank FROM words WHERE words MATCH ?"
 _INSERT_WORDS = "INSERT INTO words (rowid, title, labels, text, written) VALUES (?, ?, ?, ?, ?)"
 # A contentless index must be given the words that it is to delete.
 _DELETE_WORDS = "INSERT INTO words (words, rowid, title, labels, text, written) VALUES ('delete', ?, ?, ?, ?, '')"
@@ -61,8 +64,10 @@ class WordIndex:
         self._read("SELECT number FROM facts LIMIT 1", ())
 
     def search(self, query: SearchQuery) -> SearchHits:
-        """Return the rows with all words, the best first, or if there are none, those with any of the words."""
-        numbers = self._find(query, "AND") or self._find(query, "OR")
+        """Return the rows that match, the best first, or if there are none, those with any of the words."""
+        numbers = self._find(query.expression, query.filters)
+        if not numbers and (relaxed := relax(query.expression)) is not None:
+            numbers = self._find(relaxed, query.filters)
         if query.first_id is not None:
             first = self.numbers([query.first_id])
             numbers = [*first, *(number for number in numbers if number not in first)] if numbers else numbers
@@ -90,18 +95,20 @@ class WordIndex:
         ]
         return tuple(sorted(complete, key=lambda title: -len(titles[title])))
 
-    def _find(self, query: SearchQuery, operator: str) -> list[int]:
-        clauses, values = _where(query.filters)
-        words = _WORD.findall(query.words)
-        if not words:
-            sql = f"SELECT number FROM facts f WHERE {clauses} ORDER BY number"  # noqa: S608 - clauses are ours
-            return [number for (number,) in self._read(sql, values)]
-        match = f" {operator} ".join(f'"{word}"*' for word in words)
-        sql = (
-            "SELECT f.number FROM words JOIN facts f ON f.number = words.rowid"  # noqa: S608 - clauses are ours
-            f" WHERE words MATCH ? AND {clauses} ORDER BY bm25(words, 4, 2, 1, 1), f.number"
-        )
-        return [number for (number,) in self._read(sql, (match, *values))]
+    def _find(self, expression: Expression | None, filters: SearchFilters) -> list[int]:
+        """Return the numbers of the rows that match; the words that may match decide on their order."""
+        conditions = filter_conditions(filters)
+        if expression is not None:
+            conditions.insert(0, expression_condition(expression))
+        where, values = all_of(conditions)
+        sql = f"SELECT f.number FROM facts f WHERE {where} ORDER BY f.number"  # noqa: S608 - conditions are ours
+        if wanted := texts(expression):
+            values = (match_text(Group(operator="OR", parts=wanted)), *values)
+            sql = (
+                f"SELECT f.number FROM facts f LEFT JOIN ({_RANKED}) r ON r.number = f.number"  # noqa: S608 - as above
+                f" WHERE {where} ORDER BY r.rank IS NULL, r.rank, f.number"
+            )
+        return [number for (number,) in self._read(sql, values)]
 
     def _read(self, sql: str, values: Sequence[object]) -> list[tuple[int]]:
         with self._lock:
@@ -139,11 +146,13 @@ def _build(items: Iterable[Item]) -> sqlite3.Connection:
 
 
 def _facts(item: Item) -> tuple[object, ...]:
-    day = _DAY.match(item.published or item.updated or "")
-    priced = item.price is not None
-    colors = " ".join(_colors(item))
+    moment = _MOMENT.match(item.published or item.updated or "")
     size = item.width, item.height, item.bytes
-    return item.number, item.id, item.sha256, item.site, *size, priced, day[0] if day else "", colors
+    site = (item.site or "").removeprefix("www.") or None
+    path = urlsplit(item.page_url or "").path if site else ""
+    when = moment[0] if moment else ""
+    facts = item.price is not None, when, " ".join(_colors(item)), path, (item.format or "").lower()
+    return item.number, item.id, item.sha256, site, *size, *facts
 
 
 def _labels(item: Item) -> Iterator[str]:
@@ -155,47 +164,6 @@ def _labels(item: Item) -> Iterator[str]:
 def _colors(item: Item) -> set[str]:
     """Return the values of the color filter that match: the accent, the largest colour, and colour or monochrome."""
     codes = [code for code, _ in item.dominant_colors]
-    tone = "Monochrome" if is_monochrome(codes) else "ColorOnly"
-    return {tone, *(name_color(code) for code in [*codes[:1], *filter(None, [item.accent_color])])}
-
-
-def _where(filters: SearchFilters) -> tuple[str, tuple[object, ...]]:
-    clauses = [*_within("width", filters.width), *_within("height", filters.height), *_within("bytes", filters.bytes)]
-    clauses += [*_size_and_aspect(filters), *_days(filters)]
-    if filters.color:
-        clauses.append(("' ' || f.colors || ' ' LIKE ?", f"% {filters.color} %"))
-    if filters.site:
-        site = filters.site.removeprefix("www.")
-        clauses.append(("'.' || f.site LIKE ?", f"%.{site}"))
-    conditions = [clause for clause, _ in clauses] + (["f.priced"] if filters.priced else [])
-    return " AND ".join(conditions) or "1", tuple(value for _, value in clauses)
-
-
-def _within(column: str, bounds: NumberRange) -> Iterator[tuple[str, object]]:
-    if bounds.low is not None:
-        yield f"f.{column} >= ?", bounds.low
-    if bounds.high is not None:
-        yield f"f.{column} <= ?", bounds.high
-
-
-def _size_and_aspect(filters: SearchFilters) -> Iterator[tuple[str, object]]:
-    """Translate size and aspect (Image Search reference: small is under 200 x 200, large from 500 x 500)."""
-    if filters.size == "Small":
-        yield "max(f.width, f.height) < ?", 200
-    if filters.size == "Medium":
-        yield "max(f.width, f.height) >= ?", 200
-        yield "min(f.width, f.height) < ?", 500
-    if filters.size == "Large":
-        yield "min(f.width, f.height) >= ?", 500
-    oblong = {"Wide": "f.width >= f.height * ?", "Tall": "f.height >= f.width * ?"}
-    if filters.aspect in oblong:
-        yield oblong[filters.aspect], MIN_OBLONG_RATIO
-    if filters.aspect == "Square":
-        yield "max(f.width, f.height) < min(f.width, f.height) * ?", MIN_OBLONG_RATIO
-
-
-def _days(filters: SearchFilters) -> Iterator[tuple[str, object]]:
-    if filters.since is not None:
-        yield "f.day >= ?", filters.since.isoformat()
-    if filters.until is not None:
-        yield "f.day != '' AND f.day <= ?", filters.until.isoformat()
+    accent = [item.accent_color] if item.accent_color else []
+    tone = "Monochrome" if is_monochrome([*codes, *accent]) else "ColorOnly"
+    return {tone, *map(name_color, [*codes[:1], *accent])}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from pipeline.service.http.search_request import read_search_request
 from pipeline.service.refusals import Refused
+from pipeline.service.search.expression import parse
 from pipeline.service.search.query import NumberRange, PageRange
 
 
 def test_a_search_with_every_supported_filter() -> None:
-    """Numbers become ranges, All has no effect, and site: is removed from the words."""
+    """Numbers become ranges, All has no effect, and the last day of a range is meant as a whole."""
     search = read_search_request(
         {
             "q": "blue mug site:Shop.example",
@@ -27,11 +30,11 @@ def test_a_search_with_every_supported_filter() -> None:
         }
     )
     filters = search.filters
-    assert (search.words, filters.site, search.page) == ("blue mug", "shop.example", PageRange(offset=20, count=10))
+    assert (search.expression, search.page) == (parse("blue mug site:shop.example"), PageRange(offset=20, count=10))
     assert (filters.width, filters.height) == (NumberRange(low=300, high=300), NumberRange(low=100))
     assert filters.bytes == NumberRange(high=520_192)
     assert (filters.size, filters.aspect, filters.color, filters.priced) == ("Large", None, "Blue", True)
-    assert (str(filters.since), str(filters.until)) == ("2026-01-01", "2026-06-30")
+    assert (filters.since, filters.until) == (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -42,11 +45,20 @@ def test_filters_that_every_picture_passes(query: dict[str, str]) -> None:
     assert read_search_request({"q": "mug", **query}) == read_search_request({"q": "mug"})
 
 
-@pytest.mark.parametrize("site", ["Shop.example", "https://shop.example/mugs?x=1"])
-def test_the_site_operator_takes_a_url(site: str) -> None:
-    """What follows site: may be copied from the address line."""
-    search = read_search_request({"q": f"mug site:{site}"})
-    assert (search.words, search.filters.site) == ("mug", "shop.example")
+def test_freshness_counts_in_hours() -> None:
+    """Day is the last 24 hours (Image Search reference, freshness)."""
+    since = read_search_request({"q": "mug", "freshness": "day"}).filters.since
+    assert since is not None
+    assert timedelta(hours=24) <= datetime.now(UTC) - since < timedelta(hours=24, minutes=5)
+
+
+def test_an_operator_that_is_not_there_is_refused_by_name() -> None:
+    """The error says which one, and which there are."""
+    with pytest.raises(Refused) as caught:
+        read_search_request({"q": "mug inbody:tea"})
+    refusal = caught.value.refusal
+    assert (refusal.status, refusal.parameter, refusal.value) == (400, "q", "mug inbody:tea")
+    assert "inbody:" in (refusal.more_details or "")
 
 
 @pytest.mark.parametrize(
