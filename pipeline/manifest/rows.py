@@ -28,6 +28,7 @@ Item = Row | Failure | Skipped
 def table_rows(lines: LineReader, ordinal: int, parse: Parser, rules: RowRules) -> Iterator[list[Item]]:
     """Make rows of a table's lines, those of a line together; the first row has the number `ordinal`."""
     for line, fields in parse(lines):
+        lines.note_row()
         items = rules.read(fields, line=line, ordinal=ordinal)
         ordinal += len(items)
         yield items

@@ -15,6 +15,7 @@ from pipeline.tabular.line_reader import LineReader
 
 BATCH_ROWS = 500
 BATCH_CHARS = 1_000_000
+_DIGESTED_LINES = 100  # at once: a few may be long, see LineReader
 
 
 class KnownSegment(Protocol):
@@ -143,7 +144,7 @@ class Manifest:
             self._ordinal += segment.rows
             yield Segment(
                 line=line,
-                lines=len(lines),
+                lines=self._lines.line - line,
                 digest=segment.digest,
                 items=partial(self._parse, lines, line, ordinal),
                 root=self._root,
@@ -182,5 +183,8 @@ class Manifest:
         return [item for items in self._read(LineReader(lines, line), ordinal) for item in items]
 
     def _digest(self, lines: Sequence[str], settings: bytes) -> bytes:
-        text = "".join(lines).encode("utf-8", "surrogateescape")
-        return blake2b(text, digest_size=16, key=self._reading + settings).digest()
+        digest = blake2b(digest_size=16, key=self._reading + settings)
+        for start in range(0, len(lines), _DIGESTED_LINES):
+            text = "".join(lines[start : start + _DIGESTED_LINES])
+            digest.update(text.encode("utf-8", "surrogateescape"))
+        return digest.digest()

@@ -16,6 +16,9 @@ MAX_LINE_CHARS = 1_000_000
 HEAD_BYTES: Final = 1 << 16
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _ERRORS = "pipeline.tabular.surrogates"
+_EMPTY_LINES = "\n" * HEAD_BYTES
+# So many empty lines at least are skipped in one go: a small compressed file may hold hundreds of millions.
+_SHORTEST_RUN = 4096
 
 
 def _as_surrogates(error: UnicodeError) -> tuple[str, int]:
@@ -33,12 +36,17 @@ class ReplayedStream(io.RawIOBase):
     """A stream whose first `size` bytes, `head`, are read already: they come first, then the rest.
 
     Of a stream that `waits` for its next bytes, such as a pipe, only the first line is read ahead. An error that ends
-    the head is raised behind it, where it belongs.
+    the head is raised behind it, where it belongs. With `skips_empty_lines`, long runs of them are not given but
+    counted: see `take_skipped`.
     """
+
+    skips_empty_lines = False
 
     def __init__(self, source: Binary, size: int, *, waits: bool = False) -> None:
         self._source = source
         self._error: BaseException | None = None
+        self._last = b""
+        self._skipped = 0
         self.head = b""
         while len(self.head) < size and not (waits and (b"\n" in self.head or b"\r" in self.head)):
             if not (data := self._try_read(size - len(self.head))):
@@ -71,31 +79,56 @@ class ReplayedStream(io.RawIOBase):
             raise self._error
         else:
             data = self._source.read1(len(buffer))
+            while self._is_run(data):
+                self._skipped += len(data)
+                data = self._source.read1(len(buffer))
         buffer[: len(data)] = data
+        self._last = bytes(data[-1:])
         return len(data)
 
+    def take_skipped(self) -> int:
+        """Return how many empty lines were skipped since the last call, right before the line that is read next."""
+        skipped, self._skipped = self._skipped, 0
+        return skipped
 
-def as_text(binary: ReplayedStream, encoding: str) -> io.TextIOWrapper:
-    """Decode a stream; bytes that can't be decoded become lone surrogates, so that only their own line fails."""
-    return io.TextIOWrapper(io.BufferedReader(binary, HEAD_BYTES), encoding=encoding, errors=_ERRORS, newline="")
+    def _is_run(self, data: bytes) -> bool:
+        """Return True for empty lines only, and no line before them that they could belong to."""
+        if not self.skips_empty_lines or self._last != b"\n" or len(data) < _SHORTEST_RUN or not data.endswith(b"\n"):
+            return False
+        return data.count(b"\n") == len(data)
 
 
-def physical_lines(stream: io.TextIOWrapper, place: str) -> Iterator[str]:
-    """Yield line after line, each cut at MAX_LINE_CHARS, without a byte order mark.
+def physical_lines(binary: ReplayedStream, encoding: str, place: str) -> Iterator[str]:
+    """Yield line after line, each cut at MAX_LINE_CHARS, without a byte order mark; long runs of empty lines as one.
 
-    Raises TableError with the number of the last line where the file can't be read on (I/O, compression).
+    Bytes that can't be decoded become lone surrogates, so that only their own line fails. Raises TableError with the
+    number of the last line where the file can't be read on (I/O, compression).
     """
+    binary.skips_empty_lines = "\n\n".encode(encoding) == b"\n\n"
+    stream = io.TextIOWrapper(io.BufferedReader(binary, HEAD_BYTES), encoding=encoding, errors=_ERRORS, newline="")
     count = 0
     try:
         for line in iter(partial(stream.readline, MAX_LINE_CHARS), ""):
             if not count:
                 line = _without_mark(line, place)
+            if run := binary.take_skipped():
+                count += run
+                yield from _empty_lines(run)
             count += 1
             if len(line) == MAX_LINE_CHARS:
                 _skip_rest(stream, line)
             yield line
+        yield from _empty_lines(binary.take_skipped())
     except (OSError, *DAMAGED) as exc:
         raise TableError(f"{place}: can't be read on after line {count}: {exc}") from exc
+
+
+def _empty_lines(count: int) -> Iterator[str]:
+    """Yield a run of empty lines in pieces, most of them one and the same text in memory."""
+    for _ in range(count // len(_EMPTY_LINES)):
+        yield _EMPTY_LINES
+    if rest := count % len(_EMPTY_LINES):
+        yield _EMPTY_LINES[:rest]
 
 
 def check_line(line: str) -> None:

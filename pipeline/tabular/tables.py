@@ -13,7 +13,7 @@ from typing import Self
 from pipeline.errors import TableError
 from pipeline.tabular.columns import WantedColumns, check_columns, find_aliases, find_hints, has_column
 from pipeline.tabular.compression import open_binary
-from pipeline.tabular.decoding import HEAD_BYTES, ReplayedStream, as_text, physical_lines
+from pipeline.tabular.decoding import HEAD_BYTES, ReplayedStream, physical_lines
 from pipeline.tabular.detection import UTF_8, WINDOWS, excel_delimiter, find_delimiter, find_encoding
 from pipeline.tabular.formats import AUTO, TableFile, TableFormat
 from pipeline.tabular.line_reader import LineReader
@@ -76,9 +76,8 @@ def open_table(
         place = file.path if stdin is None else "stdin"
         stream = _open_file(file, opened) if stdin is None else _open_stdin(stdin, table_format, opened)
         encoding = find_encoding(stream.head) if file.encoding == AUTO else table_format.encoding
-        text = as_text(stream, encoding)
         start = _Start(
-            lines=LineReader(physical_lines(text, place)),
+            lines=LineReader(physical_lines(stream, encoding, place), place=place),
             format=replace(table_format, encoding=encoding),
             file=file,
             columns=columns,
