@@ -170,19 +170,25 @@ class Limits:
     """What a picture may be: `max_bytes` of the file, `max_side_px` of its longer side, the `forms` it goes in.
 
     `formats` are the formats that the service reads, by Pillow's names; a picture in another one is encoded again.
+    `usual_bytes` and `usual_side_px` count where [prepare] says nothing: more of them would only cost more. 0 stands
+    for the limit itself. `is_upright`: the service may not know EXIF, so a picture that is stored rotated is turned.
     """
 
     max_bytes: int
     max_side_px: int
     forms: frozenset[Form]
     formats: frozenset[str] = STANDARD_FORMATS
+    usual_bytes: int = 0
+    usual_side_px: int = 0
+    is_upright: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call, complete but for the endpoint and the key: the same Request always has the same bytes.
 
-    `target` is the path and the encoded query below the endpoint. `crop` is kept so that boxes can be mapped back.
+    `target` is the path and the encoded query below the endpoint. `crop` and `picture_size` (width and height in px of
+    the picture as it is sent, None where it is not) are kept so that boxes can be mapped back.
     """
 
     method: Literal["GET", "POST"]
@@ -191,6 +197,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = field(default=b"", repr=False)
     crop: Crop | None = None
+    picture_size: tuple[int, int] | None = None
 
     def fingerprint(self, identity: str) -> bytes:
         """Return 32 bytes that name what is asked of the service `identity`: equal fingerprints, one call."""
@@ -219,13 +226,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one call uses, in the service's own `units` and in tokens; `cost` is in `currency`, None where unknown."""
+    """What one call uses, in the service's own `units` and in tokens; `cost` is in `currency`, None where unknown.
+
+    `unit_costs` are the parts of the cost that each unit has, where units are what is paid for. `model` is the one that
+    answered, of a service that has several.
+    """
 
     units: Mapping[str, float] = field(default_factory=dict)
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float | None = None
     currency: str = ""
+    unit_costs: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

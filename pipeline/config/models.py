@@ -121,13 +121,18 @@ class ProviderSettings(Section):
     """[provider]: what every provider has; its own folder adds the rest. `search_model` reads manifest.search."""
 
     search_model: ClassVar[type[SearchSettings]] = SearchSettings
-    # Whether the provider says what each call costs.
-    has_prices: ClassVar[bool] = False
+    # Keys that can change no answer: when they change, nothing is sent again.
+    keys_without_effect: ClassVar[frozenset[str]] = frozenset({"endpoint", "key_env", "key_file"})
 
     name: Text
     endpoint: str = Field(default="", max_length=2048)
     key_env: str = ""
     key_file: str = Field(default="", max_length=4096)
+
+    @property
+    def has_prices(self) -> bool:
+        """True where the provider says what each call costs."""
+        return False
 
     @field_validator("endpoint")
     @classmethod

@@ -35,14 +35,14 @@ class FitRules:
 
 
 def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
-    """Join [prepare] with the provider's limits: 0 stands for the provider's limit, else the smaller one counts."""
+    """Join [prepare] with the provider's limits: 0 stands for what is usual there; no limit is ever exceeded."""
     return FitRules(
-        max_bytes=min(config.max_bytes or limits.max_bytes, limits.max_bytes),
-        max_side_px=min(config.max_side_px or limits.max_side_px, limits.max_side_px),
+        max_bytes=min(config.max_bytes or limits.usual_bytes or limits.max_bytes, limits.max_bytes),
+        max_side_px=min(config.max_side_px or limits.usual_side_px or limits.max_side_px, limits.max_side_px),
         min_quality=config.min_quality,
         max_quality=config.max_quality,
         background=config.background,
-        upright=config.upright,
+        upright=config.upright or limits.is_upright,
         strip_metadata=config.strip_metadata,
         verify=config.verify,
         max_decode_bytes=config.max_decode_bytes,

@@ -95,7 +95,7 @@ def settings_digest(config: Config, provider: Provider) -> bytes:
     formats = rules.pop("formats")
     if formats != STANDARD_FORMATS:
         rules["formats"] = sorted(formats)
-    settings = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
+    settings = config.provider.model_dump(mode="json", exclude=set(config.provider.keys_without_effect))
     return blake2b(orjson.dumps([provider.service_id, settings, rules]), digest_size=16).digest()
 
 

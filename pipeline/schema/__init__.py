@@ -6,8 +6,8 @@ orientation. URLs are copied unchanged.
 """
 
 from pipeline.schema.images import AggregateOffer, Counts, ImageRef, Offer, Seller, SimilarImages
-from pipeline.schema.insights import DominantColor, Insights, Other, Unavailable, no_insights
-from pipeline.schema.knowledge import Caption, Collection, Entity, Recipe, TriviaItem
+from pipeline.schema.insights import DominantColor, Insights, Other, Safety, Unavailable, no_insights
+from pipeline.schema.knowledge import Caption, Collection, Entity, Geo, Recipe, TriviaItem
 from pipeline.schema.parts import Attribution, Box, Origin, Person, Point, Query, Rating, Thumbnail
 from pipeline.schema.record import (
     SCHEMA_VERSION,
@@ -36,6 +36,7 @@ __all__ = [
     "Counts",
     "DominantColor",
     "Entity",
+    "Geo",
     "ImageRef",
     "Insights",
     "Line",
@@ -51,6 +52,7 @@ __all__ = [
     "RecordCrop",
     "RecordSource",
     "Region",
+    "Safety",
     "Seller",
     "Sent",
     "SimilarImages",

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from pipeline.schema.images import ImageRef, Offer, SimilarImages
 from pipeline.schema.knowledge import Caption, Collection, Entity, Recipe, TriviaItem
-from pipeline.schema.parts import Attribution, Query, closed
+from pipeline.schema.parts import Attribution, Origin, Query, closed
 from pipeline.schema.tags import Action, Tag
 from pipeline.schema.text import Text, Uri
 
@@ -17,6 +17,16 @@ from pipeline.schema.text import Text, Uri
 class DominantColor(TypedDict, total=False):
     hex: Required[str]
     share: float
+
+
+@closed
+class Safety(TypedDict, total=False):
+    adult: float
+    violence: float
+    racy: float
+    medical: float
+    spoof: float
+    origin: Origin
 
 
 @closed
@@ -42,6 +52,7 @@ class Insights(TypedDict, total=False):
     caption: Caption
     best_query: Query
     text: Text
+    safety: Safety
     dominant_colors: Required[list[DominantColor]]
     tags: Required[list[Tag]]
     actions: Required[list[Action]]

@@ -11,6 +11,12 @@ from pipeline.schema.parts import Attribution, Box, Origin, Person, Query, Ratin
 
 
 @closed
+class Geo(TypedDict):
+    lat: float
+    long: float
+
+
+@closed
 class Entity(TypedDict, total=False):
     name: str
     alternate_name: str
@@ -24,6 +30,7 @@ class Entity(TypedDict, total=False):
     twitter_url: str
     read_link: str
     box: Box
+    geo: Geo
     group: str
     confidence: float
     job_title: str

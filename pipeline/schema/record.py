@@ -65,6 +65,7 @@ class Calls(TypedDict, total=False):
     ms: Required[float]
     trace_ids: Required[list[str]]
     from_store: Required[bool]
+    model: str
     usage: CallsUsage
 
 

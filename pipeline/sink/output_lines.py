@@ -151,8 +151,12 @@ def _calls(provider: RecordProvider, exchanges: Sequence[Exchange]) -> Calls:
         trace_ids=[trace_id for answer in answers if (trace_id := provider.trace_id(answer))],
         from_store=not paid,
     )
-    usage = _usage([provider.usage(request, answer) for request, answer in exchanges if not answer.from_store])
-    return {**calls, "usage": usage} if usage else calls
+    usages = [(answer, provider.usage(request, answer)) for request, answer in exchanges]
+    if model := next((usage.model for _, usage in usages if usage.model), ""):
+        calls["model"] = model
+    if usage := _usage([usage for answer, usage in usages if not answer.from_store]):
+        calls["usage"] = usage
+    return calls
 
 
 def _usage(usages: Sequence[Usage]) -> CallsUsage:

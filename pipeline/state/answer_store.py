@@ -99,6 +99,7 @@ class AnswerStore:
             headers=tuple((name, value) for name, value in read["headers"]),
             body=self._unpack(body) if body else b"",
             crop=Crop(**read["crop"]) if read["crop"] else None,
+            picture_size=(size[0], size[1]) if (size := read.get("picture_size")) else None,
         )
 
 
@@ -119,5 +120,5 @@ def as_stored(request: Request) -> Request:
 
 def _request_head(request: Request) -> bytes:
     """Return all of a request but its body as JSON."""
-    names = ("method", "target", "form", "headers", "crop")
+    names = ("method", "target", "form", "headers", "crop", "picture_size")
     return orjson.dumps({name: getattr(request, name) for name in names})

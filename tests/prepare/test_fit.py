@@ -195,6 +195,22 @@ def test_rules_take_the_smaller_limit_and_zero_means_the_providers_own() -> None
     assert (tight.max_bytes, tight.max_side_px) == (5_000, 1500)
 
 
+def test_what_is_usual_for_a_provider_is_overridden_up_to_its_limits() -> None:
+    """Without [prepare] a picture becomes as large as is usual; with it, anything up to the limit."""
+    limits = Limits(
+        max_bytes=7_000_000,
+        max_side_px=8_600,
+        forms=frozenset({"bytes"}),
+        usual_bytes=1_000_000,
+        usual_side_px=1_024,
+        is_upright=True,
+    )
+    usual = rules_from(PrepareConfig(), limits)
+    assert (usual.max_bytes, usual.max_side_px, usual.upright) == (1_000_000, 1_024, True)
+    large = rules_from(PrepareConfig(max_bytes=9_000_000, max_side_px=3_000), limits)
+    assert (large.max_bytes, large.max_side_px) == (7_000_000, 3_000)
+
+
 def test_header_is_enough_to_pass_a_picture_or_estimate_its_memory() -> None:
     """A picture within the limits is prepared; a larger one needs memory in proportion to its decoded pixels."""
     assert isinstance(fit_from_header(stored(scene(100, 100)), RULES), Prepared)

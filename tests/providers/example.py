@@ -13,8 +13,12 @@ from pipeline.schema import no_insights
 
 
 class ExampleSettings(ProviderSettings):
-    has_prices = True
+    keys_without_effect = ProviderSettings.keys_without_effect | {"price"}
     price: float = 0.001
+
+    @property
+    def has_prices(self) -> bool:
+        return True
 
 
 class Example:

@@ -18,6 +18,7 @@ BY_URL = Request(
     headers=(("Content-Type", "multipart/form-data; boundary=x"), ("User-Agent", "test")),
     body=b"--x\r\n\xff\x00 any bytes --x--",
     crop=Crop(left=0.1, top=0.2, right=0.9, bottom=0.8),
+    picture_size=(640, 480),
 )
 
 
