@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,10 +12,11 @@ from functools import partial
 from math import ceil
 from pathlib import Path
 
+from pipeline.commands.expected_usage import ExpectedUsage
+from pipeline.commands.row_requests import RowRequests
 from pipeline.commands.schedule import MOST_NIGHTS, Caps, Nights, count_nights
 from pipeline.config import Config, LimitsConfig, Share
 from pipeline.errors import ExitCode, RowError
-from pipeline.fetch.meter import price
 from pipeline.fetch.quota import ROUNDING, Spent
 from pipeline.fetch.search_pages import stored_search_pages
 from pipeline.local.backend import make_provider
@@ -23,18 +24,7 @@ from pipeline.manifest import open_manifest
 from pipeline.manifest.search import SearchCursor
 from pipeline.prepare.sources import PictureSources
 from pipeline.providers.base import Provider
-from pipeline.records import (
-    ArchiveMember,
-    Failure,
-    InsightsToken,
-    LocalFile,
-    Prepared,
-    RemoteUrl,
-    Request,
-    Row,
-    SourceFacts,
-    image_name,
-)
+from pipeline.records import Failure
 from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.pending import iter_manifest_changes
 from pipeline.runner.policies import call_price, make_detector, oldest_answer, search_cursor, used_quota
@@ -44,30 +34,20 @@ from pipeline.state.answer_store import AnswerStore
 from pipeline.state.known_rows import KnownRows
 from pipeline.wording import counted
 
-# Stands for a picture that is prepared, to count the calls a row takes; nothing of it is sent.
-_PICTURE = Prepared(
-    source=SourceFacts(sha256="", width=1, height=1, bytes=1, format="JPEG"),
-    data=b"\xff\xd8\xff\xd9",
-    action="passed",
-    width=1,
-    height=1,
-    format="JPEG",
-    media_type="image/jpeg",
-)
-
 
 @dataclass(slots=True)
 class Plan:
     """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
 
     `failures` counts, by code, the rows that fail without a call, or have failed before; more than `max_failed` of them
-    end a run with exit code 3. `cost` is that of the calls, as the service prices them or else by cost_per_1000_calls.
+    end a run with exit code 3. `expected` is what these calls will use and cost.
     `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
     yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
     are the calls of this key that are counted today and this month, `spent` their cost; `now` is when it was made.
     """
 
     limits: LimitsConfig
+    expected: ExpectedUsage
     max_failed: Share = field(default_factory=Share)
     not_before: float = 0.0
     rows: int = 0
@@ -77,9 +57,7 @@ class Plan:
     repeated: int = 0
     stored: int = 0
     to_ask: int = 0
-    calls: int = 0
     further: int = 0
-    cost: float = 0.0
     is_new: bool = False
     is_open: bool = False
     used: tuple[int, int] = (0, 0)
@@ -97,6 +75,16 @@ class Plan:
         if self.max_failed.exceeded(self.failed, self.rows):
             return ExitCode.ABORTED
         return ExitCode.SOME_FAILED if self.failures else ExitCode.DONE
+
+    @property
+    def calls(self) -> int:
+        """How many calls are needed at least."""
+        return self.expected.calls
+
+    @property
+    def cost(self) -> float:
+        """What they will cost."""
+        return self.expected.cost
 
     @property
     def seconds(self) -> float | None:
@@ -163,7 +151,7 @@ class Plan:
                 f"stored answers    {self.stored}  (no call)",
                 f"rows to ask       {self.to_ask}",
                 f"calls needed      {self.calls}{further}",
-                f"cost              {self.cost:.2f}",
+                *self.expected.lines(),
                 f"time              {pace}",
                 f"nights            {self._nights()}",
                 f"exit code         {self.exit_code:d}{self._why()}",
@@ -194,13 +182,16 @@ def make_plan(config: Config) -> Plan:
     """Go through the rows against the ledger; local pictures that are new are read to tell equal ones."""
     provider = make_provider(config)
     folder = Path(config.output.dir)
-    plan = Plan(config.limits, config.output.max_failed, is_new=not (folder / DATABASE).exists())
+    used = used_quota(config, provider)
+    expected = ExpectedUsage(call_price=call_price(config.limits), learned=used.learned)
+    plan = Plan(config.limits, expected, config.output.max_failed, is_new=not (folder / DATABASE).exists())
     plan.not_before = oldest_answer(config)
-    plan.used, plan.spent = used_quota(config)
+    plan.used, plan.spent = used.calls, used.spent
     cursor = None if config.manifest.path else search_cursor(config, provider)
     with ExitStack() as opened:
         known_rows, answers = opened.enter_context(_state(folder))
         sources = opened.enter_context(closing(PictureSources(config.prepare.max_file_bytes)))
+        row_requests = RowRequests(provider, config.prepare, sources)
         detector = make_detector(config, provider, known_rows)
         for changes in _changes(config, provider, cursor, answers, detector, opened):
             plan.rows += changes.rows
@@ -208,10 +199,10 @@ def make_plan(config: Config) -> Plan:
             plan.failures += changes.failed_before
             plan.skipped += changes.skipped
             for pending_row in changes.pending_rows:
-                _add(plan, pending_row, provider, detector, known_rows, sources)
+                _add(plan, pending_row, row_requests, detector, known_rows)
     if cursor is not None and cursor.request is not None:
         plan.is_open = True
-        _add_calls(plan, [cursor.request], provider)
+        plan.expected.add(provider.estimate(cursor.request))
     return plan
 
 
@@ -232,20 +223,15 @@ def _changes(
 
 
 def _add(
-    plan: Plan,
-    pending_row: PendingRow,
-    provider: Provider,
-    detector: ChangeDetector,
-    known_rows: KnownRows,
-    sources: PictureSources,
+    plan: Plan, pending_row: PendingRow, row_requests: RowRequests, detector: ChangeDetector, known_rows: KnownRows
 ) -> None:
     row = pending_row.item
     if isinstance(row, Failure):
         plan.failures[row.code] += 1
         return
     try:
-        requests = provider.requests(row, _PICTURE if _is_sent_as_bytes(row, provider) else None)
-        cache_key = detector.cache_key(pending_row, _picture(row, sources))
+        requests = row_requests.requests(row)
+        cache_key = detector.cache_key(pending_row, row_requests.picture(row))
     except RowError as exc:
         plan.failures[exc.code] += 1
         return
@@ -255,30 +241,9 @@ def _add(
         plan.repeated += 1
     else:
         plan.to_ask += 1
-        plan.further += provider.max_calls(row) - len(requests)
-        _add_calls(plan, requests, provider)
-
-
-def _add_calls(plan: Plan, requests: Sequence[Request], provider: Provider) -> None:
-    plan.calls += len(requests)
-    plan.cost += sum(price(provider.estimate(request), call_price(plan.limits)) for request in requests)
-
-
-def _is_sent_as_bytes(row: Row, provider: Provider) -> bool:
-    match row.image:
-        case InsightsToken():
-            return False
-        case RemoteUrl():
-            return "url" not in provider.limits.forms
-    return True
-
-
-def _picture(row: Row, sources: PictureSources) -> str:
-    """Return what tells a row's picture from others: its content if it is on this machine, else its name.
-
-    Raises SourceError where it can't be read.
-    """
-    return sources.hash(row.image) if isinstance(row.image, LocalFile | ArchiveMember) else image_name(row.image)
+        plan.further += row_requests.provider.max_calls(row) - len(requests)
+        for request in requests:
+            plan.expected.add(row_requests.provider.estimate(request))
 
 
 @contextmanager

@@ -241,8 +241,12 @@ class Config(Section, Generic[P, Q]):
 
     @field_validator("limits")
     @classmethod
-    def _needs_a_price(cls, value: LimitsConfig, info: ValidationInfo) -> LimitsConfig:
+    def _has_one_price(cls, value: LimitsConfig, info: ValidationInfo) -> LimitsConfig:
         provider = info.data.get("provider")
+        if value.cost_per_1000_calls and provider and provider.has_prices:
+            raise ValueError(
+                f"cost_per_1000_calls has no effect: {provider.name} knows its prices; see provider.prices"
+            )
         if value.cost_caps and not value.cost_per_1000_calls and provider and not provider.has_prices:
             raise ValueError(f"{next(iter(value.cost_caps))} needs cost_per_1000_calls, or it could not be kept")
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -10,15 +10,16 @@ from anyio import CapacityLimiter, to_thread
 
 from pipeline.errors import QuotaUsedUp
 from pipeline.fetch.quota import ROUNDING, Quota, next_day
+from pipeline.fetch.usage_totals import UsageTotal, UsageTotals
 from pipeline.records import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """One call that was counted on `day` (UTC), at an estimated `cost`."""
+    """One call that was counted on `day` (UTC), with what it is expected to use."""
 
     day: str = ""
-    cost: float = 0.0
+    estimate: Usage = field(default_factory=Usage)
 
 
 class Meter(Protocol):
@@ -63,39 +64,66 @@ class QuotaMeter:
         self._quota = quota
         self._call_price = call_price
         self._max_cost = max_cost
+        self._settings = ""
+        self._totals = UsageTotals()
         self._thread = CapacityLimiter(1)
+
+    def teach(self, settings: str) -> None:
+        """Keep what the calls use under the name of their settings, for later plans."""
+        self._settings = settings
 
     async def charge(self, estimate: Usage) -> Charge:
         """See Meter."""
         cost = price(estimate, self._call_price)
-        if self._max_cost and self.cost + cost > self._max_cost * (1 + ROUNDING):
-            said = (
-                f"limits.max_cost = {self._max_cost:g} is reached after {self._quota.calls} calls; the next run goes on"
-            )
-            raise QuotaUsedUp(said, resume_after=next_day(datetime.now(UTC)))
+        self._check(cost)
         self.cost += cost
         try:
             day = await to_thread.run_sync(self._quota.charge, cost, limiter=self._thread)
         except BaseException:
             self.cost -= cost
             raise
-        return Charge(day=day, cost=cost)
+        charge = Charge(day=day, estimate=replace(estimate, cost=cost))
+        self._totals.add(charge.estimate)
+        return charge
 
     async def refund(self, charge: Charge) -> None:
         """See Meter."""
-        self.cost -= charge.cost
-        await to_thread.run_sync(self._quota.refund, charge.day, charge.cost, limiter=self._thread)
+        cost = charge.estimate.cost or 0.0
+        self.cost -= cost
+        self._totals.add(charge.estimate, -1)
+        await to_thread.run_sync(self._quota.refund, charge.day, cost, limiter=self._thread)
 
     def used(self) -> tuple[int, int]:
         """Return the calls counted today and this month (UTC)."""
         return self._quota.used()
 
+    def totals(self) -> list[UsageTotal]:
+        """Return what this run has used, by model and feature; a call without an answer counts by its estimate."""
+        return self._totals.as_list()
+
     def settle(self, charge: Charge, usage: Usage) -> None:
         """See Meter."""
-        correction = price(usage, self._call_price) - charge.cost
+        cost = price(usage, self._call_price)
+        usage = replace(usage, cost=cost)
+        self._totals.add(charge.estimate, -1)
+        self._totals.add(usage)
+        correction = cost - (charge.estimate.cost or 0.0)
         if correction:
             self.cost += correction
             self._quota.correct(charge.day, correction)
+        if usage.tokens_in or usage.tokens_out:  # what is paid for by the unit costs what the estimate says
+            self._quota.learn(self._settings, usage)
+
+    def _check(self, cost: float) -> None:
+        """Raise QuotaUsedUp where a call of this cost would be more than the run may spend."""
+        if not self._max_cost or self.cost + cost <= self._max_cost * (1 + ROUNDING):
+            return
+        said = f"limits.max_cost = {self._max_cost:g} "
+        if self._quota.calls:
+            said += f"is reached after {self._quota.calls} calls; the next run goes on"
+        else:
+            said += f"pays for no call: one is expected to cost {cost:g}; raise it"
+        raise QuotaUsedUp(said, resume_after=next_day(datetime.now(UTC)))
 
 
 def price(usage: Usage, call_price: float) -> float:

@@ -20,7 +20,9 @@ from typing import Final
 from platformdirs import user_state_path
 
 from pipeline.errors import OutputError, QuotaUsedUp
+from pipeline.fetch.learned_usage import TABLE, LearnedUsage, add_usage, learned_usage
 from pipeline.guards.private_files import make_private_folder, private_database
+from pipeline.records import Usage
 
 ROUNDING: Final = 1e-9  # sums of prices are not exact
 # Step N brings the file from layout N to N + 1 (PRAGMA user_version); the first one also meets files without a number.
@@ -32,6 +34,7 @@ _STEPS: Final = (
     """,
     "ALTER TABLE calls ADD COLUMN cost REAL NOT NULL DEFAULT 0",
     "CREATE TABLE jobs (job TEXT PRIMARY KEY, cost REAL NOT NULL) WITHOUT ROWID",
+    TABLE,
 )
 
 
@@ -100,6 +103,7 @@ class Quota:
         self._limits = limits
         self._clock = clock
         self._corrections: deque[tuple[str, float]] = deque()
+        self._learned: deque[tuple[str, Usage]] = deque()
         self.calls = 0
         try:
             make_private_folder(path.parent)
@@ -144,6 +148,17 @@ class Quota:
     def correct(self, day: str, cost: float) -> None:
         """Add to the cost of a call charged on `day` what it cost beyond its estimate; written with the next charge."""
         self._corrections.append((day, cost))
+
+    def learn(self, settings: str, usage: Usage) -> None:
+        """Add what a call with these settings used to what is known of such calls; written with the next charge."""
+        self._learned.append((settings, usage))
+
+    def learned(self, settings: str) -> LearnedUsage | None:
+        """Return the mean of what calls with these settings used; None where there were none."""
+        try:
+            return learned_usage(self._db, settings)
+        except sqlite3.Error as exc:
+            raise _unusable(self._path, exc) from exc
 
     def used(self) -> tuple[int, int]:
         """Return the calls counted today and this month (UTC)."""
@@ -199,6 +214,8 @@ class Quota:
         while self._corrections:
             day, cost = self._corrections.popleft()
             self._add(day, 0, cost)
+        while self._learned:
+            add_usage(self._db, *self._learned.popleft())
 
     def _count(self, days: str) -> int:
         sql = "SELECT coalesce(sum(count), 0) FROM calls WHERE account = ? AND day LIKE ?"

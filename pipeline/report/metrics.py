@@ -55,7 +55,8 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
     yield "rows_from_store", "gauge", "Records built without a call.", {"": tally.from_store}
     sizes: Samples = {'when="before"': tally.bytes_before, 'when="after"': tally.bytes_after}
     yield "picture_bytes", "gauge", "Bytes of the pictures before and after they were prepared.", sizes
-    yield "cost", "gauge", "Cost of the last run's calls, in the unit of cost_per_1000_calls.", {"": traffic.cost}
+    yield "cost", "gauge", "Cost of the last run's calls, in the currency of the prices.", {"": traffic.cost}
+    yield from _usage(report)
     yield "run_seconds", "gauge", "How long the last run took.", {"": report.seconds}
     yield "exit_code", "gauge", "Exit code of the last run.", {"": report.exit_code}
     yield "last_run_timestamp_seconds", "gauge", "When the last run ended.", {"": report.ended.timestamp()}
@@ -67,10 +68,29 @@ def _families(report: Report, success: float) -> Iterator[tuple[str, str, str, S
     yield "resume_after_timestamp_seconds", "gauge", "When to run again after a used-up quota, else 0.", {"": resume}
 
 
+def _usage(report: Report) -> Iterator[tuple[str, str, str, Samples]]:
+    """Yield what the last run used, by provider, model and feature."""
+    units, tokens, costs = Samples(), Samples(), Samples()
+    for total in report.traffic.usage:
+        names = {"provider": report.provider, "model": total.model, "feature": total.feature}
+        labels = ",".join(f'{name}="{_escaped(value)}"' for name, value in names.items())
+        units |= {labels: total.units} if total.units else {}
+        tokens |= {f'{labels},direction="in"': total.tokens_in} if total.tokens_in else {}
+        tokens |= {f'{labels},direction="out"': total.tokens_out} if total.tokens_out else {}
+        costs |= {f'{labels},currency="{_escaped(total.currency)}"': total.cost} if total.cost else {}
+    yield "usage_units", "gauge", "Units that the last run used.", units
+    yield "usage_tokens", "gauge", "Tokens that the last run sent and received.", tokens
+    yield "usage_cost", "gauge", "What the last run spent, as far as it is known of what.", costs
+
+
 def _label(folder: Path) -> str:
     """Return the label that identifies the job if one collector has several: its output folder."""
-    escaped = printable(str(folder)).replace("\\", r"\\").replace('"', r"\"")
-    return f'job="{escaped}"'
+    return f'job="{_escaped(str(folder))}"'
+
+
+def _escaped(text: str) -> str:
+    """Return a text as it is written inside the quotes of a label."""
+    return printable(text).replace("\\", r"\\").replace('"', r"\"")
 
 
 def _family(name: str, kind: str, text: str, samples: Samples, job: str) -> Iterator[str]:

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
+from pipeline.fetch.usage_totals import UsageTotal
 from pipeline.guards.printable import printable
 from pipeline.report.tally import Tally
 from pipeline.sink.output import write_atomically
-from pipeline.wording import counted
+from pipeline.wording import counted, money
 
 RUN_FILE = "run.json"
 
@@ -24,7 +25,7 @@ class Traffic:
 
     `sends` counts every attempt, `answers` the responses, `faults` the failures of the service or of the connection,
     `throttled` the responses with status 429, `sent_into_pause` the calls that were sent during a pause. `calls_today`
-    and `calls_this_month` include all runs with the same key.
+    and `calls_this_month` include all runs with the same key. `usage` has the parts of `cost` by model and feature.
     """
 
     sends: int = 0
@@ -38,6 +39,13 @@ class Traffic:
     calls_today: int = 0
     calls_this_month: int = 0
     cost: float = 0.0
+    usage: tuple[UsageTotal, ...] = ()
+
+    @property
+    def money(self) -> str:
+        """The cost with its currency, empty where nothing was spent."""
+        currency = next((total.currency for total in self.usage if total.currency), "")
+        return f"{money(self.cost)} {currency}".strip() if self.cost else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +104,7 @@ class Report:
             f"{tally.failures} failed",
             *([f"{tally.skipped} skipped"] if tally.skipped else []),
             counted(self.traffic.sends, "call"),
+            *([f"cost {self.traffic.money}"] if self.traffic.money else []),
             f"{self.seconds:.1f} s",
         ]
         return f"{self.reason}: {', '.join(parts)}" + (f"; {self.message}{self._resume_hint()}" if self.cause else "")
@@ -121,6 +130,7 @@ class Report:
             "rows": _rows(tally, self.rows_left),
             "failures": dict((tally.failed + tally.failed_before).most_common()),
             "calls": _calls(self.traffic, tally),
+            "usage": [_usage(self.provider, total) for total in self.traffic.usage],
             "pictures": _pictures(tally),
         }
 
@@ -153,7 +163,20 @@ def _calls(traffic: Traffic, tally: Tally) -> dict[str, float]:
         "sent_into_pause": traffic.sent_into_pause,
         "today": traffic.calls_today,
         "this_month": traffic.calls_this_month,
-        "cost": round(traffic.cost, 4),
+        "cost": round(traffic.cost, 6),
+    }
+
+
+def _usage(provider: str, total: UsageTotal) -> dict[str, str | float]:
+    return {
+        "provider": provider,
+        "model": total.model,
+        "feature": total.feature,
+        "units": total.units,
+        "tokens_in": total.tokens_in,
+        "tokens_out": total.tokens_out,
+        "cost": round(total.cost, 6),
+        "currency": total.currency,
     }
 
 

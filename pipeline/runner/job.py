@@ -146,4 +146,5 @@ def _traffic(run: Run) -> Traffic:
         calls_today=today,
         calls_this_month=month,
         cost=round(meter.cost, 9),
+        usage=tuple(meter.totals()),
     )

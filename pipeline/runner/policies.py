@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import time as time_of_day
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.config import Config, LimitsConfig, read_key
 from pipeline.errors import ConfigError
+from pipeline.fetch.learned_usage import LearnedUsage
 from pipeline.fetch.policy import FetchPolicy, RateLimit, RetryPolicy
 from pipeline.fetch.quota import Quota, QuotaLimits, Spent, account, state_folder
 from pipeline.local.backend import Backend
@@ -64,19 +65,25 @@ def open_quota(config: Config, key: SecretStr | None) -> Quota:
     return Quota(quota_path(), name, caps, job=str(folder))
 
 
-def used_quota(config: Config) -> tuple[tuple[int, int], Spent]:
-    """Return the calls counted today and this month for the job's key, and what was spent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedQuota:
+    """What was counted so far: `calls` of the job's key today and this month, what they cost, what such calls use."""
 
-    Nothing was where there is no key or no count.
-    """
+    calls: tuple[int, int] = (0, 0)
+    spent: Spent = field(default_factory=Spent)
+    learned: LearnedUsage | None = None
+
+
+def used_quota(config: Config, provider: Provider) -> UsedQuota:
+    """Return what was counted so far; nothing was where there is no count, or no key to count for."""
+    if not quota_path().exists():
+        return UsedQuota()
     try:
         key = read_key(config.provider)
     except ConfigError:
-        return (0, 0), Spent()
-    if not quota_path().exists():
-        return (0, 0), Spent()
+        key = None
     with closing(open_quota(config, key)) as quota:
-        return quota.used(), quota.spent()
+        return UsedQuota(calls=quota.used(), spent=quota.spent(), learned=quota.learned(usage_key(config, provider)))
 
 
 def quota_path() -> Path:
@@ -97,6 +104,15 @@ def settings_digest(config: Config, provider: Provider) -> bytes:
         rules["formats"] = sorted(formats)
     settings = config.provider.model_dump(mode="json", exclude=set(config.provider.keys_without_effect))
     return blake2b(orjson.dumps([provider.service_id, settings, rules]), digest_size=16).digest()
+
+
+def usage_key(config: Config, provider: Provider) -> str:
+    """Return a name for calls that use the same: what is asked, of whom, at which prices, with pictures of which size.
+
+    A call of one job then teaches what a call of another will use.
+    """
+    settings = config.provider.model_dump(mode="json", exclude={"endpoint", "key_env", "key_file"})
+    return blake2b(settings_digest(config, provider) + orjson.dumps(settings), digest_size=16).hexdigest()
 
 
 def make_detector(config: Config, provider: Provider, known_rows: KnownRows) -> ChangeDetector:

@@ -32,7 +32,7 @@ from pipeline.resume.changes import ChangeDetector, Changes
 from pipeline.resume.pending import batch_changes, manifest_changes, only_lost
 from pipeline.runner.execution import Execution, Stages, Watcher, beside
 from pipeline.runner.lazy_fetcher import LazyFetcher
-from pipeline.runner.policies import deadline_of, fetch_policy, make_detector, oldest_answer, search_cursor
+from pipeline.runner.policies import deadline_of, fetch_policy, make_detector, oldest_answer, search_cursor, usage_key
 from pipeline.runner.row_checks import check_manifest, missing_rows, note_manifest
 from pipeline.runner.stages import FetchStage, ManifestStage, Outbox, PrepareStage
 from pipeline.runner.stop import Stop
@@ -142,6 +142,7 @@ async def _open_fetcher(run: Run, backend: Backend, opened: AsyncExitStack) -> F
     policy = replace(fetch_policy(config, backend), has_answered=has_answered)
     opened.push_async_callback(backend.close)
     service = make_provider(config, await backend.open())
+    run.resources.meter.teach(usage_key(config, service))
     fetcher = Fetcher(
         service,
         key,

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import OutputError, QuotaUsedUp
+from pipeline.fetch.learned_usage import LearnedUsage
 from pipeline.fetch.quota import Quota, QuotaLimits, account
+from pipeline.records import Usage
 
 
 class Clock:
@@ -186,6 +188,37 @@ def test_what_a_call_really_cost_counts_for_the_next_one(tmp_path: Path, clock: 
         quota.correct("2026-01-31", -0.2)
     with closing(Quota(path, "a", limits, job="out", clock=clock)) as quota:
         assert round(quota.spent().today, 9) == round(quota.spent().in_all, 9) == 0.4
+
+
+def test_the_mean_of_what_calls_used_is_kept_with_its_error(tmp_path: Path, clock: Clock) -> None:
+    """By the settings of the calls, over restarts and accounts; one call says nothing about the error."""
+    path = tmp_path / "calls.db"
+    for name, tokens in (("a", 90), ("b", 110)):
+        with closing(Quota(path, name, QuotaLimits(), clock=clock)) as quota:
+            quota.learn("nano", Usage(tokens_in=tokens, tokens_out=10, cost=tokens / 1000))
+    with closing(Quota(path, "a", QuotaLimits(), clock=clock)) as quota:
+        quota.learn("large", Usage(tokens_in=5, cost=2.0))
+        assert quota.learned("large") is None  # not yet written
+        quota.charge()
+        one, two = quota.learned("large"), quota.learned("nano")
+        assert quota.learned("other") is None
+    assert one == LearnedUsage(calls=1, tokens_in=5, tokens_out=0, cost=2.0, error=1.0)
+    assert two is not None
+    assert (two.calls, two.tokens_in, two.tokens_out, round(two.cost, 9)) == (2, 100, 10, 0.1)
+    assert two.error == pytest.approx(1.96 * 0.01 / 0.1)  # the standard error of 0.09 and 0.11 is 0.01
+
+
+def test_equal_costs_leave_no_error(tmp_path: Path) -> None:
+    """Rounding in the sums makes no negative variance, and calls for nothing no division by zero."""
+    with closing(Quota(tmp_path / "calls.db", "a", QuotaLimits())) as quota:
+        for cost in (0.1, 0.1, 0.1):
+            quota.learn("paid", Usage(tokens_in=1, cost=cost))
+            quota.learn("free", Usage(tokens_in=1, cost=0.0))
+        quota.charge()
+        paid, free = quota.learned("paid"), quota.learned("free")
+    assert paid is not None
+    assert free is not None
+    assert (round(paid.error, 6), free.error) == (0, 0)
 
 
 def test_counts_of_the_first_layout_are_kept(tmp_path: Path, clock: Clock) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import DeadlineReached, KeyRefused, PipelineError, QuotaUsedUp, TooManyFailures
+from pipeline.fetch.usage_totals import UsageTotal
 from pipeline.report.metrics import METRICS_FILE, write_metrics
 from pipeline.report.run_json import Report, Traffic
 from pipeline.report.tally import Tally
@@ -53,6 +55,25 @@ def test_a_night_that_did_all_it_was_allowed_to_is_a_success(
     assert metric(tmp_path, "last_success_timestamp_seconds") == (later if is_success else NOW).timestamp()
     assert metric(tmp_path, "last_run_timestamp_seconds") == later.timestamp()
     assert metric(tmp_path, "exit_code") == report(cause).exit_code
+
+
+def test_what_was_used_has_labels_of_its_own(tmp_path: Path) -> None:
+    """Units, tokens and cost of each model and feature; what a server named as its model can't break out of a label."""
+    used = (
+        UsageTotal(feature="labels", units=3, cost=0.0045, currency="USD"),
+        UsageTotal(model='o"ne\n', tokens_in=7, tokens_out=2, cost=0.5, currency="USD"),
+    )
+    write_metrics(tmp_path, replace(report(), traffic=Traffic(usage=used)))
+    written = (tmp_path / METRICS_FILE).read_text(encoding="utf-8")
+    lines = [line.partition(",")[2] for line in written.splitlines() if line.startswith("image_insights_usage")]
+    one = r'provider="local",model="o\"ne\\u000a",feature=""'
+    assert lines == [
+        'provider="local",model="",feature="labels"} 3',
+        one + ',direction="in"} 7',
+        one + ',direction="out"} 2',
+        'provider="local",model="",feature="labels",currency="USD"} 0.0045',
+        one + ',currency="USD"} 0.5',
+    ]
 
 
 def test_what_is_left_and_when_to_go_on(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import errors
 from pipeline.errors import StopRun
+from pipeline.fetch.usage_totals import UsageTotal
 from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE, write_metrics
 from pipeline.report.run_json import Report, Traffic
@@ -19,7 +20,8 @@ from pipeline.report.tally import Tally
 from pipeline.sink.output_lines import encode_failure
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
-REPORT = Report(provider="local", started=NOW, ended=NOW, tally=Tally(), traffic=Traffic(), cause=None)
+USED = UsageTotal(model="m", feature="labels", units=1, tokens_in=2, tokens_out=3, cost=0.5, currency="USD")
+REPORT = Report(provider="local", started=NOW, ended=NOW, tally=Tally(), traffic=Traffic(usage=(USED,)), cause=None)
 FAILURE = Failure(
     id="a",
     line=2,
@@ -65,6 +67,7 @@ def test_every_field_of_run_json_is_explained(page: str) -> None:
     assert named(text, "field") == [name for name in content if name not in inner]
     for name in inner:
         assert named(text, f"field of `{name}`") == list(content[name])
+    assert named(text, "field of `usage`") == list(content["usage"][0])
 
 
 def test_the_example_of_run_json_has_its_fields(page: str) -> None:
@@ -98,4 +101,6 @@ def test_every_metric_is_explained(page: str, tmp_path: Path) -> None:
     assert named(text, "metric") == re.findall(r"^# TYPE (\w+)", written, re.MULTILINE)
     labels = set(re.findall(r',(\w+)="(\w+)"', written))
     assert labels
-    assert {word for pair in labels for word in pair} <= set(re.findall(r"`(\w+)`", text))
+    assert {name for name, _ in labels} <= set(re.findall(r"`(\w+)`", text))
+    values = {value for name, value in labels if name in {"outcome", "when", "direction"}}
+    assert values <= set(re.findall(r"`(\w+)`", text))

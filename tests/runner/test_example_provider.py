@@ -70,6 +70,7 @@ async def test_the_whole_road(tmp_path: Path, service: Describing) -> None:
     config = job(tmp_path, service.endpoint)
     plan = make_plan(config)
     assert (plan.calls, round(plan.cost, 6), plan.further) == (3, 0.3, 0)
+    assert "cost              0.3 EUR  (an estimate; " in plan.text()
     report = await run(config)
     assert (report.exit_code, report.traffic.sends, round(report.traffic.cost, 6)) == (0, 3, 0.9)
     assert set(service.keys) == {KEY}
@@ -78,12 +79,28 @@ async def test_the_whole_road(tmp_path: Path, service: Describing) -> None:
     assert records["r1"]["best_query"]["text"] == "what is it? in 30"
     assert records["r1"]["calls"]["trace_ids"] == ["id3"]
     assert records["r1"]["calls"]["usage"] == {"tokens_out": 30, "cost": 0.3, "currency": "EUR"}
-    assert orjson.loads((tmp_path / "out" / "run.json").read_bytes())["calls"]["cost"] == pytest.approx(0.9)
+    written = orjson.loads((tmp_path / "out" / "run.json").read_bytes())
+    assert written["calls"]["cost"] == pytest.approx(0.9)
+    used = {"provider": "example", "model": "", "feature": "", "units": 0.0, "tokens_in": 0, "tokens_out": 90}
+    assert written["usage"] == [{**used, "cost": 0.9, "currency": "EUR"}]
+    assert ", 3 calls, cost 0.9 EUR, " in report.summary()
 
     assert ((again := await run(config)).traffic.sends, again.tally.done_before, make_plan(config).calls) == (0, 3, 0)
     before = (tmp_path / "out" / "insights.jsonl").read_bytes()
     assert (await renormalise(config)).rebuilt == 3
     assert (tmp_path / "out" / "insights.jsonl").read_bytes() == before
+
+
+async def test_a_plan_learns_what_calls_use(tmp_path: Path, service: Describing) -> None:
+    """The mean of earlier calls takes the place of the estimate, also in a new job, but not for other prices."""
+    config = job(tmp_path, service.endpoint)
+    await run(config, limit=2)
+    fresh = job(tmp_path, service.endpoint, f"output.dir={tmp_path}/new")
+    for lasting, calls in ((config, 1), (fresh, 3)):
+        plan = make_plan(lasting)
+        assert (plan.calls, round(plan.cost, 6)) == (calls, 0.25 * calls)  # 20 and 30 tokens were used
+        assert "(the mean of 2 such calls, give or take 39%)" in plan.text()
+    assert "(an estimate; " in make_plan(job(tmp_path, service.endpoint, "provider.price=0.02")).text()
 
 
 async def test_money_stops_a_run(tmp_path: Path, service: Describing) -> None:
@@ -92,6 +109,19 @@ async def test_money_stops_a_run(tmp_path: Path, service: Describing) -> None:
     report = await run(config)
     assert (report.exit_code, report.traffic.sends) == (5, 2)  # 0.2 and 0.3 were spent; 0.1 more is too much
     assert "max_cost" in str(report.cause)
+
+
+async def test_a_cap_that_pays_for_no_call_says_so(tmp_path: Path, service: Describing) -> None:
+    """Nothing is sent, and the message names what one call costs."""
+    report = await run(job(tmp_path, service.endpoint, "limits.max_cost=0.05"))
+    assert (report.exit_code, report.traffic.sends, report.traffic.money) == (5, 0, "")
+    assert str(report.cause) == "limits.max_cost = 0.05 pays for no call: one is expected to cost 0.1; raise it"
+
+
+def test_a_price_per_call_is_refused_beside_the_providers_own(tmp_path: Path, service: Describing) -> None:
+    """It would have no effect."""
+    with pytest.raises(ConfigError, match="cost_per_1000_calls has no effect: example knows its prices"):
+        job(tmp_path, service.endpoint, "limits.cost_per_1000_calls=1.5")
 
 
 def test_its_table_is_checked_like_any_other(tmp_path: Path, service: Describing) -> None:
