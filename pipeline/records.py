@@ -256,7 +256,8 @@ ProblemKind = Literal["row", "unreadable", "transient", "throttled", "quota", "r
 class Problem:
     """An answer that is no success, classified. `retry_after` is in seconds from now.
 
-    `details` holds what the service said beyond the message: parameter, value, sub_code, trace_id, more.
+    `details` holds what the service said beyond the message: parameter, value, sub_code, trace_id, more. `needs_bytes`:
+    the service could not load the picture from its URL, and may like its bytes better.
     """
 
     kind: ProblemKind
@@ -265,6 +266,7 @@ class Problem:
     http_status: int | None = None
     retry_after: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    needs_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,10 +40,10 @@ class Plan:
     """Counts of rows by what they need, and of the calls that follow; `seconds` at the configured rate.
 
     `failures` counts, by code, the rows that fail without a call, or have failed before; more than `max_failed` of them
-    end a run with exit code 3. `expected` is what these calls will use and cost.
-    `further` is how many calls more the further pages of similar pictures may take, at most. `is_new`: there is no job
-    yet. `is_open`: the rows come from a search whose next page is still to be asked for, by one of these calls. `used`
-    are the calls of this key that are counted today and this month, `spent` their cost; `now` is when it was made.
+    end a run with exit code 3. `expected` is what these calls will use and cost, `further` how many calls more the rows
+    may take at most. `is_new`: there is no job yet. `is_open`: the rows come from a search whose next page is still to
+    be asked for, by one of these calls. `used` are the calls of this key that are counted today and this month, `spent`
+    their cost; `now` is when it was made.
     """
 
     limits: LimitsConfig
@@ -139,7 +139,11 @@ class Plan:
         """Return the plan as lines for a reader."""
         pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at {_rate(self)}"
         more = "  (the search has to be asked first; then plan again)" if self.is_open else ""
-        further = f"  (and at most {self.further} for further pages of similar pictures)" if self.further else ""
+        further = (
+            f"  (and at most {self.further} more: further pages, pictures sent again in another form)"
+            if self.further
+            else ""
+        )
         return "\n".join(
             [
                 f"rows              {self.rows}{more}",

@@ -15,7 +15,8 @@ from pipeline.records import Answer, Problem, Reading, Request
 class RowAnswers:
     """What a row's calls brought: a reading, or the problem that ended them.
 
-    `requests` and `answers` belong together one by one, `fingerprints` are those of the requests.
+    `requests` and `answers` belong together one by one. `fingerprints` are those of the requests that count: not of one
+    whose picture was sent again in another form.
     """
 
     reading: Reading | None = None
@@ -25,9 +26,14 @@ class RowAnswers:
     fingerprints: list[bytes] = field(default_factory=list)
 
 
-async def fetch_row(single_flight: SingleFlight, requests: Sequence[Request]) -> RowAnswers:
-    """Send every request and those for the pages that follow it, until one fails."""
-    answers = RowAnswers()
+async def fetch_row(
+    single_flight: SingleFlight, requests: Sequence[Request], before: RowAnswers | None = None
+) -> RowAnswers:
+    """Send every request and those for the pages that follow it, until one fails.
+
+    `before` is what the same row was answered when its picture was sent in another form.
+    """
+    answers = RowAnswers(requests=[*before.requests], answers=[*before.answers]) if before else RowAnswers()
     to_send = deque(requests)
     while to_send and answers.problem is None:
         to_send.extend(await _fetch_page(single_flight, to_send.popleft(), answers))

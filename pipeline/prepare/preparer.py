@@ -57,8 +57,11 @@ class Preparer:
         self._sources.close()
         await self._opened.aclose()
 
-    async def prepare(self, row: Row) -> Prepared | None:
-        """Return the row's picture within the limits, or None if it is sent as a URL or a token; raises RowError."""
+    async def prepare(self, row: Row, *, as_bytes: bool = False) -> Prepared | None:
+        """Return the row's picture within the limits, or None if it is sent as a URL or a token; raises RowError.
+
+        With `as_bytes` a picture behind a URL is loaded although the service might load it itself.
+        """
         match row.image:
             case LocalFile() as image:
                 async with self._files_in_memory:
@@ -68,7 +71,7 @@ class Preparer:
                     return await self._decoder.fit(await self._read(image, self._archive_reader))
             case CloudFile() as image:
                 return await self._decoder.fit(await self._read_cloud(image))
-            case RemoteUrl(url=url) if "url" not in self._forms:
+            case RemoteUrl(url=url) if as_bytes or "url" not in self._forms:
                 async with self._downloader.picture(url) as data:
                     return await self._decoder.fit(data)
         return None

@@ -6,7 +6,7 @@ A row that fails leaves its stage as a Failure, straight for the sink.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from anyio import CancelScope
@@ -164,12 +164,16 @@ class PrepareStage:
         for scope in self._at_work:
             scope.cancel()
 
-    async def _prepare(self, pending: PendingRow, row: Row) -> PreparedRow | None:
+    async def with_bytes(self, ready: PreparedRow) -> PreparedRow | None:
+        """Prepare a row again whose picture was sent as a URL; None where it has failed, or the run has to stop."""
+        return await self._prepare(ready.pending, ready.row, as_bytes=True)
+
+    async def _prepare(self, pending: PendingRow, row: Row, *, as_bytes: bool = False) -> PreparedRow | None:
         prepared = None
         try:
             with CancelScope() as scope:
                 self._at_work.add(scope)
-                prepared = await self._preparer.prepare(row)
+                prepared = await self._preparer.prepare(row, as_bytes=as_bytes)
             if scope.cancelled_caught:
                 return None
             requests = self._provider.requests(row, prepared)
@@ -184,13 +188,24 @@ class PrepareStage:
 
 
 class FetchStage:
-    """Stage 3: sends each row's requests, and hands its record or its failure to the outbox."""
+    """Stage 3: sends each row's requests, and hands its record or its failure to the outbox.
 
-    def __init__(self, provider: Provider, single_flight: SingleFlight, outbox: Outbox, stop: Stop) -> None:
+    `with_bytes` prepares a row again whose picture the service could not load from its URL.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        single_flight: SingleFlight,
+        outbox: Outbox,
+        stop: Stop,
+        with_bytes: Callable[[PreparedRow], Awaitable[PreparedRow | None]],
+    ) -> None:
         self._provider = provider
         self._single_flight = single_flight
         self._outbox = outbox
         self._stop = stop
+        self._with_bytes = with_bytes
 
     async def __call__(self, ready_rows: MemoryObjectReceiveStream[PreparedRow]) -> None:
         """Run until the rows end; a run that is asked to stop drops what is left of them."""
@@ -202,6 +217,11 @@ class FetchStage:
     async def _fetch(self, ready: PreparedRow) -> None:
         try:
             answers = await fetch_row(self._single_flight, ready.requests)
+            if answers.problem is not None and answers.problem.needs_bytes and ready.prepared is None:
+                again = await self._with_bytes(ready)
+                if again is None:
+                    return
+                ready, answers = again, await fetch_row(self._single_flight, again.requests, before=answers)
         except IntakeClosed:
             return
         except (StopRun, UsageError) as exc:

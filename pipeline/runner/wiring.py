@@ -167,10 +167,11 @@ def _make_stages(
     detector = make_detector(config, provider, job.state.known_rows)
     outbox = Outbox(items, tally, detector, partial(judge_failures, stop, tally, config.output.max_failed))
     changes = _changes(run, provider, single_flight, detector)
+    prepare = PrepareStage(provider, preparer, outbox, tally, stop)
     return Stages(
         manifest=ManifestStage(changes, outbox, tally, stop, run.options.limit),
-        prepare=PrepareStage(provider, preparer, outbox, tally, stop),
-        fetch=FetchStage(provider, single_flight, outbox, stop),
+        prepare=prepare,
+        fetch=FetchStage(provider, single_flight, outbox, stop, prepare.with_bytes),
         sink=Sink(job, stored=single_flight.forget, written=tally.count_committed, broken=stop.ask),
         preparers=max(PREPARERS, 2 * config.prepare.workers),
         fetchers=max_workers(fetch_policy(config, backend_of(config)).rate),
