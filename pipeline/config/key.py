@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -17,6 +18,7 @@ from pipeline.config.values import check_header_value
 from pipeline.errors import ConfigError
 
 _MAX_KEY_CHARS = 4096
+_MAX_DOCUMENT_CHARS = 16_384  # of a service account, with a long private key
 _WRITTEN_LIKE_A_VARIABLE = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 
 
@@ -25,10 +27,13 @@ def read_key(settings: ProviderSettings, environ: Mapping[str, str] = os.environ
 
     Raises ConfigError where the variable is not set, or the file can't be read or can be read by others.
     """
+    if settings.identity:
+        return SecretStr(settings.identity)
+    check = _checked_document if settings.key_may_be_json else _checked
     if settings.key_env and (value := environ.get(settings.key_env, "").strip()):
-        return _checked(value, "provider.key_env")
+        return check(value, "provider.key_env")
     if settings.key_file:
-        return _checked(_read(Path(settings.key_file).expanduser()), "provider.key_file")
+        return check(_read(Path(settings.key_file).expanduser()), "provider.key_file")
     if settings.key_env:
         raise ConfigError("provider.key_env", [f"{_variable(settings.key_env)} is not set; export it with the key"])
     return None
@@ -87,6 +92,8 @@ def read_headers(settings: PrepareConfig, environ: Mapping[str, str] = os.enviro
 
 def key_place(settings: ProviderSettings, environ: Mapping[str, str] = os.environ) -> str:
     """Name the key by where `read_key` finds it, for a message; the key is never shown."""
+    if settings.identity:
+        return f"the {settings.identity}"
     if settings.key_env and environ.get(settings.key_env, "").strip():
         return f"the key in {_variable(settings.key_env, 'provider.key_env')}"
     return f"the key in {settings.key_file}" if settings.key_file else "to answer without a key"
@@ -105,7 +112,7 @@ def _read(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # no wait for who writes into a pipe
         try:
             problem = _problem(os.fstat(descriptor), path)
-            data = b"" if problem else os.read(descriptor, _MAX_KEY_CHARS + 2)
+            data = b"" if problem else os.read(descriptor, _MAX_DOCUMENT_CHARS + 2)
         finally:
             os.close(descriptor)
     except OSError as exc:
@@ -124,6 +131,17 @@ def _problem(status: os.stat_result, path: Path) -> str:
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return f"{path} can be read by others; run: chmod 600 {path}"
     return ""
+
+
+def _checked_document(key: str, place: str) -> SecretStr:
+    """Return a key that may be a JSON document."""
+    if not key.startswith("{"):
+        return _checked(key, place)
+    try:
+        json.loads(key[: _MAX_DOCUMENT_CHARS + 1])
+    except ValueError:
+        raise ConfigError(place, ["leads to no usable key: it begins like a JSON document, but is none"]) from None
+    return SecretStr(key)
 
 
 def _checked(key: str, place: str) -> SecretStr:

@@ -123,11 +123,18 @@ class ProviderSettings(Section):
     search_model: ClassVar[type[SearchSettings]] = SearchSettings
     # Keys that can change no answer: when they change, nothing is sent again.
     keys_without_effect: ClassVar[frozenset[str]] = frozenset({"endpoint", "key_env", "key_file"})
+    # Whether the key may be a JSON document, such as that of a service account.
+    key_may_be_json: ClassVar[bool] = False
 
     name: Text
     endpoint: str = Field(default="", max_length=2048)
     key_env: str = ""
     key_file: str = Field(default="", max_length=4096)
+
+    @property
+    def identity(self) -> str:
+        """Who calls, where that is known without a key of the config's; empty where a key says it."""
+        return ""
 
     @property
     def has_prices(self) -> bool:

@@ -26,7 +26,7 @@ from pipeline.fetch.policy import FetchCounters
 from pipeline.fetch.redaction import Redactor
 from pipeline.guards.signed_urls import signatures
 from pipeline.network.connector import CleanConnector
-from pipeline.providers.base import Service
+from pipeline.providers.base import Service, TokenService
 from pipeline.records import Answer, Problem, ProblemKind, Request
 
 MAX_BODY: Final = 32 * 1024 * 1024  # decoded bytes
@@ -74,7 +74,8 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 class Transport:
     """The connections to one service; sends requests one at a time each, at most `timeout` seconds long.
 
-    The key goes into a request at the last moment. What comes back is cleaned of it before anyone else sees it.
+    The key, or the token that was got with it, goes into a request at the last moment. What comes back is cleaned of it
+    before anyone else sees it.
     """
 
     def __init__(
@@ -95,8 +96,11 @@ class Transport:
         self._client_state = client_state
         self._proxy = proxy_for(service.endpoint)
         password = self._proxy.password if self._proxy else None
+        self._tokens = service if isinstance(service, TokenService) else None
+        self._token = key
         self._secrets = [*(service.secrets(key) if key else ()), *([password] if password else ())]
         self._redactor = Redactor(self._secrets)
+        self._base = str(URL(service.endpoint))
 
     async def __aenter__(self) -> Self:
         trace = aiohttp.TraceConfig()
@@ -118,6 +122,8 @@ class Transport:
 
         Raises WithheldError where a pause has begun before the first byte could leave.
         """
+        if (problem := await self._renew_token()) is not None:
+            return problem
         asked_at, redactor = time.time(), self._redactor_for(request)
         try:
             async with self._exchange(request, permit) as response:
@@ -142,6 +148,18 @@ class Transport:
         body = redactor.clean_bytes(body)
         return Answer(status=status, headers=headers, body=body, asked_at=asked_at, ms=ms)
 
+    async def _renew_token(self) -> Problem | None:
+        """Get the token of the next request, where the service wants one; return why there is none."""
+        if self._tokens is None or self._key is None:
+            return None
+        token = await self._tokens.token(self._key)
+        if isinstance(token, Problem):
+            return token
+        if token != self._token:
+            self._token = token
+            self._redactor = Redactor(self._all_secrets())
+        return None
+
     def _open(self, connector: aiohttp.TCPConnector, *traces: aiohttp.TraceConfig) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector,
@@ -157,10 +175,10 @@ class Transport:
         )
 
     def _exchange(self, request: Request, permit: Permit) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        if self._key is not None:
-            request = self._service.authorise(request, self._key)
+        if self._token is not None:
+            request = self._service.authorise(request, self._token)
         # A target is encoded already: aiohttp would decode what it thinks needs no encoding, such as commas.
-        url = URL(str(URL(self._service.endpoint)) + request.target, encoded=True)
+        url = URL(self._base + request.target, encoded=True)
         headers = {**self._client_state.headers, **dict(request.headers)}
         if request.body:
             body = Body(request.body, before=partial(self._begin, permit), after=partial(self._settle, permit))
@@ -176,7 +194,11 @@ class Transport:
         if request.form != "url":
             return self._redactor
         signed = signatures(request.target) | signatures(request.body.decode("latin-1"))
-        return Redactor([*self._secrets, *signed]) if signed else self._redactor
+        return Redactor([*self._all_secrets(), *signed]) if signed else self._redactor
+
+    def _all_secrets(self) -> list[str]:
+        token = self._token if self._tokens is not None else None
+        return [*self._secrets, *([token.get_secret_value()] if token else ())]
 
     def _kept(self, headers: Mapping[str, str], redactor: Redactor) -> dict[str, str]:
         """Keep what is worth keeping, without the key; bytes that are no ASCII would break every later encoding."""

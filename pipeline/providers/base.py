@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
-from pipeline.records import Advice, Answer, Limits, Outcome, Prepared, Request, Row, Usage
+from pipeline.records import Advice, Answer, Limits, Outcome, Prepared, Problem, Request, Row, Usage
 
 
 class AnswerReader(Protocol):
@@ -50,6 +50,14 @@ class Service(AnswerReader, Protocol):
 
     def usage(self, request: Request, answer: Answer) -> Usage:
         """Return what an answer says that its request used."""
+
+
+@runtime_checkable
+class TokenService(Protocol):
+    """A Service that may want a token that expires in the place of the key, which the token is got with."""
+
+    async def token(self, key: SecretStr) -> SecretStr | Problem:
+        """Return what goes into the next request: the key itself, or a token, renewed in time."""
 
 
 class Provider(Service, Protocol):

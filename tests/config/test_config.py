@@ -474,6 +474,29 @@ def test_a_provider_without_a_key_needs_none() -> None:
     assert read_key(ProviderSettings(name="x"), {"KEY": "x"}) is None
 
 
+class AccountSettings(ProviderSettings):
+    """A provider whose key may be the JSON document of an account."""
+
+    key_may_be_json = True
+
+
+def test_a_key_may_be_a_document_where_the_provider_says_so(tmp_path: Path) -> None:
+    """It is returned whole; elsewhere, and where it is damaged, it is no key, and is not shown."""
+    document = '{\n  "type": "service_account",\n  "private_key": "p q"\n}'
+    path = _key_file(tmp_path, document.encode())
+    key = read_key(AccountSettings(name="x", key_file=path), {})
+    assert key is not None
+    assert key.get_secret_value() == document
+    with pytest.raises(ConfigError, match="one word of printable ASCII"):
+        read_key(ProviderSettings(name="x", key_file=path), {})
+    with pytest.raises(ConfigError, match="begins like a JSON document, but is none") as refused:
+        read_key(AccountSettings(name="x", key_env="X_KEY"), {"X_KEY": document[:-1]})
+    assert "p q" not in str(refused.value)
+    plain = read_key(AccountSettings(name="x", key_env="X_KEY"), {"X_KEY": "plain"})
+    assert plain is not None
+    assert plain.get_secret_value() == "plain"
+
+
 def test_a_key_that_is_not_set_is_asked_for() -> None:
     """The message names the variable to export."""
     with pytest.raises(ConfigError, match="the environment variable X_KEY is not set; export it"):
