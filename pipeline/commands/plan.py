@@ -139,11 +139,7 @@ class Plan:
         """Return the plan as lines for a reader."""
         pace = "as fast as the service answers" if self.seconds is None else f"{_clock(self.seconds)} at {_rate(self)}"
         more = "  (the search has to be asked first; then plan again)" if self.is_open else ""
-        further = (
-            f"  (and at most {self.further} more: further pages, pictures sent again in another form)"
-            if self.further
-            else ""
-        )
+        further = f"  (and at most {self.further} more: further pages, pictures sent again)" if self.further else ""
         return "\n".join(
             [
                 f"rows              {self.rows}{more}",
