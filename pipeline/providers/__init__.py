@@ -10,6 +10,8 @@ from pipeline.config import ProviderSettings
 from pipeline.providers.base import Provider
 from pipeline.providers.bing.provider import make_bing, make_local
 from pipeline.providers.bing.settings import BingSettings, LocalSettings
+from pipeline.providers.google.provider import make_google
+from pipeline.providers.google.settings import GoogleSettings
 
 S = TypeVar("S", bound=ProviderSettings)
 
@@ -37,6 +39,7 @@ def register(name: str, kind: ProviderKind[S]) -> None:
 
 
 register("bing", ProviderKind(settings=BingSettings, build=make_bing))
+register("google", ProviderKind(settings=GoogleSettings, build=make_google))
 register("local", ProviderKind(settings=LocalSettings, build=make_local))
 
 

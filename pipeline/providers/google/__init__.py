@@ -1,0 +1,1 @@
+"""Google Cloud Vision, REST version 1: how it is asked and understood (docs/providers.md)."""
