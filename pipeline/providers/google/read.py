@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from pipeline.providers.google.annotations import (
@@ -95,7 +96,5 @@ def _unavailable(response: Json, error: Json, features: Sequence[str]) -> list[U
     """Name the fields of the features that are missing beside an error: they have failed, or there is nothing."""
     code, message = error.get("code", "?"), error.get("message") or "no reason given"
     reason = f"the service could not look for it, or found nothing: {message} (code {code})"
-    missing = [
-        kinds for feature in features for names, kinds in (_SHOWN_BY[feature],) if not set(names) & set(response)
-    ]
-    return [{"kind": kind, "reason": reason} for kind in dict.fromkeys(kind for kinds in missing for kind in kinds)]
+    missing = [kinds for names, kinds in map(_SHOWN_BY.__getitem__, features) if not set(names) & set(response)]
+    return [{"kind": kind, "reason": reason} for kind in dict.fromkeys(chain.from_iterable(missing))]

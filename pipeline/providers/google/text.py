@@ -1,6 +1,6 @@
 """Reads the text in the picture: blocks become regions, and words become lines, cut where breaks are (docs/record.md).
 
-The service knows blocks, paragraphs, words and symbols, but no lines. Source: Vision discovery document, TextAnnotation.
+The service knows blocks, paragraphs, words and symbols, but no lines. Source: discovery document, TextAnnotation.
 """
 
 from __future__ import annotations
