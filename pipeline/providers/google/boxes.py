@@ -23,40 +23,60 @@ class Frame:
     size: tuple[int, int] | None = None
 
     def box(self, polygon: Any) -> Box | None:
-        """Return a polygon as a box, None where it is none or its frame isn't known.
+        """Return a polygon as a box, None where it is none or its frame isn't known."""
+        if (points := pixels(polygon)) is not None:
+            return None if self.size is None else quadrilateral(points, self.size)
+        if (points := corners(polygon, "normalizedVertices")) is not None:
+            return quadrilateral(points, (1, 1))
+        return None
 
-        One with more or fewer corners than four becomes the upright rectangle around them.
-        """
-        if (fractions := corners(polygon, "normalizedVertices")) is not None:
-            return quadrilateral(fractions, (1, 1))
-        pixels = corners(polygon, "vertices")
-        return None if pixels is None or self.size is None else quadrilateral(pixels, self.size)
+
+def pixels(polygon: Any) -> list[Corner] | None:
+    """Return the corners of a polygon in pixels, None where it has none."""
+    return corners(polygon, "vertices")
 
 
 def corners(polygon: Any, name: str) -> list[Corner] | None:
-    """Return the corners of a polygon, None where it has none; what is left out of a corner is zero."""
+    """Return the corners that a polygon has under a name, None where it has none."""
     vertices = polygon.get(name) if type(polygon) is dict else None
     if type(vertices) is not list or not vertices:
         return None
-    if not all(type(vertex) is dict and vertex.keys() <= {"x", "y"} for vertex in vertices):
-        return None
-    points = [(vertex.get("x", 0), vertex.get("y", 0)) for vertex in vertices]
-    return points if all(number(value) is not None for point in points for value in point) else None
+    points = []
+    for vertex in vertices:
+        if type(vertex) is not dict or not vertex.keys() <= _CORNER:
+            return None
+        x, y = vertex.get("x", 0), vertex.get("y", 0)
+        if not (type(x) is type(y) is int) and (number(x) is None or number(y) is None):
+            return None
+        points.append((x, y))
+    return points
+
+
+_CORNER: Final = frozenset("xy")
 
 
 def quadrilateral(points: list[Corner], size: tuple[int, int]) -> Box:
-    """Return points in px of a picture of this size as a box."""
+    """Return points in px of a picture of this size as a box; other than four become the rectangle around them."""
     if len(points) != 4:
         xs, ys = [x for x, _ in points], [y for _, y in points]
         points = [(min(xs), min(ys)), (max(xs), min(ys)), (max(xs), max(ys)), (min(xs), max(ys))]
-    return [_point(x / size[0], y / size[1]) for x, y in points]
+    width, height = size
+    return [_point(x / width, y / height) for x, y in points]
 
 
 def _point(x: float, y: float) -> Point:
     """Move a corner that lies slightly outside, as those of faces and turned text do, to the edge of the picture."""
-    return {"x": round(min(max(x, 0.0), 1.0), _DIGITS), "y": round(min(max(y, 0.0), 1.0), _DIGITS)}
+    if not 0 <= x <= 1:
+        x = 0.0 if x < 0 else 1.0
+    if not 0 <= y <= 1:
+        y = 0.0 if y < 0 else 1.0
+    return {"x": round(x, _DIGITS), "y": round(y, _DIGITS)}
 
 
 def number(value: Any) -> float | None:
     """Return a finite number of JSON as it is, None for anything else."""
-    return value if type(value) in (int, float) and isfinite(value) else None
+    kind = type(value)
+    if kind is int or (kind is float and isfinite(value)):
+        found: float = value
+        return found
+    return None

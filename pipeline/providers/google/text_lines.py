@@ -7,7 +7,7 @@ from enum import Enum
 from math import hypot
 from typing import Any, Final
 
-from pipeline.providers.google.boxes import Corner, Frame, corners, quadrilateral
+from pipeline.providers.google.boxes import Corner, Frame, pixels, quadrilateral
 from pipeline.schema import Box, Line
 from pipeline.schema import Word as RecordWord
 
@@ -56,14 +56,17 @@ class LineCutter:
         self._frame = frame
         self._text = ""
         self._words: list[RecordWord] = []
-        self._polygons: list[Any] = []
+        self._polygons: list[list[Corner] | None] = []
 
     def add(self, word: Word) -> None:
         """Add a word, and end the line where a break says so."""
         self._apply(word.before)
-        box = self._frame.box(word.polygon)
-        self._words.append({"text": word.text} if box is None else {"text": word.text, "box": box})
-        self._polygons.append(word.polygon)
+        size, corners = self._frame.size, pixels(word.polygon)
+        self._polygons.append(corners)
+        if size is None or corners is None:
+            self._words.append({"text": word.text})
+        else:
+            self._words.append({"text": word.text, "box": quadrilateral(corners, size)})
         self._text += word.text
         self._apply(word.after)
 
@@ -87,9 +90,8 @@ class LineCutter:
         if len(self._words) == 1:
             return self._words[0].get("box")
         size = self._frame.size
-        polygons = [corners(polygon, "vertices") for polygon in self._polygons]
-        known = [polygon for polygon in polygons if polygon is not None and len(polygon) == 4]
-        if size is None or len(known) < len(polygons):
+        known = [polygon for polygon in self._polygons if polygon is not None and len(polygon) == 4]
+        if size is None or len(known) < len(self._polygons):
             return None
         return quadrilateral(around(known), size)
 
