@@ -23,7 +23,7 @@ def annotate(content: bytes, features: dict[str, int], context: Json) -> Json:
     try:
         with Image.open(BytesIO(content)) as image:
             image.load()
-            size, average = image.size, tuple(image.convert("RGB").resize((1, 1)).tobytes())
+            size, average = image.size, image.convert("RGB").resize((1, 1)).tobytes()
     except OSError:
         return {"error": {"code": 3, "message": "Bad image data."}}
     seed = sha256(content).digest()
@@ -154,7 +154,7 @@ def _safety(_size: Any, seed: bytes, _average: Any, _most: int, _context: Json) 
     return {"safeSearchAnnotation": said}  # racy is unknown, and the first value of an enumeration is left out
 
 
-def _colours(_size: Any, _seed: bytes, average: tuple[int, int, int], _most: int, _context: Json) -> Json:
+def _colours(_size: Any, _seed: bytes, average: bytes, _most: int, _context: Json) -> Json:
     channels = {name: value for name, value in zip(("red", "green", "blue"), average, strict=True) if value}
     colours = [
         {"color": {"red": 10, "blue": 255}, "score": 0.2, "pixelFraction": 0.1},
