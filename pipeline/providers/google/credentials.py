@@ -49,22 +49,28 @@ class Tokens:
 
     async def token(self, key: SecretStr) -> SecretStr | Problem:
         """Return a token that holds, or why there is none; raises ConfigError where there never will be."""
-        if not self._is_due():
-            return SecretStr(self._credentials.token)
-        async with self._lock:
-            if self._is_due():
-                problem = await to_thread.run_sync(self._renew, key, limiter=self._thread, abandon_on_cancel=True)
-                if problem is not None and not self._holds():
-                    return problem
-                self._not_before = current_time() + (_TRY_AGAIN if problem else 0.0)
+        if self._is_due() and not (self._holds() and self._lock.locked()):  # who comes meanwhile uses the old one
+            async with self._lock:
+                problem = await self._renew_if_due(key)
+            if problem is not None:
+                return problem
         return SecretStr(self._credentials.token)
 
+    async def _renew_if_due(self, key: SecretStr) -> Problem | None:
+        """Get a new token, unless another task has got one; return why there is none that holds."""
+        if not self._is_due():
+            return None
+        problem = await to_thread.run_sync(self._renew, key, limiter=self._thread, abandon_on_cancel=True)
+        if problem is not None and self._holds():
+            self._not_before = current_time() + _TRY_AGAIN
+            return None
+        return problem
+
     def _is_due(self) -> bool:
-        """Return True if the token must be renewed now; where it still holds, those who come meanwhile use it."""
+        """Return True if the token must be renewed: it expires soon, or there is none that holds."""
         if not self._holds():
             return True
-        is_fresh = self._credentials.token_state.name == "FRESH"
-        return not (is_fresh or self._lock.locked() or current_time() < self._not_before)
+        return self._credentials.token_state.name == "STALE" and current_time() >= self._not_before
 
     def _holds(self) -> bool:
         return self._credentials is not None and self._credentials.token_state.name != "INVALID"
