@@ -59,8 +59,8 @@ class FakeVision:
     in_flight: int = 0
     most_in_flight: int = 0
     endpoint: str = ""
+    minute: float = 0.0
     _used: Counter[str] = field(default_factory=Counter)
-    _minute: float = 0.0
 
     def app(self) -> web.Application:
         """Return the application that serves it."""
@@ -76,13 +76,14 @@ class FakeVision:
     async def _annotate(self, request: web.Request) -> web.StreamResponse:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        arrived = time.time()
         try:
             await asyncio.sleep(self.latency)
-            return await self._respond(request)
+            return await self._respond(request, arrived)
         finally:
             self.in_flight -= 1
 
-    async def _respond(self, request: web.Request) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, arrived: float) -> web.StreamResponse:
         body = await request.read()
         fault = self.faults.popleft() if self.faults else {}
         seen: Json = {
@@ -90,7 +91,7 @@ class FakeVision:
             "query": dict(request.query),
             "headers": dict(request.headers),
             "body_sha256": sha256(body).hexdigest(),
-            "at": time.time(),
+            "at": arrived,
         }
         status, answer = (
             (fault["status"], fault.get("error")) if "status" in fault else self._judge(request, body, seen)
@@ -149,15 +150,15 @@ class FakeVision:
 
     def _charge(self, requests: Sequence[Json]) -> tuple[int, Any]:
         """Count the pictures of each feature against the quota of this minute, as the service does."""
-        if self.per_minute and time.time() >= self._minute + _MINUTE:
+        if self.per_minute and time.time() >= self.minute + _MINUTE:
             self._used.clear()
-            self._minute = time.time()
+            self.minute = time.time()
         wanted = Counter(
             name for one in requests for name in {type_name(feature["type"]) for feature in one.get("features", ())}
         )
         for name, pictures in wanted.items():
             if self.per_minute and self._used[name] + pictures > self.per_minute:
-                wait = self._minute + _MINUTE - time.time()
+                wait = self.minute + _MINUTE - time.time()
                 return quota_error(name, wait)
         self._used.update(wanted)
         return 200, None
