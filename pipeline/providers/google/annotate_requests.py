@@ -10,7 +10,7 @@ import orjson
 
 from pipeline.errors import RequestError
 from pipeline.providers.google.settings import FEATURES, GoogleSettings
-from pipeline.records import InsightsToken, Prepared, RemoteUrl, Request, Row
+from pipeline.records import InsightsToken, Prepared, RemoteUrl, Request, Row, image_name
 
 TARGET: Final = "/v1/images:annotate"
 _HEADERS: Final = (("Content-Type", "application/json; charset=utf-8"), ("Accept", "application/json"))
@@ -77,7 +77,7 @@ def _url(row: Row) -> str:
     if isinstance(row.image, InsightsToken):
         raise RequestError("token-not-offered", "the service knows no insights tokens; give a path or a URL")
     if not isinstance(row.image, RemoteUrl):
-        raise RequestError("not-prepared", f"the file {row.image.name} must be prepared before it can be sent")
+        raise RequestError("not-prepared", f"{image_name(row.image)} must be prepared before it can be sent")
     try:
         parts = urlsplit(row.image.url)
     except ValueError:
