@@ -240,12 +240,32 @@ class Usage:
     unit_costs: Mapping[str, float] = field(default_factory=dict)
     model: str = ""
 
+    @property
+    def amount(self) -> float:
+        """How much it is, where a service limits the amount in a minute: its tokens, else its units."""
+        return self.tokens_in + self.tokens_out or sum(self.units.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What is left of a limit of a service: `remaining` of `limit`, which is whole again `reset` seconds from now."""
+
+    limit: float
+    remaining: float
+    reset: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What an answer's headers advise about the pace: for how many seconds nothing more should be sent, if at all."""
+    """What an answer's headers advise about the pace.
+
+    `wait`: for how many seconds nothing more should be sent, if at all. `calls`, `amount`: what is left of the limits
+    on calls, and on tokens or units.
+    """
 
     wait: float | None = None
+    calls: Budget | None = None
+    amount: Budget | None = None
 
 
 # An unreadable answer is kept: it costs its row, but no further call, until a later reader understands it.
@@ -257,7 +277,9 @@ class Problem:
     """An answer that is no success, classified. `retry_after` is in seconds from now.
 
     `details` holds what the service said beyond the message: parameter, value, sub_code, trace_id, more. `needs_bytes`:
-    the service could not load the picture from its URL, and may like its bytes better.
+    the service could not load the picture from its URL, and may like its bytes better. `by_amount`: throttled for too
+    many tokens or units, not for too many calls. `fallback` names another way in which the same request may be sent
+    with more success, if there is one (providers/base.py, FallbackService).
     """
 
     kind: ProblemKind
@@ -267,6 +289,8 @@ class Problem:
     retry_after: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     needs_bytes: bool = False
+    by_amount: bool = False
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

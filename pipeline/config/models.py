@@ -125,6 +125,8 @@ class ProviderSettings(Section):
     keys_without_effect: ClassVar[frozenset[str]] = frozenset({"endpoint", "key_env", "key_file"})
     # Whether the key may be a JSON document, such as that of a service account.
     key_may_be_json: ClassVar[bool] = False
+    # What the service limits by the minute beside calls.
+    counts: ClassVar[Literal["", "tokens", "units"]] = ""
 
     name: Text
     endpoint: str = Field(default="", max_length=2048)
@@ -185,6 +187,8 @@ class LimitsConfig(Section):
     qps: float = Field(default=3.0, ge=0, le=10_000)
     concurrency: int = Field(default=0, ge=0, le=1000)
     guard: float = Field(default=0.01, ge=0, le=0.25)
+    tokens_per_minute: Count = 0
+    units_per_minute: Count = 0
     pacer: Annotated[str, AfterValidator(check_pacer)] = "file"
     calls_per_run: Count = 0
     calls_per_day: Count = 0
@@ -256,6 +260,16 @@ class Config(Section, Generic[P, Q]):
             )
         if value.cost_caps and not value.cost_per_1000_calls and provider and not provider.has_prices:
             raise ValueError(f"{next(iter(value.cost_caps))} needs cost_per_1000_calls, or it could not be kept")
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _counts_what_is_limited(cls, value: LimitsConfig, info: ValidationInfo) -> LimitsConfig:
+        provider = info.data.get("provider")
+        for amount in ("tokens", "units"):
+            key = f"{amount}_per_minute"
+            if getattr(value, key) and provider and provider.counts != amount:
+                raise ValueError(f"the provider {provider.name!r} counts no {amount}; leave {key} out")
         return value
 
     @field_validator("manifest")

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from pipeline.errors import OutputError, Unreachable
 from pipeline.fetch.client_state import ClientState
+from pipeline.fetch.fallbacks import Fallbacks
 from pipeline.fetch.meter import Charge, Meter, Unmetered
 from pipeline.fetch.outage import OutageDetector
 from pipeline.fetch.pacing.concurrency import Concurrency
@@ -26,7 +27,7 @@ from pipeline.fetch.reading import read_outcome
 from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.transport import Transport, WithheldError
 from pipeline.providers.base import Service
-from pipeline.records import Answer, Outcome, Problem, Request
+from pipeline.records import Answer, Outcome, Problem, Request, Usage
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class _Call:
     request: Request
     sends: int = 0
     throttled_at: float | None = None
+    fallbacks: frozenset[str] = frozenset()
 
 
 class Fetcher:
@@ -62,6 +64,7 @@ class Fetcher:
         self._retry = policy.retry
         self._pacer = pacer
         self._meter = meter or Unmetered()
+        self._fallbacks = Fallbacks(service)
         self._outage = OutageDetector(service.endpoint, policy.retry.row_timeout)
         self._concurrency = Concurrency(policy.rate)
         self._late_arrivals = LateArrivals()
@@ -121,27 +124,43 @@ class Fetcher:
 
     async def _attempt(self, call: _Call) -> Try:
         while True:
-            async with self._gate.permit() as permit:
-                charge = await self._meter.charge(self._service.estimate(call.request))
+            fallbacks = call.fallbacks | self._fallbacks.for_all
+            request = self._fallbacks.applied(call.request, fallbacks)
+            estimate = self._service.estimate(request)
+            async with self._gate.permit(estimate.amount) as permit:
+                if self._fallbacks.for_all - fallbacks:
+                    continue  # while this one waited, another one's answer has shown how to send it
+                charge = await self._meter.charge(estimate)
                 try:
-                    answer, outcome = await self._send(call, permit)
+                    answer, outcome = await self._send(call, request, permit)
                 except WithheldError:
                     continue
                 finally:
                     if not permit.left:
                         await self._refund(charge)
                 if answer.status:
-                    self._meter.settle(charge, self._service.usage(call.request, answer))
+                    await self._settle(request, answer, outcome, permit, charge)
+                if fallback := self._fallbacks.wanted(outcome, fallbacks):
+                    call.fallbacks |= {fallback}
+                    continue
                 reaction = await self._react(call, permit, answer, outcome)
                 return Try(answer=answer, outcome=reaction.outcome, own_wait=reaction.own_wait)
+
+    async def _settle(self, request: Request, answer: Answer, outcome: Outcome, permit: Permit, charge: Charge) -> None:
+        """Put what a call used in the place of its estimate, in money and in the pace; heed what is left of limits."""
+        usage, advice = self._service.usage(request, answer), self._service.advice(answer)
+        self._meter.settle(charge, usage)
+        amount = 0.0 if _is_throttled(outcome) else counted_amount(self._service.estimate(request), usage)
+        if amount != permit.amount or advice.calls or advice.amount:
+            await self._pacer.answered(permit, amount, advice)
 
     async def _refund(self, charge: Charge) -> None:
         """Take back a charge for what never left; a count that can't be written stays too high, which is safe."""
         with CancelScope(shield=True), suppress(OutputError):
             await self._meter.refund(charge)
 
-    async def _send(self, call: _Call, permit: Permit) -> tuple[Answer, Outcome]:
-        answer = await self._transport.send(call.request, permit)
+    async def _send(self, call: _Call, request: Request, permit: Permit) -> tuple[Answer, Outcome]:
+        answer = await self._transport.send(request, permit)
         self._count(call, permit)
         if isinstance(answer, Problem):
             self._note_fault(answer, permit)
@@ -149,7 +168,7 @@ class Fetcher:
         self._outage.answered()
         await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
-        outcome = read_outcome(self._service, call.request, answer)
+        outcome = read_outcome(self._service, request, answer)
         if isinstance(outcome, Problem) and self._client_state.is_named_by(outcome):
             self._client_state.forget()
         return answer, outcome
@@ -201,7 +220,8 @@ class Fetcher:
             self._concurrency.recovered()
         self._count_problem(call, reaction.outcome)
         if reaction.pause is not None:
-            await self._pause(reaction.pause, permit if reaction.is_too_fast else None)
+            by_amount = isinstance(outcome, Problem) and outcome.by_amount
+            await self._pause(reaction.pause, permit if reaction.is_too_fast else None, by_amount=by_amount)
         return reaction
 
     def _count_problem(self, call: _Call, outcome: Outcome) -> None:
@@ -213,10 +233,24 @@ class Fetcher:
         else:
             self.counters.faults += 1
 
-    async def _pause(self, seconds: float, refused: Permit | None) -> None:
+    async def _pause(self, seconds: float, refused: Permit | None, *, by_amount: bool) -> None:
         """Pause everyone, and let one request alone try the service afterwards."""
         now, until = current_time(), self._pacer.pause.until
-        await self._pacer.begin_pause(seconds, refused)
+        await self._pacer.begin_pause(seconds, refused, by_amount=by_amount)
         self._concurrency.troubled()
         self.counters.pauses += now >= until
         self.counters.paused += max(0.0, now + seconds - max(now, until))
+
+
+def counted_amount(estimate: Usage, usage: Usage) -> float:
+    """Return what a service counts against its limit on tokens or units.
+
+    Of a model's output that is as much as was asked for at most, whatever it then says (OpenAI's guide to rate limits).
+    """
+    if usage.tokens_in:
+        return usage.tokens_in + max(usage.tokens_out, estimate.tokens_out)
+    return usage.amount or estimate.amount
+
+
+def _is_throttled(outcome: Outcome) -> bool:
+    return isinstance(outcome, Problem) and outcome.kind == "throttled"

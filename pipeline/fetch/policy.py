@@ -11,11 +11,13 @@ class RateLimit:
 
     `qps`: sends in any second, 0 = as fast as the service answers. `concurrency`: requests in flight, 0 = from qps
     and the latency seen. `guard`: by how much the second is stretched, as a share, against jitter on the way.
+    `amount_per_minute`: tokens or units in any minute, 0 = any.
     """
 
     qps: float = 3.0
     concurrency: int = 0
     guard: float = 0.01
+    amount_per_minute: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

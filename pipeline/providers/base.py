@@ -60,6 +60,14 @@ class TokenService(Protocol):
         """Return what goes into the next request: the key itself, or a token, renewed in time."""
 
 
+@runtime_checkable
+class FallbackService(Protocol):
+    """A Service whose requests can be sent in other ways, where its problems name such a fallback."""
+
+    def with_fallbacks(self, request: Request, names: frozenset[str]) -> Request:
+        """Return the request as it is sent with these fallbacks; its fingerprint stays that of the original."""
+
+
 class Provider(Service, Protocol):
     """One insight API: a Service, and what is sent to it for a row."""
 

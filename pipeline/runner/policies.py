@@ -43,7 +43,8 @@ def fetch_policy(config: Config, backend: Backend) -> FetchPolicy:
     """Return how fast a job sends, and how it tries again; a service that bounds its own work is sent no more."""
     limits = config.limits
     concurrency = limits.concurrency or backend.max_concurrency
-    rate = RateLimit(qps=limits.qps, concurrency=concurrency, guard=limits.guard)
+    amount = limits.tokens_per_minute or limits.units_per_minute
+    rate = RateLimit(qps=limits.qps, concurrency=concurrency, guard=limits.guard, amount_per_minute=amount)
     return FetchPolicy(rate=rate, retry=RetryPolicy(**config.retry.model_dump()))
 
 

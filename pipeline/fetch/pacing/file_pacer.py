@@ -22,11 +22,14 @@ from pipeline.errors import ConfigError, OutputError
 from pipeline.fetch.pacing.pace import Pace, Pause, Permit
 from pipeline.fetch.policy import RateLimit
 from pipeline.guards.private_files import PRIVATE, make_private_folder, open_file
+from pipeline.records import Advice
 
 LOCK_TIMEOUT: Final = 5.0
 LOCK_POLL: Final = 0.001
 REBOOTED: Final = 60.0  # seconds by which the two clocks may drift apart before a stored time means nothing
-_EPOCH: Final = 15  # a spare cell of Pace: when the stored clock read zero, in Unix time
+LAYOUT: Final = 2.0  # of Pace's cells: another version's mean something else
+_LAYOUT: Final = 14  # spare cells of Pace: the layout, and when the stored clock read zero, in Unix time
+_EPOCH: Final = 15
 
 
 class FilePacer:
@@ -42,10 +45,10 @@ class FilePacer:
         """See Pacer; read without the lock, as a double is read whole."""
         return self._pace.current_pause
 
-    async def take(self) -> Permit | float:
+    async def take(self, amount: float = 0.0) -> Permit | float:
         """See Pacer."""
         with await self._locked():
-            return self._pace.take(current_time())
+            return self._pace.take(current_time(), amount)
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
@@ -57,18 +60,24 @@ class FilePacer:
         with await self._locked():
             self._pace.late(permit, seconds)
 
-    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def answered(self, permit: Permit, amount: float, advice: Advice) -> None:
         """See Pacer."""
         with await self._locked():
-            self._pace.pause(current_time(), seconds, refused)
+            self._pace.answered(permit, amount, advice)
 
-    async def forget_if_rebooted(self) -> None:
-        """Start afresh where the stored times come from before a restart of the machine, whose clock is new."""
+    async def begin_pause(self, seconds: float, refused: Permit | None = None, *, by_amount: bool = False) -> None:
+        """See Pacer."""
+        with await self._locked():
+            now = current_time()
+            self._pace.pause(now, seconds, refused, too_much=self._pace.sent_amount(now) if by_amount else None)
+
+    async def forget_if_stale(self) -> None:
+        """Start afresh where another version wrote the file, or the machine was restarted since: its clock is new."""
         with await self._locked():
             cells, epoch = self._pace.cells, time.time() - current_time()
-            if abs(cells[_EPOCH] - epoch) > REBOOTED:
+            if cells[_LAYOUT] != LAYOUT or abs(cells[_EPOCH] - epoch) > REBOOTED:
                 cells.cast("B")[:] = bytes(cells.nbytes)
-            cells[_EPOCH] = epoch
+            cells[_LAYOUT], cells[_EPOCH] = LAYOUT, epoch
 
     def __enter__(self) -> None:
         """Enter with the lock held; see _locked()."""
@@ -112,7 +121,7 @@ async def file_pacer(path: Path, limits: RateLimit) -> AsyncIterator[FilePacer]:
         view.cast("d") as cells,
     ):
         pacer = FilePacer(descriptor, cells, limits, str(path))
-        await pacer.forget_if_rebooted()
+        await pacer.forget_if_stale()
         yield pacer
 
 

@@ -1,8 +1,9 @@
-"""When the next send of one key may leave: even pace, strict window, pause, and a limit that adapts. Pure.
+"""When the next send of one key may leave: even pace, strict window, pause, and limits that adapt. Pure.
 
 The clock is an argument and the state a row of doubles, so that the same decisions work in one process's memory and
 in a file that several processes map. The law: never more than `limit` sends leave in any `1 + guard` seconds. It
-holds because a permit whose send has not left yet counts as leaving now, whatever keeps it.
+holds because a permit whose send has not left yet counts as leaving now, whatever keeps it. What a service limits by
+the minute, tokens or units, is counted beside the sends: see amounts.py.
 """
 
 from __future__ import annotations
@@ -11,7 +12,12 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from pipeline.fetch.pacing.amounts import MINUTE, Amounts
+from pipeline.fetch.pacing.budgets import BudgetPace
+from pipeline.fetch.pacing.cells import Cell
+from pipeline.fetch.pacing.learnt_limit import LearntLimit
 from pipeline.fetch.policy import RateLimit
+from pipeline.records import Advice
 
 RING: Final = 16_384  # stamps kept, so no faster than this many sends in a second
 PENDING: Final = 1_024  # permits whose send has not left yet
@@ -23,33 +29,23 @@ LATE_MAX: Final = 0.1  # an answer later than that says little about when its re
 GUARD_MAX: Final = 0.25
 GUARD_HALF_LIFE: Final = 60.0
 EDGE: Final = 0.9  # refused with so much of the limit used: jitter, not a wrong limit
-HOLD: Final = 15.0
-HOLD_MAX: Final = 240.0
-PROBE: Final = 1.01  # grows by 1, 2, 4 ... per cent a second
-
-
-class _Cell:
-    """One double of the shared state, as an attribute."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-
-    def __get__(self, pace: Pace, owner: type[Pace]) -> float:
-        return pace.cells[self.index]
-
-    def __set__(self, pace: Pace, value: float) -> None:
-        pace.cells[self.index] = value
+AMOUNT_STEP: Final = MINUTE / 4  # a limit of a minute takes so long to show that it was raised too far
+MOST_AMOUNT: Final = 1e12
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Permit:
     """Leave for one send; `sent_at` and `load` (sends in the window before it) are known once it has left.
 
-    `left` is true from just before the first byte on, so that a call may be over-counted but never missed.
+    `left` is true from just before the first byte on, so that a call may be over-counted but never missed. `amount` is
+    what the send uses, which `counts_at` the second it left; `spent` are all sends and amounts so far, with this one.
     """
 
     granted_at: float
     name: str = ""  # by which a pacer on another machine knows it
+    amount: float = 0.0
+    counts_at: float = 0.0  # on the pacer's own clock
+    spent: tuple[float, float] = (0.0, 0.0)
     left: bool = False
     sent_at: float | None = None
     load: int = 0
@@ -65,44 +61,64 @@ class Pause(NamedTuple):
 class Pace:
     """Decides over `cells`, at least CELLS doubles, all zero at first; every time is in seconds of one clock."""
 
-    next_at = _Cell(0)  # when the even pace allows the next send
-    paused_from = _Cell(1)
-    paused_until = _Cell(2)
-    learnt_limit = _Cell(3)  # the limit the service showed, 0 = none
-    held_until = _Cell(4)
-    hold = _Cell(5)
-    extra_guard = _Cell(6)
-    extra_guard_at = _Cell(7)
-    _head = _Cell(8)  # oldest stamp of the ring
-    _stamps = _Cell(9)  # stamps in the ring, oldest first
-    _pending = _Cell(10)  # permits whose send has not left
+    next_at = Cell(0)  # when the even pace allows the next send
+    paused_from = Cell(1)
+    paused_until = Cell(2)
+    extra_guard = Cell(3)
+    extra_guard_at = Cell(4)
+    _CALLS_AT: Final = 5
+    _AMOUNT_AT: Final = _CALLS_AT + LearntLimit.CELLS
+    LEARNT: Final = _AMOUNT_AT + LearntLimit.CELLS  # of the cells, the first so many are what refusals taught
+    _head = Cell(LEARNT)  # oldest stamp of the ring
+    _stamps = Cell(LEARNT + 1)  # stamps in the ring, oldest first
+    _pending = Cell(LEARNT + 2)  # permits whose send has not left
     _PENDING_AT: Final = 16
-    _RING_AT: Final = 16 + PENDING
-    LEARNT: Final = 8  # of the cells, the first so many are what was learnt from pauses and refusals
-    CELLS: Final = 16 + PENDING + RING
+    _RING_AT: Final = _PENDING_AT + PENDING
+    _AMOUNTS_AT: Final = _RING_AT + RING
+    _BUDGETS_AT: Final = _AMOUNTS_AT + Amounts.CELLS
+    CELLS: Final = _BUDGETS_AT + 2 * BudgetPace.CELLS
 
     def __init__(self, cells: memoryview[float], limits: RateLimit) -> None:
         self.cells = cells
+        self.at = 0
         self.limits = limits
+        self._learnt = LearntLimit(cells, self._CALLS_AT, most=limits.qps or RING)
+        most = limits.amount_per_minute or MOST_AMOUNT
+        self._learnt_amount = LearntLimit(cells, self._AMOUNT_AT, most=most, step=AMOUNT_STEP)
+        self._amounts = Amounts(cells, self._AMOUNTS_AT)
+        self._calls_left = BudgetPace(cells, self._BUDGETS_AT)
+        self._amount_left = BudgetPace(cells, self._BUDGETS_AT + BudgetPace.CELLS)
 
     @property
     def current_pause(self) -> Pause:
         """The last pause that was set, over or not."""
         return Pause(self.paused_from, self.paused_until)
 
-    def take(self, now: float) -> Permit | float:
-        """Grant a send now, or say in how many seconds it is worth asking again."""
+    def take(self, now: float, amount: float = 0.0) -> Permit | float:
+        """Grant a send of so much now, or say in how many seconds it is worth asking again."""
         slots, window = self.allowance(now)
         self._forget(now, window)
         self.next_at = self.next_at or now
-        wait = max(self.paused_until, self.next_at if slots else 0.0, self._free_at(now, window, slots or RING)) - now
-        if wait > 0:
-            return wait
+        most = self.amount_limit(now)
+        wait = max(
+            self.paused_until,
+            self.next_at if slots else 0.0,
+            self._free_at(now, window, slots or RING),
+            self._amounts.free_at(now, amount, most),
+            self._calls_left.free_at(now, 1.0),
+            self._amount_left.free_at(now, amount),
+        )
+        if wait > now:
+            return wait - now
         if slots:
             self._advance(now, window / slots, slots)
+        self._amounts.take(now, amount, most)
+        self._calls_left.take(now, 1.0)
+        self._amount_left.take(now, amount)
         self.cells[self._PENDING_AT + int(self._pending)] = now
         self._pending += 1
-        return Permit(granted_at=now)
+        spent = self._calls_left.spent, self._amount_left.spent
+        return Permit(granted_at=now, amount=amount, counts_at=now, spent=spent)
 
     def allowance(self, now: float) -> tuple[int, float]:
         """Return how many sends, 0 = any, may leave in how many seconds."""
@@ -113,7 +129,11 @@ class Pace:
         """Note when the permit's send left, or with None that it never will."""
         self._drop_pending(permit.granted_at)
         if sent_at is None:
+            self._give_back(permit)
             return
+        self._amounts.add(permit.counts_at, -permit.amount)
+        self._amounts.add(sent_at, permit.amount)
+        permit.counts_at = sent_at
         self._forget(sent_at, self._window(sent_at, self.limit(sent_at)))
         permit.sent_at, permit.load = sent_at, int(self._stamps)
         if self._stamps == RING:
@@ -133,8 +153,24 @@ class Pace:
             index += 1
         self._put(index, arrived)
 
-    def pause(self, now: float, seconds: float, refused: Permit | None) -> None:
+    def answered(self, permit: Permit, amount: float, advice: Advice) -> None:
+        """Put what a send really used in the place of what was expected, and go by what its answer says is left."""
+        if permit.sent_at is None:
+            return
+        limit = self.amount_limit(permit.sent_at)
+        self._amounts.correct(permit.counts_at, amount - permit.amount, limit)
+        self._amount_left.spend(amount - permit.amount)
+        permit.amount = amount
+        calls, spent = permit.spent
+        if advice.calls is not None:
+            self._calls_left.note(advice.calls, permit.sent_at, calls)
+        if advice.amount is not None:
+            self._amount_left.note(advice.amount, permit.sent_at, spent)
+
+    def pause(self, now: float, seconds: float, refused: Permit | None, *, too_much: float | None = None) -> None:
         """Let nothing leave for `seconds`; `refused` was sent too fast, which corrects the limit.
+
+        Where it was not too fast but more than a minute may have, `too_much` is what was sent in the last one.
 
         A send that was in flight when the pause began was refused for the reason already known: it only extends.
         """
@@ -143,19 +179,24 @@ class Pace:
             self.paused_from = now
         self.paused_until = max(self.paused_until, now + seconds)
         self.next_at = max(self.next_at, self.paused_until)
-        if refused is not None and not early:
+        if refused is None or early:
+            return
+        if too_much is None:
             self._correct(now, refused.load)
+        else:
+            self._correct_amount(now, too_much - refused.amount)
 
     def limit(self, now: float) -> float:
         """Return the sends a second allowed now, 0 = any: what was asked for, or what the service showed it bears."""
-        if not self.learnt_limit:
-            return self.limits.qps
-        growing = min(max(0.0, now - self.held_until), 12.0)
-        grown: float = self.learnt_limit * PROBE ** (2**growing - 1)
-        if grown >= (self.limits.qps or RING):
-            self.learnt_limit = self.hold = 0.0
-            return self.limits.qps
-        return grown
+        return self._learnt.value(now) or self.limits.qps
+
+    def amount_limit(self, now: float) -> float:
+        """Return the amount a minute that is allowed now, 0 = any."""
+        return self._learnt_amount.value(now) or self.limits.amount_per_minute
+
+    def sent_amount(self, now: float) -> float:
+        """Return what was sent in the last minute."""
+        return self._amounts.total(now)
 
     def _window(self, now: float, limit: float) -> float:
         """Return the seconds in which `limit` sends may leave; below one a second the window is longer instead."""
@@ -172,9 +213,14 @@ class Pace:
             self.extra_guard = min(max(wider, 0.01), GUARD_MAX) - self.limits.guard
             self.extra_guard_at = now
         elif load:
-            self.learnt_limit = max(float(load), limit / 4)
-            self.hold = min(2 * self.hold, HOLD_MAX) if self.hold else HOLD
-            self.held_until = self.paused_until + self.hold
+            self._learnt.lower(max(float(load), limit / 4), self.paused_until)
+
+    def _correct_amount(self, now: float, sent: float) -> None:
+        """Go down to what the service let through in the last minute, and below the limit that proved too high."""
+        limit = self.amount_limit(now)
+        if sent > 0:
+            within = min(sent, EDGE * limit) if limit else sent
+            self._learnt_amount.lower(max(within, limit / 4), self.paused_until)
 
     def _advance(self, now: float, step: float, slots: int) -> None:
         self.next_at = max(self.next_at, now - credit(slots)) + step
@@ -187,6 +233,12 @@ class Pace:
         if 0 <= surplus < self._stamps:
             return self._stamp(surplus) + window
         return now + POLL
+
+    def _give_back(self, permit: Permit) -> None:
+        """Take back what a send that never left was to use."""
+        self._amounts.add(permit.counts_at, -permit.amount)
+        self._calls_left.spend(-1.0)
+        self._amount_left.spend(-permit.amount)
 
     def _forget(self, now: float, window: float) -> None:
         """Drop stamps that left the window, and permits whose holder must be dead."""

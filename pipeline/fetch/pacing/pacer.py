@@ -11,6 +11,7 @@ from anyio import current_time
 from pipeline.fetch.pacing.concurrency import Concurrency
 from pipeline.fetch.pacing.pace import Pace, Pause, Permit
 from pipeline.fetch.policy import RateLimit
+from pipeline.records import Advice
 
 
 class IntakeClosed(Exception):
@@ -24,8 +25,8 @@ class Pacer(Protocol):
     def pause(self) -> Pause:
         """The last pause for all runs that use the key, set by any of them, as far as this process knows."""
 
-    async def take(self) -> Permit | float:
-        """Grant a send now, or say in how many seconds it is worth asking again."""
+    async def take(self, amount: float = 0.0) -> Permit | float:
+        """Grant a send of so many tokens or units now, or say in how many seconds it is worth asking again."""
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """Note that the permit's send leaves this moment, or never will."""
@@ -33,8 +34,11 @@ class Pacer(Protocol):
     async def late(self, permit: Permit, seconds: float) -> None:
         """Note that the permit's send seems to have arrived so many seconds after it left."""
 
-    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
-        """Let nothing leave for `seconds`; `refused` is the send that came back as too fast, if one did."""
+    async def answered(self, permit: Permit, amount: float, advice: Advice) -> None:
+        """Note what the permit's send really used, and what its answer says is left of the limits."""
+
+    async def begin_pause(self, seconds: float, refused: Permit | None = None, *, by_amount: bool = False) -> None:
+        """Let nothing leave for `seconds`; `refused` is the send that came back as too fast or too much, if one did."""
 
 
 class ProcessPacer:
@@ -48,9 +52,9 @@ class ProcessPacer:
         """See Pacer."""
         return self._pace.current_pause
 
-    async def take(self) -> Permit | float:
+    async def take(self, amount: float = 0.0) -> Permit | float:
         """See Pacer."""
-        return self._pace.take(current_time())
+        return self._pace.take(current_time(), amount)
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
@@ -60,9 +64,14 @@ class ProcessPacer:
         """See Pacer."""
         self._pace.late(permit, seconds)
 
-    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def answered(self, permit: Permit, amount: float, advice: Advice) -> None:
         """See Pacer."""
-        self._pace.pause(current_time(), seconds, refused)
+        self._pace.answered(permit, amount, advice)
+
+    async def begin_pause(self, seconds: float, refused: Permit | None = None, *, by_amount: bool = False) -> None:
+        """See Pacer."""
+        now = current_time()
+        self._pace.pause(now, seconds, refused, too_much=self._pace.sent_amount(now) if by_amount else None)
 
 
 class Gate:
@@ -97,15 +106,15 @@ class Gate:
             self._asleep -= 1
         self._refuse_if_closed()
 
-    def permit(self) -> Admission:
-        """Wait for room and a permit, in `async with`; a permit that was not used by its end goes back."""
-        return Admission(self)
+    def permit(self, amount: float = 0.0) -> Admission:
+        """Wait for room and a permit for so much, in `async with`; one that was not used by its end goes back."""
+        return Admission(self, amount)
 
-    async def enter(self) -> Permit:
+    async def enter(self, amount: float) -> Permit:
         """Wait for room and a permit; see permit()."""
         async with self._head:
             await self._wait_for_room()
-            permit = await self._wait_for_permit()
+            permit = await self._wait_for_permit(amount)
             self._in_flight += 1
             return permit
 
@@ -124,8 +133,8 @@ class Gate:
             await self._freed.wait()
             self._refuse_if_closed()
 
-    async def _wait_for_permit(self) -> Permit:
-        while not isinstance(answer := await self._pacer.take(), Permit):
+    async def _wait_for_permit(self, amount: float) -> Permit:
+        while not isinstance(answer := await self._pacer.take(amount), Permit):
             await self.sleep(answer)
         return answer
 
@@ -137,13 +146,14 @@ class Gate:
 class Admission:
     """One request's way through the gate: a plain context manager, as contextlib's costs twice as much."""
 
-    __slots__ = ("_gate", "_permit")
+    __slots__ = ("_amount", "_gate", "_permit")
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, amount: float) -> None:
         self._gate = gate
+        self._amount = amount
 
     async def __aenter__(self) -> Permit:
-        self._permit = await self._gate.enter()
+        self._permit = await self._gate.enter(self._amount)
         return self._permit
 
     async def __aexit__(

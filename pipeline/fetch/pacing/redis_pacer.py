@@ -6,9 +6,10 @@ Pace itself, kept as its first cells in one key, and known to a script's caller 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from math import floor
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -18,54 +19,17 @@ from anyio import current_time
 from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
+from pipeline.fetch.pacing.amounts import CATCH_UP, MINUTE
+from pipeline.fetch.pacing.budgets import PLENTY
 from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit, credit
+from pipeline.fetch.pacing.redis_scripts import ANSWERED, SETTLE, TAKE
 from pipeline.fetch.policy import RateLimit
 from pipeline.fetch.redaction import Redactor
+from pipeline.records import Advice, Budget
 
 TIMEOUT: Final = 5.0
 IDLE: Final = 3_600_000  # milliseconds after which unused keys vanish
-
-# KEYS of both scripts: pause, even pace, stamps, pending, learnt.
-# ARGV: the permit's name, slots (0 = no rate), window, credit, poll, pending limit (seconds), idle (milliseconds), and
-# what the caller knows to be learnt. Returns {seconds to wait as text, "0" when granted; Redis' time; what is learnt}.
-TAKE: Final = """
-local slots, window, credit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
-local learnt = redis.call('GET', KEYS[5]) or ''
-local function say(wait) return {string.format('%.6f', wait), string.format('%.6f', now), learnt} end
-if learnt ~= ARGV[8] then return say(-1) end
-local pause = redis.call('PTTL', KEYS[1])
-if pause > 0 then return say(pause / 1000) end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.6f', now - window))
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', string.format('%.6f', now - tonumber(ARGV[6])))
-if slots > 0 then
-  local even = tonumber(redis.call('GET', KEYS[2])) or now
-  local stamps = redis.call('ZCARD', KEYS[3])
-  local surplus = stamps + redis.call('ZCARD', KEYS[4]) - slots
-  local wait = even - now
-  if surplus >= stamps then wait = math.max(wait, tonumber(ARGV[5]))
-  elseif surplus >= 0 then
-    wait = math.max(wait, redis.call('ZRANGE', KEYS[3], surplus, surplus, 'WITHSCORES')[2] + window - now)
-  end
-  if wait > 0 then return say(wait) end
-  local next = math.max(even, now - credit) + window / slots
-  redis.call('SET', KEYS[2], string.format('%.6f', next), 'PX', ARGV[7])
-end
-redis.call('ZADD', KEYS[4], string.format('%.6f', now), ARGV[1])
-redis.call('PEXPIRE', KEYS[4], ARGV[7])
-return say(0)
-"""
-
-# ARGV: the permit's name, whether it was sent (1 or 0), idle. Returns the sends in the window before it.
-SETTLE: Final = """
-redis.call('ZREM', KEYS[4], ARGV[1])
-if ARGV[2] == '0' then return 0 end
-local time = redis.call('TIME')
-redis.call('ZADD', KEYS[3], string.format('%.6f', time[1] + time[2] / 1000000), ARGV[1])
-redis.call('PEXPIRE', KEYS[3], ARGV[3])
-return redis.call('ZCARD', KEYS[3]) - 1
-"""
+PARTS: Final = ("pause", "even", "sends", "pending", "learnt", "amounts", "left")
 
 
 class RedisPacer:
@@ -74,9 +38,10 @@ class RedisPacer:
     def __init__(self, client: redis.asyncio.Redis, name: str, limits: RateLimit, redactor: Redactor) -> None:
         self._client = client
         self._redactor = redactor
-        self._keys = [f"image-insights:{name}:{part}" for part in ("pause", "even", "sends", "pending", "learnt")]
+        self._keys = [f"image-insights:{name}:{part}" for part in PARTS]
         self._take = client.register_script(TAKE)
         self._settle = client.register_script(SETTLE)
+        self._answered = client.register_script(ANSWERED)
         self._pace = Pace(memoryview(bytearray(8 * Pace.LEARNT)).cast("d"), limits)
         self._learnt = b""
         self._ahead = 0.0  # Redis' clock less ours
@@ -87,42 +52,67 @@ class RedisPacer:
         pause = self._pace.current_pause
         return Pause(start=pause.start - self._ahead, until=pause.until - self._ahead)
 
-    async def take(self) -> Permit | float:
+    async def take(self, amount: float = 0.0) -> Permit | float:
         """See Pacer."""
         name = uuid4().hex
         while True:
-            wait, now, learnt = await self._answered(self._take(keys=self._keys, args=self._arguments(name)))
+            wait, now, learnt, *spent = await self._reply(
+                self._take(keys=self._keys, args=self._arguments(name, amount))
+            )
             self._ahead = float(now) - current_time()
-            if learnt == self._learnt:
-                return float(wait) if float(wait) > 0 else Permit(granted_at=current_time(), name=name)
-            self._learn(learnt)
+            if learnt != self._learnt:
+                self._learn(learnt)
+            elif float(wait) > 0:
+                return float(wait)
+            else:
+                calls, amounts = map(float, spent)
+                return Permit(
+                    granted_at=current_time(), name=name, amount=amount, counts_at=float(now), spent=(calls, amounts)
+                )
 
     async def settle(self, permit: Permit, *, sent: bool) -> None:
         """See Pacer."""
-        load = await self._answered(self._settle(keys=self._keys, args=[permit.name, int(sent), IDLE]))
-        permit.sent_at, permit.load = (current_time(), load) if sent else (None, 0)
+        arguments: list[Any] = [permit.name, int(sent), IDLE, permit.amount, floor(permit.counts_at)]
+        load, now = await self._reply(self._settle(keys=self._keys, args=arguments))
+        permit.sent_at, permit.load, permit.counts_at = (current_time(), load, float(now)) if sent else (None, 0, 0.0)
 
     async def late(self, permit: Permit, seconds: float) -> None:
         """See Pacer."""
         send = {permit.name: min(seconds, LATE_MAX)}
-        await self._answered(self._client.zadd(self._keys[2], send, xx=True, incr=True))
+        await self._reply(self._client.zadd(self._keys[2], send, xx=True, incr=True))
 
-    async def begin_pause(self, seconds: float, refused: Permit | None = None) -> None:
+    async def answered(self, permit: Permit, amount: float, advice: Advice) -> None:
+        """See Pacer."""
+        if permit.sent_at is None:
+            return
+        calls, spent = permit.spent
+        said = [*_said("c", advice.calls, permit, calls), *_said("a", advice.amount, permit, spent)]
+        more, permit.amount = amount - permit.amount, amount
+        most = self._pace.amount_limit(permit.counts_at)
+        arguments = [floor(permit.counts_at), f"{more:g}", IDLE, most, *said]
+        await self._reply(self._answered(keys=self._keys, args=arguments))
+
+    async def begin_pause(self, seconds: float, refused: Permit | None = None, *, by_amount: bool = False) -> None:
         """See Pacer; a shorter pause never ends a longer one."""
-        await self._answered(self._client.transaction(lambda pipe: self._pause(pipe, seconds, refused), self._keys[4]))
 
-    async def _pause(self, pipe: Any, seconds: float, refused: Permit | None) -> None:
+        async def pause(pipe: Any) -> None:
+            await self._pause(pipe, seconds, refused, by_amount=by_amount)
+
+        await self._reply(self._client.transaction(pause, self._keys[4]))
+
+    async def _pause(self, pipe: Any, seconds: float, refused: Permit | None, *, by_amount: bool) -> None:
         """Decide on what is learnt so far; redis-py decides again where another machine was faster."""
         self._learn(await pipe.get(self._keys[4]) or b"")
         now = current_time() + self._ahead
+        too_much = _last_minute(await pipe.hgetall(self._keys[5]), now) if by_amount else None
         if refused is not None and refused.sent_at is not None:
             refused = replace(refused, sent_at=refused.sent_at + self._ahead)
-        self._pace.pause(now, seconds, refused)
+        self._pace.pause(now, seconds, refused, too_much=too_much)
         pipe.multi()
         pipe.set(self._keys[4], self._pace.cells.tobytes(), px=IDLE)
         pipe.set(self._keys[0], 1, px=max(1, int((self._pace.paused_until - now) * 1000)))
 
-    async def _answered(self, call: Awaitable[Any]) -> Any:
+    async def _reply(self, call: Awaitable[Any]) -> Any:
         try:
             return await call
         except RedisError as exc:
@@ -133,10 +123,24 @@ class RedisPacer:
         self._learnt = learnt
         self._pace.cells.cast("B")[:] = learnt or bytes(self._pace.cells.nbytes)
 
-    def _arguments(self, name: str) -> list[Any]:
+    def _arguments(self, name: str, amount: float) -> list[Any]:
         now = current_time() + self._ahead
         slots, window = self._pace.allowance(now)
-        return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt]
+        most = self._pace.amount_limit(now)
+        return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt, amount, most, CATCH_UP]
+
+
+def _last_minute(amounts: Mapping[bytes, bytes], now: float) -> float:
+    """Return the sum of the seconds that are less than a minute old."""
+    return sum(float(amount) for second, amount in amounts.items() if int(second) > now - MINUTE)
+
+
+def _said(kind: str, budget: Budget | None, permit: Permit, spent: float) -> list[Any]:
+    """Return what an answer says of one limit, for the script."""
+    if budget is None:
+        return []
+    until = 0 if budget.remaining >= PLENTY * budget.limit else permit.counts_at + budget.reset
+    return [kind, budget.remaining, until, spent]
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from pipeline.fetch.pacing.open import key_name, open_pacer
 from pipeline.fetch.pacing.pace import PENDING_LIMIT, TIMER, Permit
 from pipeline.fetch.pacing.pacer import Pacer, ProcessPacer
 from pipeline.fetch.policy import RateLimit
+from pipeline.records import Advice, Budget
 from tests.clocks import VirtualLoop
 from tests.waiting import HANG_SECONDS, wait_until
 
@@ -96,12 +97,12 @@ def most_in_a_second(stamps: list[float]) -> int:
     return most
 
 
-async def take(pacer: Pacer) -> Permit:
-    got = await pacer.take()
+async def take(pacer: Pacer, amount: float = 0.0) -> Permit:
+    got = await pacer.take(amount)
     if isinstance(got, Permit):
         return got
     await anyio.sleep(got)
-    return await take(pacer)
+    return await take(pacer, amount)
 
 
 def on_a_virtual_clock(test: Callable[[], Awaitable[None]]) -> None:
@@ -179,6 +180,15 @@ async def test_times_from_before_a_reboot_mean_nothing(tmp_path: Path, monkeypat
     async with file_pacer(tmp_path / "pace", FAST) as before:
         await before.begin_pause(3600.0)
     monkeypatch.setattr(time, "time", lambda: 0.0)
+    async with file_pacer(tmp_path / "pace", FAST) as after:
+        assert isinstance(await after.take(), Permit)
+
+
+async def test_a_file_of_another_version_is_started_afresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its cells mean is not known."""
+    async with file_pacer(tmp_path / "pace", FAST) as before:
+        await before.begin_pause(3600.0)
+    monkeypatch.setattr(file_pacer_module, "LAYOUT", 3.0)
     async with file_pacer(tmp_path / "pace", FAST) as after:
         assert isinstance(await after.take(), Permit)
 
@@ -356,3 +366,104 @@ async def test_a_redis_that_goes_away_stops_the_run(tmp_path: Path) -> None:
                 await pacer.take()
             with pytest.raises(PacerLost, match="no longer answers"):
                 await pacer.begin_pause(1.0)
+
+
+async def send_tokens(pacer: Pacer, stamps: list[tuple[float, float]], chance: random.Random) -> None:
+    """Send 1,000 tokens each for three minutes, with timers that are late; answers say that it was 1,200."""
+    until = current_time() + 180
+    while current_time() < until:
+        if isinstance(got := await pacer.take(1_000.0), Permit):
+            await pacer.settle(got, sent=True)
+            stamps.append((current_time(), 1_200.0))
+            await pacer.answered(got, 1_200.0, Advice())
+        else:
+            await anyio.sleep(got + chance.uniform(0, 0.01))
+
+
+def most_in_a_minute(stamps: list[tuple[float, float]]) -> float:
+    return max(sum(amount for at, amount in stamps if start <= at < start + 60) for start, _ in stamps)
+
+
+def test_processes_share_the_tokens_of_a_minute_through_a_file(tmp_path: Path) -> None:
+    """Three who opened the file by themselves together stay below the limit, nearly reach it, and share it."""
+    each: list[list[tuple[float, float]]] = [[] for _ in range(3)]
+    limits = RateLimit(qps=0, amount_per_minute=60_000)
+
+    async def send() -> None:
+        chance = random.Random(5)
+        async with AsyncExitStack() as opened, anyio.create_task_group() as tasks:
+            for stamps in each:
+                pacer = await opened.enter_async_context(file_pacer(tmp_path / "pace", limits))
+                tasks.start_soon(send_tokens, pacer, stamps, chance)
+
+    on_a_virtual_clock(send)
+    together = sorted(stamp for stamps in each for stamp in stamps)
+    assert 0.9 * 60_000 <= most_in_a_minute(together) <= 60_000
+    assert min(map(len, each)) >= 0.2 * len(together)
+
+
+async def test_tokens_are_counted_together_through_redis(redis_url: str) -> None:
+    """What one machine has sent, and what its answer says it used, is no longer there for the other."""
+    key, limits = SecretStr("tokens"), RateLimit(qps=0, amount_per_minute=10_000)
+    async with (
+        open_pacer(redis_url, "https://k", key, limits) as one,
+        open_pacer(redis_url, "https://k", key, limits) as other,
+    ):
+        first, unused = await one.take(100.0), await other.take(50.0)
+        assert isinstance(first, Permit)
+        assert isinstance(unused, Permit)
+        await one.settle(first, sent=True)
+        await other.settle(unused, sent=False)
+        await one.answered(first, 9_000.0, Advice())
+        assert await sent_tokens(redis_url, "https://k", key) == 9_000
+        waits = [await other.take(1_500.0), await other.take(900.0)]  # one has no room, the other keeps the even pace
+        assert 61 >= waits[0] > waits[1] > 0  # type: ignore[operator] # a Permit is no number, and would fail here
+
+
+async def sent_tokens(url: str, endpoint: str, key: SecretStr) -> float:
+    """Return what Redis counts for the last minute."""
+    async with redis.asyncio.Redis.from_url(url) as client:
+        sums = await client.hgetall(f"image-insights:{key_name(endpoint, key)}:amounts")
+        return sum(map(float, sums.values()))
+
+
+async def test_what_headers_say_is_shared_through_redis(redis_url: str) -> None:
+    """What is left of a limit, as one machine's answer says, is spread over both; too much for it waits for the end."""
+    key = SecretStr("left")
+    async with (
+        open_pacer(redis_url, "https://h", key, RateLimit(qps=0)) as one,
+        open_pacer(redis_url, "https://h", key, RateLimit(qps=0)) as other,
+    ):
+        permit, later = await one.take(100.0), await other.take(100.0)
+        assert isinstance(permit, Permit)
+        assert isinstance(later, Permit)
+        for pacer, sent in ((one, permit), (other, later)):
+            await pacer.settle(sent, sent=True)
+        left = Budget(limit=10_000, remaining=1_000, reset=10_000)
+        await one.answered(permit, 100.0, Advice(amount=left))
+        wait = await other.take(950.0)  # 900 are left, as `later` was sent after the one that was answered
+        assert isinstance(wait, float)
+        assert 10_000 - HANG_SECONDS < wait <= 10_000
+        wait = await other.take(500.0)
+        assert isinstance(wait, float)
+        assert 1_000 - HANG_SECONDS < wait <= 1_000
+        await one.answered(later, 100.0, Advice(amount=Budget(limit=10_000, remaining=9_000, reset=10)))
+        assert isinstance(await other.take(950.0), Permit)
+
+
+async def test_a_refusal_for_too_many_tokens_teaches_all_machines(redis_url: str) -> None:
+    """The tokens that were let through in the last minute become the limit of the next ones, for everyone."""
+    key, limits = SecretStr("taught tokens"), RateLimit(qps=0)
+    async with (
+        open_pacer(redis_url, "https://m", key, limits) as one,
+        open_pacer(redis_url, "https://m", key, limits) as other,
+    ):
+        permits = [await take(one, 1_000.0) for _ in range(4)]
+        for permit in permits:
+            await one.settle(permit, sent=True)
+        await one.answered(permits[-1], 0.0, Advice())
+        await one.begin_pause(0.001, permits[-1], by_amount=True)
+        await anyio.sleep(0.01)
+        wait = await other.take(1_000.0)
+        assert isinstance(wait, float)
+        assert 0 < wait <= 61
