@@ -44,6 +44,9 @@ app = typer.Typer(
 )
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's TOML config.", show_default=False)]
+MaybeConfigPath = Annotated[
+    Path | None, typer.Argument(metavar="[CONFIG]", help="The job's TOML config.", show_default=False)
+]
 Sets = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the config; repeatable.")
 ]
@@ -127,9 +130,10 @@ def renormalise(config: ConfigPath, sets: Sets = None) -> None:
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of the record."""
-    typer.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())
+def schema(config: MaybeConfigPath = None, sets: Sets = None) -> None:
+    """Print the JSON Schema of the record. With a config, it has your own fields in `attributes`."""
+    attributes = _load(config, sets).provider.attributes_schema if config else None
+    typer.echo(orjson.dumps(json_schema(attributes), option=orjson.OPT_INDENT_2).decode())
 
 
 @app.command()

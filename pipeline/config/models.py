@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Generic, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from typing_extensions import TypeVar
@@ -142,6 +142,11 @@ class ProviderSettings(Section):
     def has_prices(self) -> bool:
         """True where the provider says what each call costs."""
         return False
+
+    @property
+    def attributes_schema(self) -> dict[str, Any] | None:
+        """The JSON Schema of a record's `attributes`; None where there are none."""
+        return None
 
     @field_validator("endpoint")
     @classmethod

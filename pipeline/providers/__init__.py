@@ -12,6 +12,8 @@ from pipeline.providers.bing.provider import make_bing, make_local
 from pipeline.providers.bing.settings import BingSettings, LocalSettings
 from pipeline.providers.google.provider import make_google
 from pipeline.providers.google.settings import GoogleSettings
+from pipeline.providers.openai.provider import make_openai
+from pipeline.providers.openai.settings import OpenAISettings
 
 S = TypeVar("S", bound=ProviderSettings)
 
@@ -41,6 +43,7 @@ def register(name: str, kind: ProviderKind[S]) -> None:
 register("bing", ProviderKind(settings=BingSettings, build=make_bing))
 register("google", ProviderKind(settings=GoogleSettings, build=make_google))
 register("local", ProviderKind(settings=LocalSettings, build=make_local))
+register("openai", ProviderKind(settings=OpenAISettings, build=make_openai))
 
 
 def settings_models() -> dict[str, type[ProviderSettings]]:

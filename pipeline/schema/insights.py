@@ -53,6 +53,7 @@ class Insights(TypedDict, total=False):
     best_query: Query
     text: Text
     safety: Safety
+    attributes: dict[str, Any]
     dominant_colors: Required[list[DominantColor]]
     tags: Required[list[Tag]]
     actions: Required[list[Action]]

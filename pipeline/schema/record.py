@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Required
 
 from pydantic import TypeAdapter
@@ -11,6 +12,7 @@ from pipeline.schema.insights import Insights
 from pipeline.schema.parts import closed
 
 SCHEMA_VERSION = "1"
+ATTRIBUTES_ID = "urn:image-insights:attributes"
 
 
 @closed
@@ -84,7 +86,10 @@ class Record(Insights, total=False):
     calls: Required[Calls]
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of one record."""
+def json_schema(attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of one record; `attributes` is that of the user's own fields."""
     schema = TypeAdapter(Record).json_schema()
+    if attributes is not None:
+        # With an id of its own, references in it lead to its own definitions.
+        schema["properties"]["attributes"] = {"$id": ATTRIBUTES_ID, **attributes}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Record", **schema}
