@@ -1,7 +1,8 @@
 """What a service says is left of its limits, spread over the time until they are whole again. Pure.
 
 Services count in different ways: some refill all the time, some all at once at the end of a window. Spending what is
-left evenly until the reset is right for both. A limit of which at least half is left is no reason to wait.
+left evenly until the reset is right for both. A limit of which at least half is left is no reason to wait. Nor is one
+of a day: a run that needs less than is left would wait in vain, and any other is refused with the time to go on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pipeline.fetch.pacing.cells import Cell
 from pipeline.records import Budget
 
 PLENTY: Final = 0.5  # of a limit
+LONGEST: Final = 120.0  # seconds until a limit is whole again that are worth spreading it over
 
 
 class BudgetPace:
@@ -50,4 +52,11 @@ class BudgetPace:
     def note(self, budget: Budget, sent_at: float, spent: float) -> None:
         """Take the word of an answer, whose request was sent at `sent_at`, when `spent` had been spent in all."""
         self._left = budget.remaining - (self.spent - spent)
-        self._until = 0.0 if budget.remaining >= PLENTY * budget.limit else sent_at + budget.reset
+        self._until = paced_until(budget, sent_at)
+
+
+def paced_until(budget: Budget, sent_at: float) -> float:
+    """Return until when what is left has to be spread, 0 where it need not be."""
+    if budget.remaining >= PLENTY * budget.limit or budget.reset > LONGEST:
+        return 0.0
+    return sent_at + budget.reset

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
 from pipeline.fetch.pacing.amounts import CATCH_UP, MINUTE
-from pipeline.fetch.pacing.budgets import PLENTY
+from pipeline.fetch.pacing.budgets import paced_until
 from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit, credit
 from pipeline.fetch.pacing.redis_scripts import ANSWERED, SETTLE, TAKE
 from pipeline.fetch.policy import RateLimit
@@ -139,8 +139,7 @@ def _said(kind: str, budget: Budget | None, permit: Permit, spent: float) -> lis
     """Return what an answer says of one limit, for the script."""
     if budget is None:
         return []
-    until = 0 if budget.remaining >= PLENTY * budget.limit else permit.counts_at + budget.reset
-    return [kind, budget.remaining, until, spent]
+    return [kind, budget.remaining, paced_until(budget, permit.counts_at), spent]
 
 
 @asynccontextmanager

@@ -230,3 +230,13 @@ def test_plenty_is_no_reason_to_wait() -> None:
     steady.settle(permit, 100.0)
     steady.answered(permit, 10.0, Advice(amount=Budget(limit=100, remaining=50, reset=60)))
     assert isinstance(steady.take(100.0, 40.0), Permit)
+
+
+def test_a_limit_of_a_day_is_left_to_refusals() -> None:
+    """A run that needs less than is left would wait for nothing."""
+    steady = pace()
+    permit = steady.take(100.0, 10.0)
+    assert isinstance(permit, Permit)
+    steady.settle(permit, 100.0)
+    steady.answered(permit, 10.0, Advice(calls=Budget(limit=10_000, remaining=100, reset=40_000)))
+    assert isinstance(steady.take(100.0, 40.0), Permit)

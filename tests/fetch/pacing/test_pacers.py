@@ -439,14 +439,14 @@ async def test_what_headers_say_is_shared_through_redis(redis_url: str) -> None:
         assert isinstance(later, Permit)
         for pacer, sent in ((one, permit), (other, later)):
             await pacer.settle(sent, sent=True)
-        left = Budget(limit=10_000, remaining=1_000, reset=10_000)
+        left = Budget(limit=10_000, remaining=1_000, reset=110)
         await one.answered(permit, 100.0, Advice(amount=left))
         wait = await other.take(950.0)  # 900 are left, as `later` was sent after the one that was answered
         assert isinstance(wait, float)
-        assert 10_000 - HANG_SECONDS < wait <= 10_000
+        assert 11 < wait <= 110
         wait = await other.take(500.0)
         assert isinstance(wait, float)
-        assert 1_000 - HANG_SECONDS < wait <= 1_000
+        assert 0 < wait <= 11
         await one.answered(later, 100.0, Advice(amount=Budget(limit=10_000, remaining=9_000, reset=10)))
         assert isinstance(await other.take(950.0), Permit)
 
