@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.main import get_command
 
 from pipeline.cli import app
@@ -133,6 +134,15 @@ def test_the_config_of_docs_is_a_whole_one(tmp_path: Path) -> None:
     for part in ("", *parts):
         (tmp_path / "job.toml").write_text(f"{whole}\n{part}")
         load_config(tmp_path / "job.toml", providers=settings_models())
+
+
+def test_the_fields_of_docs_are_valid(tmp_path: Path) -> None:
+    """The example of docs/providers.md loads with a shipped config, and answers like its own example match it."""
+    shipped = (PROJECT / "configs" / "ollama.toml").read_text(encoding="utf-8")
+    (fields,), (answer,) = blocks(PAGES["providers.md"], "toml"), blocks(PAGES["providers.md"], "json")
+    (tmp_path / "job.toml").write_text(f"{shipped}\n{fields}")
+    config = load_config(tmp_path / "job.toml", providers=settings_models())
+    assert Draft202012Validator(config.provider.attributes_schema).is_valid(json.loads(answer))
 
 
 def test_the_tables_of_the_service_in_docs_are_valid(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.settings import QuerySettings
+from pipeline.providers.openai.fields import FieldSettings
+from pipeline.providers.openai.settings import PriceSettings
 
 _ROW = re.compile(r"\| `(\w+)` \| ([^|]+) \| (?:`([^`]*)`|[^|]*) \| (.+) \|")
 SHARED_BY = {"bing": QuerySettings, "local": QuerySettings}
@@ -61,6 +63,8 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
     for name, model in settings_models().items():
         tables[f"provider {name}"] = _own(model, SHARED_BY.get(name, ProviderSettings))
+    tables["provider.fields"] = FieldSettings.model_fields
+    tables["provider.prices openai"] = PriceSettings.model_fields
     return tables
 
 
@@ -88,7 +92,7 @@ _KINDS_BY_READER = {
     "_share": "count or share",
     "_names": "text or list",
 }
-_KINDS = {str: "text", bool: "true or false", int: "whole number", float: "number", tuple: "list"}
+_KINDS = {dict: "table", str: "text", bool: "true or false", int: "whole number", float: "number", tuple: "list"}
 
 
 def _kind(field: FieldInfo) -> str:
@@ -154,11 +158,14 @@ def _models() -> list[type[BaseModel]]:
         Columns,
         ImageSearch,
         QuerySettings,
+        FieldSettings,
+        PriceSettings,
         *settings_models().values(),
     ]
 
 
 def _read(model: type[BaseModel], key: str, value: object) -> object:
     """Validate one value as the key's own."""
-    needed = {name: "x" for name, field in model.model_fields.items() if field.is_required()}
+    required = {name: field for name, field in model.model_fields.items() if field.is_required()}
+    needed = {name: 1.0 if _kind(field) == "number" else "x" for name, field in required.items()}
     return getattr(model.model_validate({**needed, key: value}), key)
