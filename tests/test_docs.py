@@ -142,7 +142,9 @@ def test_the_fields_of_docs_are_valid(tmp_path: Path) -> None:
     (fields,), (answer,) = blocks(PAGES["providers.md"], "toml"), blocks(PAGES["providers.md"], "json")
     (tmp_path / "job.toml").write_text(f"{shipped}\n{fields}")
     config = load_config(tmp_path / "job.toml", providers=settings_models())
-    assert Draft202012Validator(config.provider.attributes_schema).is_valid(json.loads(answer))
+    schema = config.provider.attributes_schema
+    assert schema is not None
+    assert Draft202012Validator(schema).is_valid(json.loads(answer))
 
 
 def test_the_tables_of_the_service_in_docs_are_valid(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A job that asks a model: the whole road over real sockets, from the config to the record, with all kinds of faults."""
+"""A job that asks a model: the whole road over real sockets, from the config to the record, with all its faults."""
 
 from __future__ import annotations
 
