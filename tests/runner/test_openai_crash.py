@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from pipeline import load_config
 from pipeline.schema import json_schema
-from tests.openai_server import FAULTS, KEY, KEY_ENV, MODEL, running_process
+from tests.providers.openai.fake_service import FAULTS, KEY, KEY_ENV, MODEL, running_process
 from tests.runner.test_openai_runs import FIELDS
 from tests.running import draw, lines_of
 from tests.waiting import HANG_SECONDS, wait_until

@@ -20,7 +20,7 @@ from pipeline.config import Config
 from pipeline.errors import KeyRefused, Misconfigured, QuotaUsedUp
 from pipeline.report.run_json import Report
 from pipeline.schema import json_schema
-from tests.openai_server import FAULTS, KEY, KEY_ENV, MODEL, Behaviour, OpenAIService
+from tests.providers.openai.fake_service import FAULTS, KEY, KEY_ENV, MODEL, Behaviour, OpenAIService
 from tests.running import draw, lines_of
 
 ROWS = 12

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.openai_server import FAULTS, KEY, MODEL, Behaviour, OpenAIService
+from tests.providers.openai.fake_service import FAULTS, KEY, MODEL, Behaviour, OpenAIService
 from tests.running import draw
 
 openai = pytest.importorskip("openai", reason="the package openai is not installed")

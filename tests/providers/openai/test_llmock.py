@@ -20,7 +20,7 @@ from jsonschema import Draft202012Validator
 from pipeline import load_config, run
 from pipeline.config import Config
 from pipeline.schema import json_schema
-from tests.openai_server import KEY, KEY_ENV
+from tests.providers.openai.fake_service import KEY, KEY_ENV
 from tests.runner.test_openai_runs import FIELDS
 from tests.running import draw, lines_of
 from tests.waiting import HANG_SECONDS, wait_until

@@ -16,8 +16,8 @@ from pipeline.prepare.fit_rules import rules_from
 from pipeline.providers.base import FallbackService
 from pipeline.providers.openai.provider import OpenAI
 from pipeline.records import Crop, InsightsToken
-from tests.openai_server import _check_strict
 from tests.providers.openai.conftest import make, prepared, request_of
+from tests.providers.openai.fake_service import _check_strict
 from tests.rows import make_row
 
 PLAIN, NAME, MORE = "plain-json", "other-name", "more-tokens"

@@ -13,8 +13,8 @@ from pipeline import load_config
 from pipeline.errors import ConfigError
 from pipeline.providers.openai.strict_schema import strict_schema
 from pipeline.schema import json_schema
-from tests.openai_server import _check_strict
 from tests.providers.openai.conftest import make
+from tests.providers.openai.fake_service import _check_strict
 
 CONFIG = """
 [manifest]

@@ -412,7 +412,7 @@ def running_process(journal: Path, **behaviour: Any) -> Iterator[Running]:
     """Start the service as a process, and end it afterwards."""
     journal.write_bytes(b"")
     settings = orjson.dumps({"journal": str(journal), **behaviour}).decode()
-    command = [sys.executable, "-m", "tests.openai_server", settings]
+    command = [sys.executable, "-m", "tests.providers.openai.fake_service", settings]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
