@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from ipaddress import ip_network
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,7 @@ class Preparer:
         self._download_timeout = config.download_timeout
         self._archive_reader = CapacityLimiter(1)  # in the order of rows, which is that of the archive
         self._files_in_memory = Semaphore(_FILES_PER_WORKER * workers)
+        self._cloud_files_in_memory = Semaphore(_CLOUD_READERS + _FILES_PER_WORKER * workers)
         self._decoder = _decoder(config, self._rules, workers)
         self._downloader = Downloader(download_rules(config, retry))
         self._opened = AsyncExitStack()
@@ -57,24 +59,28 @@ class Preparer:
         self._sources.close()
         await self._opened.aclose()
 
-    async def prepare(self, row: Row, *, as_bytes: bool = False) -> Prepared | None:
-        """Return the row's picture within the limits, or None if it is sent as a URL or a token; raises RowError.
+    @asynccontextmanager
+    async def picture(self, row: Row, *, as_bytes: bool = False) -> AsyncIterator[Prepared | None]:
+        """Hold the row's picture within the limits, or None if it is sent as a URL or a token; raises RowError.
 
-        With `as_bytes` a picture behind a URL is loaded although the service might load it itself.
+        Its place in memory is given back when the context ends: a picture that waits to be sent keeps another one from
+        being read. With `as_bytes` a picture behind a URL is loaded although the service might load it itself.
         """
         match row.image:
             case LocalFile() as image:
                 async with self._files_in_memory:
-                    return await self._decoder.fit(await self._read(image, self._readers))
+                    yield await self._decoder.fit(await self._read(image, self._readers))
             case ArchiveMember() as image:
                 async with self._files_in_memory:
-                    return await self._decoder.fit(await self._read(image, self._archive_reader))
+                    yield await self._decoder.fit(await self._read(image, self._archive_reader))
             case CloudFile() as image:
-                return await self._decoder.fit(await self._read_cloud(image))
+                async with self._cloud_files_in_memory:
+                    yield await self._decoder.fit(await self._read_cloud(image))
             case RemoteUrl(url=url) if as_bytes or "url" not in self._forms:
                 async with self._downloader.picture(url) as data:
-                    return await self._decoder.fit(data)
-        return None
+                    yield await self._decoder.fit(data)
+            case _:
+                yield None
 
     async def _read(self, image: StoredImage, limiter: CapacityLimiter) -> bytes:
         return await to_thread.run_sync(self._sources.read, image, limiter=limiter, abandon_on_cancel=True)

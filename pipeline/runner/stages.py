@@ -41,6 +41,9 @@ class PreparedRow:
     requests: Sequence[Request] = field(repr=False)
 
 
+HandOn = Callable[[PreparedRow], Awaitable[None]]
+
+
 class Outbox:
     """Where rows end: counts them, hands their lines to the sink, and lets `judge` look after each failure."""
 
@@ -155,9 +158,7 @@ class PrepareStage:
         async with rows, ready_rows:
             async for pending in rows:
                 if self._stop.cause is None and isinstance(pending.item, Row):
-                    ready = await self._prepare(pending, pending.item)
-                    if ready is not None:
-                        await ready_rows.send(ready)
+                    await self._prepare(pending, pending.item, ready_rows.send)
 
     def give_up(self) -> None:
         """Prepare nothing more; what would be prepared now would not be sent, and a download may take long."""
@@ -166,25 +167,31 @@ class PrepareStage:
 
     async def with_bytes(self, ready: PreparedRow) -> PreparedRow | None:
         """Prepare a row again whose picture was sent as a URL; None where it has failed, or the run has to stop."""
-        return await self._prepare(ready.pending, ready.row, as_bytes=True)
+        again: list[PreparedRow] = []
 
-    async def _prepare(self, pending: PendingRow, row: Row, *, as_bytes: bool = False) -> PreparedRow | None:
-        prepared = None
-        try:
-            with CancelScope() as scope:
-                self._at_work.add(scope)
-                prepared = await self._preparer.prepare(row, as_bytes=as_bytes)
-            if scope.cancelled_caught:
-                return None
-            requests = self._provider.requests(row, prepared)
-        except RowError as exc:
-            await self._outbox.fail(pending, row_failure(row, exc))
-            return None
-        finally:
-            self._at_work.discard(scope)
-        if prepared is not None:
-            self._tally.count_prepared(prepared)
-        return PreparedRow(pending=pending, row=row, prepared=prepared, requests=requests)
+        async def take(row: PreparedRow) -> None:
+            again.append(row)
+
+        await self._prepare(ready.pending, ready.row, take, as_bytes=True)
+        return again[0] if again else None
+
+    async def _prepare(self, pending: PendingRow, row: Row, hand_on: HandOn, *, as_bytes: bool = False) -> None:
+        """Prepare a row and hand it on; until it is taken, its picture keeps its place in memory."""
+        failure: RowError | None = None
+        with CancelScope() as scope:
+            self._at_work.add(scope)
+            try:
+                async with self._preparer.picture(row, as_bytes=as_bytes) as prepared:
+                    requests = self._provider.requests(row, prepared)
+                    if prepared is not None:
+                        self._tally.count_prepared(prepared)
+                    await hand_on(PreparedRow(pending=pending, row=row, prepared=prepared, requests=requests))
+            except RowError as exc:
+                failure = exc
+            finally:
+                self._at_work.discard(scope)
+        if failure is not None:
+            await self._outbox.fail(pending, row_failure(row, failure))
 
 
 class FetchStage:

@@ -29,6 +29,12 @@ def row(image: Image) -> Row:
     return Row(id="1", image=image, ordinal=0, line=1)
 
 
+async def prepared_by(preparer: Preparer, of: Row) -> Prepared | None:
+    """Prepare a row, and let go of its place in memory."""
+    async with preparer.picture(of) as prepared:
+        return prepared
+
+
 @pytest.fixture
 def large(tmp_path: Path) -> Row:
     path = tmp_path / "large.jpg"
@@ -40,7 +46,7 @@ def large(tmp_path: Path) -> Row:
 async def test_row_is_prepared(large: Row, *, isolate: bool) -> None:
     """A local picture comes back within the limits, from a thread or from a process."""
     async with Preparer(PrepareConfig(isolate=isolate), limits(), RetryConfig()) as preparer:
-        prepared = await preparer.prepare(large)
+        prepared = await prepared_by(preparer, large)
     assert prepared is not None
     assert (prepared.width, prepared.height, prepared.action) == (300, 200, "encoded")
 
@@ -57,14 +63,14 @@ async def test_the_loop_gets_the_gil_sooner_while_pictures_are_prepared() -> Non
 async def test_token_and_url_go_as_they_are(image: Image) -> None:
     """Nothing is downloaded if the service accepts the token or the URL itself."""
     async with Preparer(PrepareConfig(), limits("url", "bytes"), RetryConfig()) as preparer:
-        assert await preparer.prepare(row(image)) is None
+        assert await prepared_by(preparer, row(image)) is None
 
 
 async def test_url_is_fetched_where_the_service_takes_bytes_alone() -> None:
     """If the service accepts only bytes, the URL is downloaded, and its address is checked."""
     async with Preparer(PrepareConfig(), limits("bytes"), RetryConfig()) as preparer:
         with pytest.raises(SourceError) as caught:
-            await preparer.prepare(row(RemoteUrl(url="http://127.0.0.1:1/a.jpg")))
+            await prepared_by(preparer, row(RemoteUrl(url="http://127.0.0.1:1/a.jpg")))
     assert caught.value.code == "refused-address"
 
 
@@ -74,7 +80,7 @@ async def test_prepare_error_keeps_its_code_and_message(tmp_path: Path, *, isola
     (tmp_path / "a.jpg").write_bytes(b"<html>")
     async with Preparer(PrepareConfig(isolate=isolate), limits(), RetryConfig()) as preparer:
         with pytest.raises(PrepareError, match="web page") as caught:
-            await preparer.prepare(row(LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg")))
+            await prepared_by(preparer, row(LocalFile(path=str(tmp_path / "a.jpg"), name="a.jpg")))
     assert caught.value.code == "not-a-picture"
 
 
@@ -116,7 +122,7 @@ async def test_memory_and_workers_bound_what_runs_at_once(
     config = PrepareConfig(isolate=False, workers=workers, max_decode_bytes=share * 1_000_000)
     async with Preparer(config, limits(), RetryConfig()) as preparer, anyio.create_task_group() as group:
         for _ in range(5):
-            group.start_soon(preparer.prepare, large)
+            group.start_soon(prepared_by, preparer, large)
         await until(lambda: blocked_fit.running == most, f"{most} run")
         blocked_fit.released.set()
     assert blocked_fit.most == most
@@ -129,13 +135,35 @@ async def test_cancelled_row_gives_back_what_it_held(large: Row, blocked_fit: Bl
         PrepareConfig(isolate=False, workers=1, max_decode_bytes=5_000_000), limits(), RetryConfig()
     ) as preparer:
         async with anyio.create_task_group() as group:
-            group.start_soon(preparer.prepare, large)
-            group.start_soon(preparer.prepare, large)
+            group.start_soon(prepared_by, preparer, large)
+            group.start_soon(prepared_by, preparer, large)
             await until(blocked_fit.started.is_set, "one runs")
             group.cancel_scope.cancel()
             blocked_fit.released.set()
         with anyio.fail_after(HANG_SECONDS):
-            assert await preparer.prepare(large) is not None
+            assert await prepared_by(preparer, large) is not None
+
+
+async def test_a_picture_that_is_held_keeps_another_from_being_read(large: Row) -> None:
+    """However many rows are prepared, as many pictures are in memory as there are places: two for each worker."""
+    config = PrepareConfig(isolate=False, workers=1)
+    held = 0
+
+    async def hold(until_let_go: anyio.Event) -> None:
+        nonlocal held
+        async with preparer.picture(large):
+            held += 1
+            await until_let_go.wait()
+
+    async with Preparer(config, limits(), RetryConfig()) as preparer, anyio.create_task_group() as group:
+        let_go = anyio.Event()
+        for _ in range(5):
+            group.start_soon(hold, let_go)
+        await until(lambda: held == 2, "two are in memory")
+        await anyio.wait_all_tasks_blocked()
+        assert held == 2
+        let_go.set()
+    assert held == 5
 
 
 async def test_large_picture_is_not_overtaken_for_ever() -> None:
