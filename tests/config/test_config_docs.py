@@ -17,12 +17,9 @@ from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.settings import QuerySettings
-<<<<<<< HEAD
+from pipeline.providers.google.settings import GooglePrices
 from pipeline.providers.openai.fields import FieldSettings
 from pipeline.providers.openai.settings import PriceSettings
-=======
-from pipeline.providers.google.settings import GooglePrices
->>>>>>> 2f49894 (Document the settings and failures of the provider google)
 
 _ROW = re.compile(r"\| `(\w+)` \| ([^|]+) \| (?:`([^`]*)`|[^|]*) \| (.+) \|")
 SHARED_BY = {"bing": QuerySettings, "local": QuerySettings}
@@ -67,12 +64,9 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     tables["provider bing and local"] = _own(QuerySettings, ProviderSettings)
     for name, model in settings_models().items():
         tables[f"provider {name}"] = _own(model, SHARED_BY.get(name, ProviderSettings))
-<<<<<<< HEAD
     tables["provider.fields"] = FieldSettings.model_fields
     tables["provider.prices openai"] = PriceSettings.model_fields
-=======
     tables["provider.prices google"] = GooglePrices.model_fields
->>>>>>> 2f49894 (Document the settings and failures of the provider google)
     return tables
 
 
@@ -166,12 +160,9 @@ def _models() -> list[type[BaseModel]]:
         Columns,
         ImageSearch,
         QuerySettings,
-<<<<<<< HEAD
         FieldSettings,
         PriceSettings,
-=======
         GooglePrices,
->>>>>>> 2f49894 (Document the settings and failures of the provider google)
         *settings_models().values(),
     ]
 
