@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -30,6 +31,16 @@ def png_claiming(width: int, height: int) -> bytes:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
+def test_damage_anywhere_is_a_bad_picture(kind: str) -> None:
+    """Whatever the decoder raises for it: that of AVIF has an error of its own."""
+    data = encode(draw(2, (60, 40)), kind)
+    for place in range(0, len(data), max(1, len(data) // 60)):
+        for damaged in (data[:place], data[:place] + data[place + 1 :], data[:place] + b"\xff" + data[place + 1 :]):
+            with suppress(BadPicture):
+                open_picture(damaged)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
