@@ -25,8 +25,8 @@ from pipeline.providers.base import Provider
 from pipeline.records import Answer, Crop, Failure, InsightsToken, Prepared, Problem, Reading, Request, Row
 from pipeline.schema import Insights
 from pipeline.service.engine.analysis import analyse
+from pipeline.service.engine.pictures import read_header
 from pipeline.service.findings import BadPicture
-from pipeline.service.http.journal import describe_upload
 from pipeline.service.http.visual_search_request import read_visual_search_request
 from pipeline.service.refusals import Refusal, Refused
 from pipeline.sink.output_lines import build_record, encode, encode_failure
@@ -144,14 +144,13 @@ _PROVIDER = _provider()
 
 def check_picture(_: str, data: bytes) -> None:
     """Check that a picture is brought within the limits or fails by name, at the job and at the service."""
-    describe_upload(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of what is odd in a picture
         with suppress(PrepareError):
             fit_from_header(data, _RULES)
             _check_prepared(fit(data, _RULES))
         with suppress(BadPicture):
-            analyse(data)
+            analyse(read_header(data))
 
 
 def _check_prepared(prepared: Prepared) -> None:

@@ -40,7 +40,7 @@ def test_damage_anywhere_is_a_bad_picture(kind: str) -> None:
     for place in range(0, len(data), max(1, len(data) // 60)):
         for damaged in (data[:place], data[:place] + data[place + 1 :], data[:place] + b"\xff" + data[place + 1 :]):
             with suppress(BadPicture):
-                open_picture(damaged)
+                decode(read_header(damaged))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF", "BMP"])
