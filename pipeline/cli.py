@@ -19,7 +19,8 @@ import anyio
 import orjson
 import typer
 
-from pipeline import load_config
+from pipeline import cli_results, load_config
+from pipeline.cli_options import ConfigPath, Sets
 from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.guards.printable import printable, printable_lines
@@ -43,13 +44,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's TOML config.", show_default=False)]
 MaybeConfigPath = Annotated[
     Path | None, typer.Argument(metavar="[CONFIG]", help="The job's TOML config.", show_default=False)
 ]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Override a key of the config; repeatable.")
-]
+
+app.command()(cli_results.export)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

@@ -77,6 +77,7 @@ class Record(Insights, total=False):
 
     schema: Required[Literal["1"]]
     id: Required[str]
+    ordinal: Required[int]
     status: Required[Literal["ok", "empty"]]
     provider: Required[str]
     asked_at: Required[str]

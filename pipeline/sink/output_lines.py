@@ -54,6 +54,7 @@ def build_record(
     head = {
         "schema": SCHEMA_VERSION,
         "id": row.id,
+        "ordinal": row.ordinal,
         "status": "ok" if says_something(insights) else "empty",
         "provider": provider.name,
         "asked_at": timestamp(min(answer.asked_at for answer in answers)),

@@ -163,6 +163,7 @@ def compact_job(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through
 
     The job's outputs are not appended to afterwards.
     """
+    job.state.known_rows.note_lines()
     _forget_unseen(job.state, STATES[FAILURES])
     if prune:
         _forget_unseen(job.state, STATES[INSIGHTS])

@@ -92,6 +92,12 @@ class KnownRows:
                 return {}
             return {key: line for key, line in reader.execute(sql, list(lines)) if line != lines[key]}
 
+    def note_lines(self) -> None:
+        """Write down the lines in which this run has seen its rows: rows above them may have come or gone."""
+        moved = "UPDATE rows SET line = seen.line FROM run.seen WHERE seen.row_key = rows.row_key"
+        with self._database.reading() as reader:
+            reader.execute(f"{moved} AND seen.line != rows.line")
+
     def unseen(self, states: Sequence[State]) -> Iterator[bytes]:
         """Yield the keys of the rows in `states` that no line of this run's manifest named."""
         with self._database.reading() as reader:

@@ -40,6 +40,7 @@ class LedgerEntry:
     state: State
     content_key: bytes
     line: int = 0
+    ordinal: int = 0
     checkpoint: int = 0
     file_stamp: bytes = b""
     cache_key: bytes = b""

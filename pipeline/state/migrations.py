@@ -16,9 +16,39 @@ from pipeline.errors import OutputError
 from pipeline.guards.private_files import make_private, remove, sync
 from pipeline.state.database import connect, transaction, translated
 
-LAYOUT = 3
+LAYOUT = 4
 # A copy is kept for users who must go back to the older version. Answers that come later are not in it.
 COPY_SECONDS = 30 * 24 * 3600.0
+
+# What was, and what is to be said of it.
+_HISTORY = (
+    # Records that were superseded by one that says something else: history.py.
+    """
+    CREATE TABLE history (
+        number INTEGER PRIMARY KEY,
+        row_key BLOB NOT NULL,
+        run INTEGER NOT NULL,         -- the run that superseded it
+        at REAL NOT NULL,             -- Unix time of that
+        record BLOB NOT NULL          -- zstd: its line
+    )
+    """,
+    "CREATE INDEX history_row_key ON history (row_key)",
+    "CREATE INDEX history_at ON history (at)",
+    # Rows with a line that the manifest of the last complete run did not name.
+    "CREATE TABLE absent (row_key BLOB PRIMARY KEY) WITHOUT ROWID",
+    # Messages of alerts: notices.py.
+    """
+    CREATE TABLE notices (
+        number INTEGER PRIMARY KEY,
+        alert TEXT NOT NULL,          -- which alert says it, by which way
+        message BLOB NOT NULL,        -- JSON
+        attempts INTEGER NOT NULL,    -- runs that tried to send it
+        sent_at REAL                  -- Unix time; NULL while it waits
+    )
+    """,
+    # Alerts on the run whose condition held at the end of the last run.
+    "CREATE TABLE raised (alert TEXT PRIMARY KEY) WITHOUT ROWID",
+)
 
 _TABLES = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
@@ -37,7 +67,8 @@ _TABLES = (
         length INTEGER NOT NULL,      -- of its line, in bytes
         asked_at REAL NOT NULL,       -- Unix time of its oldest answer, or of its failure
         code TEXT NOT NULL,           -- of a failure
-        fingerprints BLOB NOT NULL    -- of its answers, 32 bytes each
+        fingerprints BLOB NOT NULL,   -- of its answers, 32 bytes each
+        ordinal INTEGER NOT NULL DEFAULT 0 -- of the row in the manifest, when it was last written down
     )
     """,
     "CREATE INDEX rows_cache_key ON rows (cache_key) WHERE cache_key != x''",
@@ -69,6 +100,7 @@ _TABLES = (
     """,
     # The lines of an output file that is being replaced: output_files.py.
     "CREATE TABLE moved (row_key BLOB PRIMARY KEY, offset INTEGER NOT NULL, length INTEGER NOT NULL) WITHOUT ROWID",
+    *_HISTORY,
 )
 
 # Layout 2 numbers the rows and has spans, which layout 3 calls checkpoints.
@@ -136,7 +168,10 @@ _FROM_2 = (
     "UPDATE meta SET name = 'superseded lines' WHERE name = 'stale'",
 )
 
-_STEPS = {1: _FROM_1, 2: _FROM_2}
+# Layout 4 knows the order of the manifest, what was superseded, and what alerts have to say.
+_FROM_3 = ("ALTER TABLE rows ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0", *_HISTORY)
+
+_STEPS = {1: _FROM_1, 2: _FROM_2, 3: _FROM_3}
 
 
 def migrate(path: Path) -> None:

@@ -63,6 +63,20 @@ class OutputFiles:
         with self._database.reading() as reader:
             yield from reader.execute(sql)
 
+    def in_manifest_order(self) -> Iterator[tuple[bytes, State, int, int]]:
+        """Yield row key, state, offset and length of each row that has a line, in the order of the manifest."""
+        sql = "SELECT row_key, state, offset, length FROM rows WHERE state != 0 ORDER BY line, ordinal, number"
+        with self._database.reading() as reader:
+            for row_key, state, offset, length in reader.execute(sql):
+                yield row_key, State(state), offset, length
+
+    def place(self, row_key: bytes) -> tuple[State, int, int] | None:
+        """Return state, offset and length of the line of a row, None where it has none."""
+        sql = "SELECT state, offset, length FROM rows WHERE row_key = ? AND state != 0"
+        with self._database.reading() as reader:
+            row = reader.execute(sql, (row_key,)).fetchone()
+        return None if row is None else (State(row[0]), row[1], row[2])
+
     def cut(self, name: str, states: Sequence[State], size: int) -> int:
         """Put back the rows whose lines are past `size` (the file lost its end); return the length of what remains."""
         inside = f"state IN ({numbers(states)})"

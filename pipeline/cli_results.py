@@ -1,0 +1,34 @@
+"""The commands that take the results of a job elsewhere, and say what has changed in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import load_config
+from pipeline.cli_options import Sets
+from pipeline.errors import UsageError
+
+ConfigsAndOut = Annotated[
+    list[Path],
+    typer.Argument(metavar="CONFIG... OUT", help="Configs of jobs, then the file to write.", show_default=False),
+]
+Tables = Annotated[
+    str, typer.Option(metavar="NAME,...", help="Child tables to write too, such as tags,offers,pages; or all.")
+]
+
+
+def export(paths: ConfigsAndOut, sets: Sets = None, tables: Tables = "") -> None:
+    """Write the records as a table, one row a picture: .parquet, .csv, .jsonl, .duckdb or .xlsx.
+
+    Several jobs of one catalogue are joined by id: one row then has what each of them knows.
+    """
+    from pipeline.commands import export as exports  # noqa: PLC0415 - a run doesn't need it
+
+    *configs, out = paths
+    if not configs:
+        raise UsageError("export needs a config and the file to write: image-insights export CONFIG... OUT")
+    jobs = exports.name_jobs(configs, [load_config(path, sets or []) for path in configs])
+    typer.echo(exports.export(jobs, out, [name.strip() for name in tables.split(",") if name.strip()]))
