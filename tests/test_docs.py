@@ -182,7 +182,7 @@ def test_the_sample_ends_as_the_readme_says(tmp_path: Path) -> None:
 
     Only text is left out: reading it takes half a minute.
     """
-    (shell,) = (block for block in blocks(README, "sh") if "configs/sample.toml" in block)
+    (shell,) = (block for block in blocks(README, "sh") if "image-insights run configs/sample.toml" in block)
     lines = [line.split("#")[0].strip() for line in shell.splitlines() if line.startswith("image-insights")]
     assert len(lines) == 2
     for line in lines:
