@@ -145,7 +145,7 @@ class Prepared:
 
     `action` passed: the file's own bytes, untouched; stripped: metadata segments left out, the pixels' bytes untouched;
     encoded: a new encoding. `scale` is sent side / original side, `encodes` counts encoder runs, `ms` is
-    the wall time it took.
+    the wall time it took. `thumbnail` is a small upright WebP for people to look at, empty where none was wanted.
     """
 
     source: SourceFacts
@@ -159,6 +159,7 @@ class Prepared:
     scale: float = 1.0
     encodes: int = 0
     ms: float = 0.0
+    thumbnail: bytes = field(default=b"", repr=False)
 
 
 Form = Literal["bytes", "url", "token"]

@@ -26,7 +26,7 @@ _THIRTY_TWO_BIT = ("I", "F")
 
 def decode(header: Header, target: Size) -> Image.Image:
     """Decode at the smallest scale that covers `target` px, before turning; the mode is L, LA, RGB, RGBA or CMYK."""
-    if isinstance(header.image, JpegImageFile):
+    if isinstance(header.image, JpegImageFile) and header.image.tile:  # it has none once it is decoded
         _decode_scaled(header.image, decode_eighths(header, target))
     header.image.load()
     return _plain_mode(header.image)

@@ -6,6 +6,7 @@ A decoder process reads files of strangers and may be taken over by one. So what
 from __future__ import annotations
 
 import re
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -21,7 +22,7 @@ from pipeline.records import Prepared
 
 MAX_MESSAGE_BYTES = 65_536
 START = b""  # the run has the memory that a picture needs
-_SCALARS = tuple(field.name for field in fields(Prepared) if field.name not in {"source", "data"})
+_SCALARS = tuple(field.name for field in fields(Prepared) if field.name not in {"source", "data", "thumbnail"})
 _CODE = re.compile(r"[a-z][a-z-]{1,40}")
 _MAX_TEXT_CHARS = 2000
 
@@ -61,7 +62,8 @@ def pack_failure(error: PrepareError) -> bytes:
 def pack_prepared(prepared: Prepared) -> bytes:
     """Return the message of a prepared picture; its bytes follow in a message of their own, unless it passed."""
     values = {name: getattr(prepared, name) for name in _SCALARS}
-    return orjson.dumps(values | {"source": asdict(prepared.source)})
+    thumbnail = b64encode(prepared.thumbnail).decode()
+    return orjson.dumps(values | {"source": asdict(prepared.source), "thumbnail": thumbnail})
 
 
 def unpack_failure(message: Mapping[str, Any]) -> PrepareError:
@@ -74,7 +76,8 @@ def unpack_failure(message: Mapping[str, Any]) -> PrepareError:
 
 def unpack_prepared(message: Mapping[str, Any], data: bytes) -> Prepared:
     """Return the prepared picture of a message; raises ValueError where it is none."""
-    prepared = _prepared_type().validate_python({**message, "data": data})
+    thumbnail = b64decode(str(message.get("thumbnail", "")), validate=True)
+    prepared = _prepared_type().validate_python({**message, "data": data, "thumbnail": thumbnail})
     if prepared.media_type != MEDIA_TYPES.get(prepared.format):
         raise ValueError("not the message of a picture")
     return prepared

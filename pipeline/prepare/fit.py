@@ -8,13 +8,15 @@ from __future__ import annotations
 from hashlib import sha256
 from time import perf_counter
 
+from PIL import Image
+
 from pipeline.guards.picture_guard import pillow_errors
-from pipeline.prepare.colour import convert, on_background, to_srgb, turn_upright
 from pipeline.prepare.container import is_complete, strip_metadata
-from pipeline.prepare.decode import decode, shrink
 from pipeline.prepare.encode import EncodedPicture, encode_within, is_line_art, png_if_better
 from pipeline.prepare.fit_rules import FitRules
 from pipeline.prepare.header import Header, check_memory, read_header, target_size, working_set
+from pipeline.prepare.render import render
+from pipeline.prepare.thumbnail import decoded_thumbnail, make_thumbnail, thumbnail_memory
 from pipeline.records import Prepared, SourceFacts
 
 MEDIA_TYPES = {
@@ -37,7 +39,7 @@ def fit(data: bytes, rules: FitRules) -> Prepared:
         return _prepared_encoded(data, header, rules, started)
     if _needs_decoding_check(kept, header, rules):
         _check_pixels(header, rules)
-    return _prepared_unchanged(data, kept, header, started)
+    return _prepared_unchanged(data, kept, header, started, decoded_thumbnail(header, rules))
 
 
 def fit_from_header(data: bytes, rules: FitRules) -> Prepared | int:
@@ -46,7 +48,7 @@ def fit_from_header(data: bytes, rules: FitRules) -> Prepared | int:
     header = read_header(data, rules)
     kept = _without_encoding(data, header, rules)
     if kept is not None and not _needs_decoding_check(kept, header, rules):
-        return _prepared_unchanged(data, kept, header, started)
+        return thumbnail_memory(header, rules) or _prepared_unchanged(data, kept, header, started)
     needed = working_set(header, target_size(header.stored_size, rules.max_side_px))
     check_memory(needed, rules)
     return needed
@@ -75,7 +77,7 @@ def _check_pixels(header: Header, rules: FitRules) -> None:
         header.image.load()
 
 
-def _prepared_unchanged(data: bytes, kept: bytes, header: Header, started: float) -> Prepared:
+def _prepared_unchanged(data: bytes, kept: bytes, header: Header, started: float, thumbnail: bytes = b"") -> Prepared:
     return Prepared(
         source=_source_facts(data, header),
         data=kept,
@@ -85,6 +87,7 @@ def _prepared_unchanged(data: bytes, kept: bytes, header: Header, started: float
         format=header.format,
         media_type=MEDIA_TYPES[header.format],
         ms=_ms_since(started),
+        thumbnail=thumbnail,
     )
 
 
@@ -92,7 +95,8 @@ def _prepared_encoded(data: bytes, header: Header, rules: FitRules, started: flo
     target = target_size(header.stored_size, rules.max_side_px)
     check_memory(working_set(header, target), rules)
     with pillow_errors():
-        file = _encode(data, header, target, rules)
+        image = render(header, target, rules.background)
+        file = _encode(image, data, header, rules)
     return Prepared(
         source=_source_facts(data, header),
         data=file.data,
@@ -105,21 +109,12 @@ def _prepared_encoded(data: bytes, header: Header, rules: FitRules, started: flo
         scale=max(file.size) / max(header.stored_size),
         encodes=file.encodes,
         ms=_ms_since(started),
+        thumbnail=make_thumbnail(image, rules.thumbnail_px),
     )
 
 
-def _encode(data: bytes, header: Header, target: tuple[int, int], rules: FitRules) -> EncodedPicture:
-    """Decode, resize, convert, turn and encode; in this order each step has the fewest pixels to process."""
-    profile = header.image.info.get("icc_profile")
-    image = decode(header, target)
-    transform = to_srgb(profile, image.mode)
-    if transform is None:  # then the background can come first: one band less to resize, the same result
-        image = on_background(image, rules.background)
-    image = shrink(image, target, was_scaled=image.size != header.stored_size)
-    image = on_background(convert(image, transform), rules.background)
-    if header.needs_turning:
-        image = turn_upright(image, header.orientation)
-    image.info = {}
+def _encode(image: Image.Image, data: bytes, header: Header, rules: FitRules) -> EncodedPicture:
+    """Encode as JPEG, or as PNG where that is better for a drawing."""
     file = encode_within(image, rules)
     width, height = header.stored_size
     drawn = header.format in _LOSSLESS and len(data) < _LINE_ART_BYTES_PER_PX * width * height

@@ -19,6 +19,7 @@ class FitRules:
     `max_file_bytes` limits the original file, `max_decode_bytes` the memory for decoding it. The Preparer holds all
     pictures that are decoded at the same time to the same `max_decode_bytes`. A picture in one
     of the `formats` (Pillow's names) can pass unchanged; JPEG, the format of encoded pictures, is always among them.
+    `thumbnail_px` is the longer side of the thumbnail that is made beside, 0 for none.
     """
 
     max_bytes: int
@@ -32,9 +33,10 @@ class FitRules:
     max_decode_bytes: int = 512_000_000
     max_file_bytes: int = 64 * 1024 * 1024
     formats: frozenset[str] = STANDARD_FORMATS
+    thumbnail_px: int = 0
 
 
-def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
+def rules_from(config: PrepareConfig, limits: Limits, *, thumbnail_px: int = 0) -> FitRules:
     """Join [prepare] with the provider's limits: 0 stands for what is usual there; no limit is ever exceeded."""
     return FitRules(
         max_bytes=min(config.max_bytes or limits.usual_bytes or limits.max_bytes, limits.max_bytes),
@@ -48,4 +50,5 @@ def rules_from(config: PrepareConfig, limits: Limits) -> FitRules:
         max_decode_bytes=config.max_decode_bytes,
         max_file_bytes=config.max_file_bytes,
         formats=limits.formats,
+        thumbnail_px=thumbnail_px,
     )

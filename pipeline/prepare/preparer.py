@@ -33,9 +33,9 @@ _FILES_PER_WORKER = 2  # local files in memory: one being prepared, one waiting
 class Preparer:
     """Prepares the pictures of rows, many at a time; an async context manager, since downloads share connections."""
 
-    def __init__(self, config: PrepareConfig, limits: Limits, retry: RetryConfig) -> None:
+    def __init__(self, config: PrepareConfig, limits: Limits, retry: RetryConfig, *, thumbnail_px: int = 0) -> None:
         workers = config.workers or _cores()
-        self._rules = rules_from(config, limits)
+        self._rules = rules_from(config, limits, thumbnail_px=thumbnail_px)
         self._forms = limits.forms
         self._sources = PictureSources(config.max_file_bytes)
         self._readers = CapacityLimiter(_READERS)
