@@ -7,7 +7,7 @@ PORT ?= 8077
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume crash lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report crash lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -31,7 +31,7 @@ check: format lint types test
 serve: .venv/runtime
 	@$(BIN)/image-insights serve --catalogue $(CATALOGUE) --port $(PORT)
 
-bench: bench-prepare bench-fetch bench-engine bench-index bench-resume
+bench: bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report
 
 bench-prepare: .venv/bench
 	@$(BIN)/python tests/benchmarks/prepare.py
@@ -48,6 +48,9 @@ bench-index: .venv/bench
 
 bench-resume: .venv/bench
 	@$(BIN)/python -m tests.benchmarks.resume
+
+bench-report: .venv/bench
+	@$(BIN)/python -m tests.benchmarks.report
 
 crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long

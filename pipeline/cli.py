@@ -102,9 +102,19 @@ def status(config: ConfigPath, sets: Sets = None) -> None:
 
 
 @app.command()
-def report(config: ConfigPath, sets: Sets = None) -> None:
-    """Print run.json: what the last run did."""
-    content = orjson.dumps(read_run_json(_folder(_load(config, sets))), option=orjson.OPT_INDENT_2)
+def report(
+    config: ConfigPath,
+    sets: Sets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead: what the last run did.")] = False,
+) -> None:
+    """Write report.html, a page about the job and its last run that opens by double click, and print its path."""
+    settings = _load(config, sets)
+    if not as_json:
+        from pipeline.report.page.write import write_page  # noqa: PLC0415 - see above
+
+        typer.echo(printable(str(write_page(settings, _folder(settings)))))
+        return
+    content = orjson.dumps(read_run_json(_folder(settings)), option=orjson.OPT_INDENT_2)
     typer.echo(printable_lines(content.decode()))
 
 

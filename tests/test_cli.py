@@ -71,7 +71,7 @@ def test_run_prints_one_line_and_says_what_it_did(config: Path) -> None:
     assert done.stdout.count("\n") == 1
     again = command("run", config, "--quiet")
     assert (again.returncode, again.stdout, again.stderr) == (1, "", "")
-    assert json.loads(command("report", config).stdout)["rows"]["done_before"] == 3
+    assert json.loads(command("report", config, "--json").stdout)["rows"]["done_before"] == 3
 
 
 def test_plan_status_retry_and_renormalise(config: Path, service: Service) -> None:

@@ -41,7 +41,7 @@ def load_config(
         problems += explain(errors, model)
     if problems or unknown:
         raise ConfigError(str(path), problems + unknown)
-    return config
+    return config.read_from(str(path))
 
 
 def load_service_config(

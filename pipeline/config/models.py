@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Generic, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 from typing_extensions import TypeVar
 
 from pipeline.config.prepare import PrepareConfig
@@ -240,6 +240,7 @@ class OutputConfig(Section):
     prune: bool = False
     max_removed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.1)
     several_manifests: bool = False
+    report: bool = False
 
 
 P = TypeVar("P", bound=ProviderSettings, default=ProviderSettings)
@@ -254,6 +255,17 @@ class Config(Section, Generic[P, Q]):
     limits: LimitsConfig = LimitsConfig()
     retry: RetryConfig = RetryConfig()
     output: OutputConfig
+    _path: str = PrivateAttr("")
+
+    @property
+    def path(self) -> str:
+        """The path of the file that it was read from, for commands that a message shows; empty where it is unknown."""
+        return self._path
+
+    def read_from(self, path: str) -> Self:
+        """Note the path of the file that it was read from."""
+        self._path = path
+        return self
 
     @field_validator("limits")
     @classmethod

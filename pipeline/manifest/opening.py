@@ -66,13 +66,7 @@ def _check_rows(rows: int, config: ManifestConfig) -> None:
 
 
 def _open(config: ManifestConfig, stdin: int = 0) -> Manifest:
-    file = TableFile(
-        path=local_path(config.path),
-        section=_SECTION,
-        format=config.format,
-        delimiter=config.delimiter,
-        encoding=config.encoding,
-    )
+    file = _file(config)
     table_format = _stdin_format(file) if config.path == STDIN else find_format(file)
     _check_keys(config, table_format)
     if table_format.kind == "archive":
@@ -119,6 +113,28 @@ def _root(config: ManifestConfig, file: TableFile, table_format: TableFormat) ->
     if config.path == STDIN:
         return "."
     return file.path if table_format.kind == "folder" else os.path.dirname(file.path) or "."  # noqa: PTH120 - also of URLs
+
+
+def picture_folder(config: ManifestConfig) -> str | None:
+    """Return the local folder that the paths of pictures start from, None where they are not files of their own.
+
+    Raises TableError where the format of the manifest can't be found out.
+    """
+    if not config.path or is_cloud(config.root or config.path):
+        return None
+    file = _file(config)
+    table_format = _stdin_format(file) if config.path == STDIN else find_format(file)
+    return None if table_format.kind == "archive" else _root(config, file, table_format)
+
+
+def _file(config: ManifestConfig) -> TableFile:
+    return TableFile(
+        path=local_path(config.path),
+        section=_SECTION,
+        format=config.format,
+        delimiter=config.delimiter,
+        encoding=config.encoding,
+    )
 
 
 def _open_folder(file: TableFile, table_format: TableFormat, rules: RowRules) -> Manifest:

@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
+
 from pipeline.config import Config, key_place, read_key
 from pipeline.errors import InternalError, KeyRefused, OutputError, PipelineError
 from pipeline.fetch.meter import QuotaMeter
 from pipeline.manifest import open_manifest
 from pipeline.report.metrics import write_metrics
+from pipeline.report.page.write import write_page
 from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.runner.policies import call_price, open_quota
 from pipeline.runner.stop import Stop
@@ -42,7 +45,8 @@ async def run(
         options = RunOptions(limit=limit, progress=progress, is_check=is_check)
         this = _open(config, options, stop, opened)
         cause = await _outcome(this)
-        return _written(this.resources.job.folder, _report(this, cause), is_check=is_check)
+        written = _written(this.resources.job.folder, _report(this, cause), is_check=is_check)
+        return await _with_page(config, written) if config.output.report and not is_check else written
 
 
 async def rebuild(config: Config, stop: Stop | None = None) -> int:
@@ -93,6 +97,15 @@ def _written(folder: Path, report: Report, *, is_check: bool) -> Report:
         if not is_check:
             write_metrics(folder, report)
     except OutputError as exc:
+        return report if report.cause else replace(report, cause=exc)
+    return report
+
+
+async def _with_page(config: Config, report: Report) -> Report:
+    """Write report.html; where it can't be, the report says so, unless it has a cause already."""
+    try:
+        await anyio.to_thread.run_sync(write_page, config, Path(config.output.dir))
+    except PipelineError as exc:
         return report if report.cause else replace(report, cause=exc)
     return report
 

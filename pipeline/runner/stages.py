@@ -40,6 +40,11 @@ class PreparedRow:
     prepared: Prepared | None = field(repr=False)
     requests: Sequence[Request] = field(repr=False)
 
+    @property
+    def thumbnail(self) -> bytes:
+        """The picture's thumbnail, empty where there is none."""
+        return self.prepared.thumbnail if self.prepared else b""
+
 
 HandOn = Callable[[PreparedRow], Awaitable[None]]
 
@@ -67,16 +72,21 @@ class Outbox:
         asked_at = min(answer.asked_at for answer in answers.answers)
         try:
             record = build_record(provider, ready.row, ready.prepared, exchanges, insights)
-            finished = record_row(ready.pending, record, asked_at, cache_key, answers.fingerprints)
+            finished = record_row(
+                ready.pending, record, asked_at, cache_key, answers.fingerprints, thumbnail=ready.thumbnail
+            )
         except Exception as exc:
             message = f"no record can be written of the answer ({type(exc).__name__}: {exc})"
             problem = unreadable("unwritable-record", message, answers.answers[-1])
-            await self.fail(ready.pending, problem_failure(ready.row, problem, answers.answers), answers.fingerprints)
+            failure = problem_failure(ready.row, problem, answers.answers)
+            await self.fail(ready.pending, failure, answers.fingerprints, thumbnail=ready.thumbnail)
             return
         self._tally.count_record(record)
         await self._items.send(finished)
 
-    async def fail(self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = ()) -> None:
+    async def fail(
+        self, pending: PendingRow, failure: Failure, fingerprints: Sequence[bytes] = (), *, thumbnail: bytes = b""
+    ) -> None:
         """Hand over a row that has failed; the record of an earlier run is better than a failure that may pass.
 
         A picture that can't be read may be there again tomorrow, whatever the reason.
@@ -87,7 +97,7 @@ class Outbox:
             self._tally.count_missing(failure.code, picture.path if picture else None)
         self._tally.count_failure(failure)
         if not (failure.retryable and pending.has_record):
-            await self._items.send(failed_row(pending, failure, time.time(), fingerprints))
+            await self._items.send(failed_row(pending, failure, time.time(), fingerprints, thumbnail))
         self._judge()
 
 
@@ -237,6 +247,6 @@ class FetchStage:
         if answers.problem is not None:
             # Only the refusal is forgotten by a retry: what was answered well before it is paid for and stays.
             failure = problem_failure(ready.row, answers.problem, answers.answers)
-            await self._outbox.fail(ready.pending, failure, answers.fingerprints[-1:])
+            await self._outbox.fail(ready.pending, failure, answers.fingerprints[-1:], thumbnail=ready.thumbnail)
         elif answers.reading is not None:
             await self._outbox.record(ready, answers, answers.reading.insights, self._provider)

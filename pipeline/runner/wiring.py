@@ -39,6 +39,7 @@ from pipeline.runner.stop import Stop
 from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
 from pipeline.sink.job_files import Job
 from pipeline.sink.sink import Item, Paid, Sink
+from pipeline.sink.thumbnails import LONGEST_PX
 from pipeline.state.answer_store import as_stored
 
 ITEMS_ON_THE_WAY = 100
@@ -99,7 +100,10 @@ async def execute(run: Run) -> None:
     deadline = partial(at_deadline, stop, deadline_of(config.limits), run.started)
     async with beside([deadline]), AsyncExitStack() as opened:
         opened.enter_context(opening)
-        preparer = await opened.enter_async_context(Preparer(config.prepare, provider.limits, config.retry))
+        thumbnail_px = LONGEST_PX if config.output.report else 0
+        preparer = await opened.enter_async_context(
+            Preparer(config.prepare, provider.limits, config.retry, thumbnail_px=thumbnail_px)
+        )
         fetcher = await _lazy_fetcher(run, backend, opened)
         items, written = anyio.create_memory_object_stream[Item](ITEMS_ON_THE_WAY)
         opened.enter_context(items)

@@ -19,6 +19,7 @@ from pipeline.guards.private_files import PRIVATE, follow_own_links, open_file
 from pipeline.sink.compact import finish_move
 from pipeline.sink.intact import check_lines
 from pipeline.sink.output import JsonLines, Reserve, changed, size
+from pipeline.sink.thumbnails import Thumbnails
 from pipeline.state.job_state import JobState, open_state
 from pipeline.state.ledger import FAILED_STATES, State
 from pipeline.state.migrations import is_empty, is_outdated, migrate
@@ -38,6 +39,7 @@ class Job:
     state: JobState
     outputs: dict[str, JsonLines]
     reserve: Reserve
+    thumbnails: Thumbnails
 
 
 def must_exist(folder: Path) -> None:
@@ -63,7 +65,8 @@ def open_job(folder: Path) -> Iterator[Job]:
             reserve = Reserve(folder / "reserve")
             opened.callback(reserve.release)
             outputs = {name: opened.enter_context(closing(_recover(folder, state.files, name))) for name in STATES}
-            yield Job(folder=folder, state=state, outputs=outputs, reserve=reserve)
+            thumbnails = Thumbnails(folder)
+            yield Job(folder=folder, state=state, outputs=outputs, reserve=reserve, thumbnails=thumbnails)
 
 
 @contextmanager

@@ -16,7 +16,12 @@ _OK = 200
 
 
 def record_row(
-    pending_row: PendingRow, record: Record, asked_at: float, cache_key: bytes, fingerprints: Sequence[bytes]
+    pending_row: PendingRow,
+    record: Record,
+    asked_at: float,
+    cache_key: bytes,
+    fingerprints: Sequence[bytes],
+    thumbnail: bytes = b"",
 ) -> Finished:
     """Return a row that has its record; `asked_at` is the Unix time of its oldest answer."""
     entry = LedgerEntry(
@@ -31,10 +36,16 @@ def record_row(
         asked_at=asked_at,
         fingerprints=b"".join(fingerprints),
     )
-    return Finished(entry=entry, line=encode(record))
+    return Finished(entry=entry, line=encode(record), thumbnail=thumbnail)
 
 
-def failed_row(pending_row: PendingRow, failure: Failure, at: float, fingerprints: Sequence[bytes] = ()) -> Finished:
+def failed_row(
+    pending_row: PendingRow,
+    failure: Failure,
+    at: float,
+    fingerprints: Sequence[bytes] = (),
+    thumbnail: bytes = b"",
+) -> Finished:
     """Return a row that has failed, at Unix time `at`."""
     entry = LedgerEntry(
         row_key=pending_row.row_key,
@@ -48,7 +59,7 @@ def failed_row(pending_row: PendingRow, failure: Failure, at: float, fingerprint
         code=failure.code,
         fingerprints=b"".join(fingerprints),
     )
-    return Finished(entry=entry, line=encode_failure(failure, at))
+    return Finished(entry=entry, line=encode_failure(failure, at), thumbnail=thumbnail)
 
 
 def row_failure(row: Row, error: RowError) -> Failure:

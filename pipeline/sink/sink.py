@@ -44,6 +44,7 @@ class Finished:
 
     entry: LedgerEntry
     line: bytes = field(repr=False)
+    thumbnail: bytes = field(default=b"", repr=False)
 
 
 Item = Paid | Finished | OpenCheckpoint
@@ -156,6 +157,7 @@ def write_batch(job: Job, batch: Sequence[Finished], complete: Sequence[OpenChec
         lengths={name: output.length for name, output in job.outputs.items()},
         changed={name: output.changed() for name, output in job.outputs.items()},
     )
+    job.thumbnails.put({item.entry.row_key: item.thumbnail for item in batch if item.thumbnail})
 
 
 def compact_job(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only
