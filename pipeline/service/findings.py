@@ -73,16 +73,15 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRating:
-    """The rating in the catalogue's columns: `value` out of `best`, by `count` people."""
+    """The rating in the catalogue's columns: `value` out of 5.0, by `count` people."""
 
     value: float
-    best: float = 5.0
     count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeFacts:
-    """The recipe columns of a row; times are ISO 8601 durations or free text, as in the catalogue."""
+    """The recipe columns of a row; times are ISO 8601 durations."""
 
     creator: str | None = None
     cook_time: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.providers.bing.scalars import color, day, moment, size_in_bytes
+from pipeline.providers.bing.scalars import availability, color, day, duration, moment, size_in_bytes
 from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape, read_list
 
 RATING = Shape(
@@ -63,10 +63,9 @@ _OFFER_PLAIN = {
     "lowPrice": ("low_price", float),
     "priceCurrency": ("currency", str),
     "offerCount": ("count", int),
-    "availability": ("availability", str),
 }
 _OFFER_OBJECTS = {"seller": ("seller", _SELLER.read), "aggregateRating": ("rating", RATING.read)}
-_OFFER_SCALARS = {"lastUpdated": ("updated", day)}
+_OFFER_SCALARS = {"lastUpdated": ("updated", day), "availability": ("availability", availability)}
 _OFFER = Shape(_OFFER_PLAIN, scalars=_OFFER_SCALARS, objects=_OFFER_OBJECTS)
 
 
@@ -161,9 +160,11 @@ _RECIPE = Shape(
         "name": ("name", str),
         "url": ("url", str),
         "thumbnailUrl": ("thumbnail_url", str),
-        "cookTime": ("cook_time", str),
-        "prepTime": ("prep_time", str),
-        "totalTime": ("total_time", str),
+    },
+    scalars={
+        "cookTime": ("cook_time", duration),
+        "prepTime": ("prep_time", duration),
+        "totalTime": ("total_time", duration),
     },
     objects={"creator": ("creator", PERSON.read), "aggregateRating": ("rating", RATING.read)},
 )

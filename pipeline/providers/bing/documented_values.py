@@ -32,6 +32,16 @@ MODULES = (
     "SimilarProducts",
     "Tags",
 )
+AVAILABILITIES = (
+    "Discontinued",
+    "InStock",
+    "InStoreOnly",
+    "LimitedAvailability",
+    "OnlineOnly",
+    "OutOfStock",
+    "PreOrder",
+    "SoldOut",
+)
 SAFE_SEARCH = ("Off", "Moderate", "Strict")
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any
+
+from pipeline.providers.bing.documented_values import AVAILABILITIES
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 _MAX_DIGITS = 18  # fits into 64 bits, the widest integer that every JSON writer supports
+_MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}", re.ASCII)
+_DURATION = re.compile(r"P(?=\d|T\d)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?", re.ASCII)
+_FRACTION = re.compile(r"(\.\d{1,9})?Z?", re.ASCII)
 _NO_FRACTION = frozenset({"", "Z", ".0000000", ".0000000Z", ".000Z"})
 
 
@@ -21,21 +28,41 @@ def size_in_bytes(value: Any) -> int | None:
 def moment(value: Any) -> str | None:
     """Read a datePublished, in any of its three formats, as 2018-04-02T22:50:00Z.
 
-    The Image Search reference says that it is in UTC. Any other text is returned unchanged.
+    The Image Search reference says that it is in UTC. A fraction other than zero is kept.
     """
-    if type(value) is not str:
+    if type(value) is not str or not _is_moment(value[:19]) or not _FRACTION.fullmatch(value[19:]):
         return None
-    return value[:19] + "Z" if value[10:11] == "T" and value[19:] in _NO_FRACTION else value
+    return f"{value[:19]}Z" if value[19:] in _NO_FRACTION else value
 
 
 def day(value: Any) -> str | None:
-    """Read a lastUpdated, documented as YYYY-MM-DD; midnight, where it is appended, is cut off.
+    """Read a lastUpdated, documented as YYYY-MM-DD; a time, which is always midnight, is cut off.
 
     Source: Visual Search response guide.
     """
-    if type(value) is not str:
+    if type(value) is not str or (value[10:19] not in {"", "T00:00:00"} or value[19:] not in _NO_FRACTION):
         return None
-    return value[:10] if value[10:19] == "T00:00:00" and value[19:] in _NO_FRACTION else value
+    return value[:10] if _is_moment(f"{value[:10]}T00:00:00") else None
+
+
+def availability(value: Any) -> str | None:
+    """Read one of the eight values of Offer.availability (Image Search reference)."""
+    return value if type(value) is str and value in AVAILABILITIES else None
+
+
+def duration(value: Any) -> str | None:
+    """Read an ISO 8601 duration, such as PT1H30M (Image Search reference, Recipe)."""
+    return value if type(value) is str and _DURATION.fullmatch(value) else None
+
+
+def _is_moment(text: str) -> bool:
+    if not _MOMENT.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def color(value: Any) -> str | None:

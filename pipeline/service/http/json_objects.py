@@ -18,6 +18,7 @@ from pipeline.service.text.recognised_text import Quad, RecognisedText, TextLine
 Json = dict[str, Any]
 _WEB_URL = re.compile(r"https?://[^/\s]", re.IGNORECASE)
 THUMBNAIL_SIDE_PX = 474
+BEST_RATING = 5.0  # Image Search reference, AggregateRating
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,8 @@ def rating(value: ItemRating | None) -> Json | None:
     """Return an AggregateRating."""
     if value is None:
         return None
-    return omit_none({"ratingValue": value.value, "bestRating": value.best, "reviewCount": value.count})
+    members = {"ratingValue": value.value, "bestRating": BEST_RATING, "reviewCount": value.count}
+    return omit_none({**members, "text": f"{value.value:g}"})
 
 
 def recipe(item: Item) -> Json:

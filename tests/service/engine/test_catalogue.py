@@ -15,8 +15,9 @@ import zstandard
 from pipeline.errors import TableError
 from pipeline.service.engine.build import build_index
 from pipeline.service.engine.catalogue import read_entries
-from pipeline.service.engine.items import host_of, item_from_fields, read_number, split_tags
+from pipeline.service.engine.items import host_of, item_from_fields, split_tags
 from pipeline.service.engine.picture_files import PictureFiles
+from pipeline.service.engine.typed_values import read_number
 from pipeline.service.findings import BadPicture, CatalogueConfig, ItemRating, RecipeFacts
 from tests.service.engine.drawing import fill
 
@@ -196,7 +197,7 @@ def test_an_item_says_what_its_columns_say() -> None:
         "rating": "4.5", "reviews": "12", "tags": "a; b|c, a", "cook_time": "PT20M", "creator": "Ada",
     })  # fmt: skip
     assert (item.number, item.price, item.currency, item.site) == (3, 12.5, "USD", "shop.example.com")
-    assert (item.rating, item.tags) == (ItemRating(value=4.5, best=5.0, count=12), ("a", "b", "c"))
+    assert (item.rating, item.tags) == (ItemRating(value=4.5, count=12), ("a", "b", "c"))
     assert item.recipe == RecipeFacts(creator="Ada", cook_time="PT20M")
 
 

@@ -108,7 +108,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "aggregateRating": "Rating",
         "lastUpdated": str,
     },
-    "Rating": {"ratingValue": NUMBER, "bestRating": NUMBER, "reviewCount": int},
+    "Rating": {"ratingValue": NUMBER, "bestRating": NUMBER, "reviewCount": int, "text": str},
     "Query": {"text": str, "displayText": str, "searchLink": str},
     "Recipe": {
         "name": str,
