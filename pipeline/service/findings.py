@@ -222,6 +222,9 @@ class Engine(Protocol):
     def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
         """Yield every row in the catalogue's order, or the rows of `numbers` in their order."""
 
+    def same_rows(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
+        """Return, for each row, the rows that show the same picture, itself among them."""
+
     def find_by_url(self, url: str) -> Item | None:
         """Return the row with this content URL, image column or page URL, tried in this order."""
 

@@ -127,6 +127,10 @@ class FixedEngine:
         """Yield the rows."""
         return iter(self.rows if numbers is None else [self.rows[number] for number in numbers])
 
+    def same_rows(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
+        """Return the rows with the same content."""
+        return [tuple(row for row in self.rows if row.sha256 == item.sha256) for item in items]
+
     def find_by_url(self, url: str) -> Item | None:
         """Find a row by its content URL."""
         return next((row for row in self.rows if row.content_url == url), None)

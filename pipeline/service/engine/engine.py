@@ -24,6 +24,7 @@ from pipeline.service.engine.similarity_search import (
     Neighbour,
     Neighbours,
     find_neighbours,
+    same_as,
 )
 from pipeline.service.findings import (
     BadPicture,
@@ -56,6 +57,7 @@ class CatalogueEngine:
         self._embedder = embedder
         self._decoders = decoders or Decoders(os.cpu_count() or 1)
         self._files = PictureFiles(Path(index.meta.get("root", "/")))
+        self._same: dict[int, tuple[int, ...]] = {}
 
     @property
     def count(self) -> int:
@@ -95,6 +97,10 @@ class CatalogueEngine:
         """Yield every row in the catalogue's order, or the rows of `numbers` in their order."""
         return self.index.rows(numbers)
 
+    def same_rows(self, items: Sequence[Item]) -> list[tuple[Item, ...]]:
+        """Return, for each row, the rows that show the same picture; each picture is searched for once."""
+        return [tuple(self._rows_like(item)) for item in items]
+
     def find_by_url(self, url: str) -> Item | None:
         """Return the row with this content URL, image column or page URL, tried in this order."""
         columns = ("content_url", "image", "page_url")
@@ -110,6 +116,16 @@ class CatalogueEngine:
     def thumbnail(self, picture: bytes, side_px: int) -> bytes:
         """Return a JPEG of a picture of at most `side_px` a side; raises BadPicture."""
         return self._decoders.make_thumbnail(picture, side_px)
+
+    def _rows_like(self, item: Item) -> Iterator[Item]:
+        slot = self.index.slot_of(item.sha256) if item.sha256 is not None else None
+        if slot is None:
+            yield item
+            return
+        if slot not in self._same:
+            self._same[slot] = same_as(self.index, slot)
+        for each in self._same[slot]:
+            yield from self.index.items(each)
 
     def _findings(
         self, facts: PictureFacts, digest: str, neighbours: Neighbours, site: str | None, own: int | None

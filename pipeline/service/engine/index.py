@@ -110,6 +110,12 @@ class CatalogueIndex:
             _release(self.thumbs)
         return np.array(self.thumbs[slot])
 
+    def features(self, slot: int) -> Features:
+        """Return the features of a picture, upright."""
+        return Features(
+            phash=np.array(self.hashes[slot]), descriptor=np.array(self.descriptors[slot]), thumb=self.thumb(slot)
+        )
+
     def release(self) -> None:
         """Release the memory of the arrays' pages; they are read again when they are needed."""
         for array in (self.descriptors, self.thumbs, self.embeddings):

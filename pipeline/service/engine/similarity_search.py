@@ -79,6 +79,14 @@ def find_neighbours(
     return Neighbours(same=ranked, similar=similar, embedding_matches=matches)
 
 
+def same_as(index: CatalogueIndex, slot: int) -> tuple[int, ...]:
+    """Return the slots with the same picture as `slot`, itself among them, by what the index holds of it."""
+    view = QueryView(features=index.features(slot), mirrored=False)
+    verified = _verify(index, [view], index.similarity([view.features]), None)
+    same = {near.slot for near in verified if near.overlay and is_same(near.overlay)}
+    return tuple(sorted(same | {slot}))
+
+
 def _verify(
     index: CatalogueIndex, views: Sequence[QueryView], cosines: Floats, embedding_cosines: Floats | None
 ) -> Iterator[Neighbour]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -10,18 +10,18 @@ from typing import TypeVar
 import anyio.to_thread
 
 from pipeline.service.engine.derived_insights import MAX_SUGGESTIONS
-from pipeline.service.findings import Crop, Findings, Item
+from pipeline.service.findings import Crop, Engine, Findings, Item
 from pipeline.service.http.call import Call
 from pipeline.service.http.common_parameters import DETAILS_ONLY, SEARCH_ONLY, refuse_parameters
 from pipeline.service.http.details_request import read_details_request
 from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
 from pipeline.service.http.json_objects import Json, ServiceLinks
 from pipeline.service.http.lookup import Lookup, LookupResult
-from pipeline.service.http.response_parts import ResponseData
+from pipeline.service.http.response_parts import ResponseData, SameRows
 from pipeline.service.http.search_request import read_search_request
 from pipeline.service.http.search_responses import images_response, trending_response
 from pipeline.service.http.visual_search_request import read_visual_search_request
-from pipeline.service.search.query import SearchQuery
+from pipeline.service.search.query import PageRange, SearchQuery
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.search.word_index import SearchHits, WordIndex
 from pipeline.service.text.reader import add_text
@@ -56,7 +56,7 @@ class Endpoints:
             return quality_hint("ImageKnowledge", result)
         if request.skill is None:
             result = await self._add_text(call, result, request.crop)
-        return image_knowledge(await self._response_data(result), request)
+        return image_knowledge(await self._response_data(result, request.page), request)
 
     async def details(self, call: Call) -> Json:
         """GET and POST /images/details."""
@@ -66,19 +66,22 @@ class Endpoints:
         if not isinstance(result, LookupResult):
             return quality_hint("ImageInsights", result)
         result = replace(result, findings=add_text(result.findings, NO_TEXT_MEMBER))
-        return image_insights(await self._response_data(result), request)
+        return image_insights(await self._response_data(result, PageRange()), request)
 
     async def search(self, call: Call) -> Json:
         """GET /images/search."""
         query = read_search_request(call.query)
         hits = await self._in_thread(partial(_search, self._words, self._log, query))
-        return images_response(hits, query, self._links)
+        same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, hits.items))
+        return images_response(hits, query, self._links, same_rows)
 
     async def trending(self, call: Call) -> Json:
         """GET /images/trending."""
         refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
         searches = await self._in_thread(partial(_trending, self._words, self._log))
-        return trending_response(searches, self._links)
+        shown = [item for _, item in searches]
+        same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, shown))
+        return trending_response(searches, self._links, same_rows)
 
     async def thumbnail(self, caller: str, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
@@ -89,10 +92,17 @@ class Endpoints:
         result = await self._lookup.read_text(call, result, crop)
         return replace(result, findings=await self._in_thread(partial(_suggest, self._words, result.findings)))
 
-    async def _response_data(self, result: LookupResult) -> ResponseData:
-        related = await self._in_thread(partial(_related, self._log, result.findings))
-        size = len(result.data) if result.data is not None else None
-        return ResponseData(findings=result.findings, token=result.token, size=size, related=related, links=self._links)
+    async def _response_data(self, result: LookupResult, page: PageRange) -> ResponseData:
+        findings = result.findings
+        shown = [match.item for match in (*findings.same, *page.of(findings.similar), *page.of(findings.products))]
+        return ResponseData(
+            findings=findings,
+            token=result.token,
+            size=len(result.data) if result.data is not None else None,
+            related=await self._in_thread(partial(_related, self._log, findings)),
+            links=self._links,
+            same_rows=await self._in_thread(partial(_same_rows, self._lookup.engine, shown)),
+        )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._lookup.quick)
@@ -103,6 +113,12 @@ def _search(words: WordIndex, log: QueryLog, query: SearchQuery) -> SearchHits:
     if hits.items and not query.page.offset:
         log.record(query.text, [item.id for item in hits.items])
     return hits
+
+
+def _same_rows(engine: Engine, items: Sequence[Item]) -> SameRows:
+    """Return the rows with the same picture by the number of each of these rows."""
+    different = {item.number: item for item in items}
+    return dict(zip(different, engine.same_rows(list(different.values())), strict=True))
 
 
 def _suggest(words: WordIndex, findings: Findings) -> Findings:

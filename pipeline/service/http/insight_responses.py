@@ -18,14 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.service.findings import Findings, InferredTag
+from pipeline.service.findings import Findings, InferredTag, Match
 from pipeline.service.http.details_request import DetailsRequest
 from pipeline.service.http.json_objects import (
     Json,
     ServiceLinks,
     bounding_box,
     dominant_colors,
-    image,
     omit_none,
     query,
     text_recognition,
@@ -36,6 +35,7 @@ from pipeline.service.http.response_parts import (
     ResponseData,
     image_caption,
     images,
+    listed_image,
     offers,
     pages,
     products,
@@ -62,6 +62,8 @@ class QualityHint:
     category: HintCategory
     details: str | None = None
 
+
+Listed = Callable[[Sequence[Match], ResponseData], list[Json]]
 
 # The kind of `unavailable` that belongs to each module of /images/details.
 _KINDS = {
@@ -127,9 +129,9 @@ def _default_actions(data: ResponseData, page: PageRange) -> list[Json]:
         _action("PagesIncluding", "ImageModuleAction", pages(data)),
         _action("ShoppingSources", "ImageShoppingSourcesAction", offers(data)),
         _more_sizes(data),
-        _action("VisualSearch", "ImageModuleAction", _paged(images(findings.similar, links), page)),
+        _action("VisualSearch", "ImageModuleAction", _paged(findings.similar, page, images, data)),
         {"image": source_image(data), "actionType": "ImageById"},
-        _action("ProductVisualSearch", "ImageModuleAction", _paged(products(findings.products, links), page)),
+        _action("ProductVisualSearch", "ImageModuleAction", _paged(findings.products, page, products, data)),
         _action("RelatedSearches", "ImageRelatedSearchesAction", related_searches(data)),
         _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", queries(findings.suggestions, links)),
         _best_query_action(findings.best_query, links),
@@ -153,20 +155,22 @@ def _more_sizes(data: ResponseData) -> Json | None:
     if not data.findings.same:
         return None
     source = data.findings.same[0].item
-    others = [item for item in sizes(data.findings) if (item.width, item.height) != (source.width, source.height)]
-    list_of_others = {"_type": "ImageModuleAction", "data": {"value": [image(item, data.links) for item in others]}}
+    rows = [match.item for match in data.findings.same]
+    others = [item for item in sizes(rows) if (item.width, item.height) != (source.width, source.height)]
+    value = [listed_image(item, data.links, data.same_rows) for item in others]
+    list_of_others = {"_type": "ImageModuleAction", "data": {"value": value}}
     return {**(list_of_others if others else {}), "actionType": "MoreSizes", "image": source_image(data)}
 
 
-def _paged(values: Sequence[Json], page: PageRange) -> Json:
+def _paged(matches: Sequence[Match], page: PageRange, listed: Listed, data: ResponseData) -> Json:
     """Return one page of a list; nextOffset is present only if there are more values (Visual Search guide, paging)."""
     end = page.offset + page.count
-    data: Json = {
-        "value": list(values[page.offset : end]),
+    part: Json = {
+        "value": listed(page.of(matches), data),
         "currentOffset": page.offset,
-        "totalEstimatedMatches": len(values),
+        "totalEstimatedMatches": len(matches),
     }
-    return {**data, "nextOffset": end} if end < len(values) else data
+    return {**part, "nextOffset": end} if end < len(matches) else part
 
 
 def _tag(tag: InferredTag, links: ServiceLinks) -> Json:
@@ -208,11 +212,11 @@ _MODULES: dict[str, tuple[str, Callable[[ResponseData], Json | None]]] = {
     "ShoppingSources": ("shoppingSources", offers),
     "SimilarImages": (
         "visuallySimilarImages",
-        lambda data: _list_or_none(images(data.findings.similar[:DEFAULT_COUNT], data.links)),
+        lambda data: _list_or_none(images(data.findings.similar[:DEFAULT_COUNT], data)),
     ),
     "SimilarProducts": (
         "visuallySimilarProducts",
-        lambda data: _list_or_none(products(data.findings.products[:DEFAULT_COUNT], data.links)),
+        lambda data: _list_or_none(products(data.findings.products[:DEFAULT_COUNT], data)),
     ),
     "Tags": ("imageTags", lambda data: _list_or_none([{"name": tag.name} for tag in data.findings.tags])),
 }

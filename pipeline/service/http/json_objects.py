@@ -51,10 +51,9 @@ def web_url(text: str | None) -> str | None:
         return None
 
 
-def image(item: Item, links: ServiceLinks, **insights: Any) -> Json:
-    """Return the Image of one row; `insights` are further members of its insightsMetadata."""
+def image(item: Item, links: ServiceLinks, metadata: Json | None = None) -> Json:
+    """Return the Image of one row, with its insightsMetadata, if there is any."""
     thumbnail = links.thumbnail(item.token)
-    metadata = omit_none({"shoppingSourcesCount": 1 if item.price is not None else None, **insights})
     return omit_none(
         {
             "name": item.title or item.id,
@@ -69,30 +68,9 @@ def image(item: Item, links: ServiceLinks, **insights: Any) -> Json:
             "height": item.height,
             "thumbnail": _thumbnail_size(item) if thumbnail else None,
             "imageInsightsToken": item.token,
-            "insightsMetadata": metadata or None,
+            "insightsMetadata": metadata,
             "imageId": item.id,
             "accentColor": item.accent_color,
-        }
-    )
-
-
-def product(item: Item, links: ServiceLinks) -> Json:
-    """Return the Image of a row with a price, with its offer and a summary.
-
-    Source: Visual Search response guide, ProductVisualSearch.
-    """
-    return image(item, links, aggregateOffer=_aggregate_offer(item) if item.price is not None else None)
-
-
-def _aggregate_offer(item: Item) -> Json:
-    return omit_none(
-        {
-            "name": item.title,
-            "priceCurrency": item.currency,
-            "lowPrice": item.price,
-            "offerCount": 1,
-            "aggregateRating": rating(item.rating),
-            "offers": [offer(item)],
         }
     )
 

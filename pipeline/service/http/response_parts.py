@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.service.engine.derived_insights import group_offers
 from pipeline.service.findings import Findings, Item, Match, OfferGroup, SourcedCaption
 from pipeline.service.http.json_objects import (
     Json,
@@ -12,11 +13,13 @@ from pipeline.service.http.json_objects import (
     image,
     offer,
     omit_none,
-    product,
     query,
+    rating,
     recipe,
     web_url,
 )
+
+SameRows = Mapping[int, tuple[Item, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +27,7 @@ class ResponseData:
     """Everything that an insights response is built from.
 
     `token` names the picture of the request, `size` is its size in bytes if it was uploaded, `related` are searches by
-    others that led to it.
+    others that led to it. `same_rows` has the rows with the same picture for the number of each row that is listed.
     """
 
     findings: Findings
@@ -32,11 +35,12 @@ class ResponseData:
     size: int | None = None
     related: tuple[str, ...] = ()
     links: ServiceLinks = field(default_factory=ServiceLinks)
+    same_rows: SameRows = field(default_factory=dict)
 
 
 def pages(data: ResponseData) -> Json:
     """Return the pages with the same picture; an empty list if there are none (Visual Search response guide)."""
-    return {"value": [image(match.item, data.links) for match in data.findings.same if web_url(match.item.page_url)]}
+    return {"value": images([match for match in data.findings.same if web_url(match.item.page_url)], data)}
 
 
 def offers(data: ResponseData) -> Json | None:
@@ -45,23 +49,29 @@ def offers(data: ResponseData) -> Json | None:
     return {"offers": all_offers} if all_offers else None
 
 
-def sizes(findings: Findings) -> list[Item]:
+def sizes(rows: Sequence[Item]) -> list[Item]:
     """Return one row for each size of the same picture, the largest first."""
-    rows = {(item.width, item.height): item for item in (m.item for m in reversed(findings.same)) if item.width}
-    return sorted(rows.values(), key=lambda item: -(item.width or 0) * (item.height or 0))
+    by_size = {(item.width, item.height): item for item in reversed(rows) if item.width}
+    return sorted(by_size.values(), key=lambda item: -(item.width or 0) * (item.height or 0))
+
+
+def counts(rows: Sequence[Item]) -> Json:
+    """Return how much there is to follow from a picture that these rows show (Image Search reference)."""
+    return {
+        "pagesIncludingCount": len([item for item in rows if web_url(item.page_url)]),
+        "availableSizesCount": len(sizes(rows)),
+        "shoppingSourcesCount": len([item for item in rows if item.price is not None]),
+        "recipeSourcesCount": len([item for item in rows if item.recipe]),
+    }
 
 
 def source_image(data: ResponseData) -> Json:
     """Return the Image of the request's picture: its row of the catalogue, or else its own facts."""
     findings = data.findings
-    counts = {
-        "pagesIncludingCount": len([match for match in findings.same if web_url(match.item.page_url)]),
-        "availableSizesCount": len(sizes(findings)),
-        "shoppingSourcesCount": sum(len(group.items) for group in findings.offers) or None,
-        "aggregateOffer": _aggregate_offer(findings.offers),
-    }
-    if findings.same:
-        return {**image(findings.same[0].item, data.links, **counts), "accentColor": findings.accent_color}
+    rows = [match.item for match in findings.same]
+    metadata = omit_none({**counts(rows), "aggregateOffer": _aggregate_offer(findings.offers)})
+    if rows:
+        return {**image(rows[0], data.links, metadata), "accentColor": findings.accent_color}
     return omit_none(
         {
             "name": "",
@@ -69,20 +79,38 @@ def source_image(data: ResponseData) -> Json:
             "encodingFormat": findings.format,
             "width": findings.width,
             "height": findings.height,
-            "insightsMetadata": omit_none(counts),
+            "insightsMetadata": metadata,
             "accentColor": findings.accent_color,
         }
     )
 
 
-def images(matches: Iterable[Match], links: ServiceLinks) -> list[Json]:
+def listed_image(item: Item, links: ServiceLinks, same_rows: SameRows) -> Json:
+    """Return the Image of a row in a list, with the counts of its picture."""
+    return image(item, links, counts(same_rows.get(item.number, (item,))))
+
+
+def images(matches: Iterable[Match], data: ResponseData) -> list[Json]:
     """Return an Image for each row."""
-    return [image(match.item, links) for match in matches]
+    return [listed_image(match.item, data.links, data.same_rows) for match in matches]
 
 
-def products(matches: Iterable[Match], links: ServiceLinks) -> list[Json]:
-    """Return a ProductSummaryImage for each row."""
-    return [product(match.item, links) for match in matches]
+def products(matches: Iterable[Match], data: ResponseData) -> list[Json]:
+    """Return an Image for each row, with its offers and a summary of them.
+
+    Source: Visual Search response guide, ProductVisualSearch.
+    """
+    return [_product(match.item, data) for match in matches]
+
+
+def _product(item: Item, data: ResponseData) -> Json:
+    rows = data.same_rows.get(item.number, (item,))
+    groups = group_offers(rows)
+    named = {"name": item.title, "aggregateRating": rating(item.rating)}
+    # With several currencies, the summary has a list of summaries.
+    listed = {"offers": [offer(each) for each in groups[0].items]} if len(groups) == 1 else {}
+    summary = omit_none({**named, **(_aggregate_offer(groups) or {}), **listed})
+    return image(item, data.links, {**counts(rows), "aggregateOffer": summary})
 
 
 def queries(searches: Iterable[str], links: ServiceLinks) -> Json | None:

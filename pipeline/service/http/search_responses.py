@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pipeline.service.findings import Item
-from pipeline.service.http.json_objects import Json, ServiceLinks, image, omit_none, query, unavailable
+from pipeline.service.http.json_objects import Json, ServiceLinks, omit_none, query, unavailable
+from pipeline.service.http.response_parts import SameRows, listed_image
 from pipeline.service.search.query import SearchQuery
 from pipeline.service.search.word_index import SearchHits
 
 NO_SEARCHES = "no search with results has been made at this service lately"
 
 
-def images_response(hits: SearchHits, search: SearchQuery, links: ServiceLinks) -> Json:
+def images_response(hits: SearchHits, search: SearchQuery, links: ServiceLinks, same_rows: SameRows) -> Json:
     """Return the response of /images/search; nextOffset is present only if there are more results."""
     end = search.page.offset + len(hits.items)
     return omit_none(
@@ -21,14 +22,14 @@ def images_response(hits: SearchHits, search: SearchQuery, links: ServiceLinks) 
             "readLink": links.search(search.text),
             "totalEstimatedMatches": hits.total,
             "nextOffset": end if hits.items and end < hits.total else None,
-            "value": [image(item, links) for item in hits.items],
+            "value": [listed_image(item, links, same_rows) for item in hits.items],
         }
     )
 
 
-def trending_response(searches: Iterable[tuple[str, Item]], links: ServiceLinks) -> Json:
+def trending_response(searches: Iterable[tuple[str, Item]], links: ServiceLinks, same_rows: SameRows) -> Json:
     """Return the response of /images/trending from searches made here, each with its first row."""
-    tiles = [{"query": query(text, links), "image": image(item, links)} for text, item in searches]
+    tiles = [{"query": query(text, links), "image": listed_image(item, links, same_rows)} for text, item in searches]
     if not tiles:
         return {"_type": "TrendingImages", "categories": [], "unavailable": unavailable([("trending", NO_SEARCHES)])}
     return {"_type": "TrendingImages", "categories": [{"title": "Popular searches", "tiles": tiles}]}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from pipeline.service.search.expression import Expression
 
+T = TypeVar("T")
 # The results of one page (Image Search reference, count).
 DEFAULT_COUNT, MAX_COUNT = 35, 150
 
@@ -17,6 +20,10 @@ class PageRange:
 
     offset: int = 0
     count: int = DEFAULT_COUNT
+
+    def of(self, results: Sequence[T]) -> Sequence[T]:
+        """Return this part of a list."""
+        return results[self.offset : self.offset + self.count]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

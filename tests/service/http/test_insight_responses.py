@@ -83,6 +83,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
             "shoppingSourcesCount": int,
             "pagesIncludingCount": int,
             "availableSizesCount": int,
+            "recipeSourcesCount": int,
             "aggregateOffer": "AggregateOffer",
         },
     },
@@ -204,10 +205,10 @@ def _responses(item_of: ItemOf, findings_of: FindingsOf) -> Iterator[dict[str, A
             yield image_insights(data, DetailsRequest(source=SOURCE, query="mug"))
     yield quality_hint("ImageKnowledge", QualityHint(category="UnknownFormat", details="the file is a PDF"))
     yield quality_hint("ImageInsights", QualityHint(category="ImageDownloadFailed"))
-    yield images_response(SearchHits(items=tuple(rich[:9]), total=30), read_search_request({"q": "mug"}), links)
-    yield images_response(SearchHits(items=(), total=0), read_search_request({"q": "mug"}), ServiceLinks())
-    yield trending_response([("mug", rich[0])], links)
-    yield trending_response([], links)
+    yield images_response(SearchHits(items=tuple(rich[:9]), total=30), read_search_request({"q": "mug"}), links, {})
+    yield images_response(SearchHits(items=(), total=0), read_search_request({"q": "mug"}), ServiceLinks(), {})
+    yield trending_response([("mug", rich[0])], links, {})
+    yield trending_response([], links, {})
     yield invalid("mkt", "x", "must be a market").refusal.body()
 
 
@@ -248,8 +249,8 @@ def test_links_of_other_schemes_leave_no_response(item_of: ItemOf, findings_of: 
     for response in (
         image_knowledge(data, VisualSearchRequest(source=SOURCE)),
         image_insights(data, DetailsRequest(source=SOURCE, query="mug")),
-        images_response(SearchHits(items=tuple(rows), total=9), read_search_request({"q": "mug"}), ServiceLinks()),
-        trending_response([("mug", rows[0])], ServiceLinks()),
+        images_response(SearchHits(items=tuple(rows), total=9), read_search_request({"q": "mug"}), ServiceLinks(), {}),
+        trending_response([("mug", rows[0])], ServiceLinks(), {}),
     ):
         assert url.strip() not in json.dumps(response)
         assert _problems(response, response["_type"], response["_type"]) == []
@@ -294,7 +295,12 @@ def test_the_source_image_has_its_own_facts_if_the_catalogue_has_none(findings_o
         "encodingFormat": "png",
         "width": 300,
         "height": 200,
-        "insightsMetadata": {"pagesIncludingCount": 0, "availableSizesCount": 0},
+        "insightsMetadata": {
+            "pagesIncludingCount": 0,
+            "availableSizesCount": 0,
+            "shoppingSourcesCount": 0,
+            "recipeSourcesCount": 0,
+        },
         "accentColor": "1E40AF",
     }
 
