@@ -21,6 +21,7 @@ from pipeline.service.http.common_parameters import check_headers, read_common_p
 from pipeline.service.http.faults import FAULT_HEADER, FaultScript, replacement_response, send_half
 from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
+from pipeline.service.http.json_ld import MEDIA_TYPE, json_ld
 from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.wire_names import HEADERS
 from pipeline.service.refusals import Refused
@@ -90,7 +91,8 @@ class Dispatcher:
             return other
         url_length = len(f"{request.scheme}://{request.host}{request.raw_path}")
         call.common = read_common_parameters(url_length, call.query, request.headers)
-        return json_response(await endpoint(call), media_type=call.common.media_type)
+        body, media_type = await endpoint(call), call.common.media_type
+        return json_response(json_ld(body) if media_type == MEDIA_TYPE else body, media_type=media_type)
 
     async def _complete(self, call: Call, response: web.StreamResponse) -> web.StreamResponse:
         """Add the protocol's headers, and cut the response in half if a fault says so."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
-from pipeline.service.engine.derived_insights import MAX_SUGGESTIONS
+from pipeline.service.engine.derived_insights import MAX_SUGGESTIONS, labels
 from pipeline.service.findings import Crop, Engine, Findings, Item
 from pipeline.service.http.call import Call
 from pipeline.service.http.common_parameters import DETAILS_ONLY, SEARCH_ONLY, refuse_parameters
@@ -95,13 +95,15 @@ class Endpoints:
     async def _response_data(self, result: LookupResult, page: PageRange) -> ResponseData:
         findings = result.findings
         shown = [match.item for match in (*findings.same, *page.of(findings.similar), *page.of(findings.products))]
+        related = await self._in_thread(partial(_related, self._words, self._log, findings))
         return ResponseData(
             findings=findings,
             token=result.token,
             size=len(result.data) if result.data is not None else None,
-            related=await self._in_thread(partial(_related, self._log, findings)),
+            related=tuple(related),
             links=self._links,
             same_rows=await self._in_thread(partial(_same_rows, self._lookup.engine, shown)),
+            pictures=_pictures(findings) | related,
         )
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -134,5 +136,16 @@ def _trending(words: WordIndex, log: QueryLog) -> list[tuple[str, Item]]:
     return [(text, item) for text, row in log.trending() for item in words.items([row])]
 
 
-def _related(log: QueryLog, findings: Findings) -> tuple[str, ...]:
-    return log.related([match.item.id for match in (*findings.same, *findings.similar[:NEAREST])])
+def _related(words: WordIndex, log: QueryLog, findings: Findings) -> dict[str, str]:
+    """Return the searches by others that led to these pictures, each with the token of its first result."""
+    searches = log.related([match.item.id for match in (*findings.same, *findings.similar[:NEAREST])])
+    return {text: item.token or "" for text, row in searches for item in words.items([row])}
+
+
+def _pictures(findings: Findings) -> dict[str, str]:
+    """Return, for the titles and labels of the rows that match, the token of the first picture that has each."""
+    pictures: dict[str, str] = {}
+    for match in (*findings.same, *findings.similar):
+        for name in filter(None, (match.item.title, *labels(match.item))):
+            pictures.setdefault(name, match.item.token or "")
+    return pictures

@@ -63,6 +63,7 @@ class QualityHint:
     details: str | None = None
 
 
+_NO_QUERY = ("related_searches", "the request has no query (q), which related searches need")
 Listed = Callable[[Sequence[Match], ResponseData], list[Json]]
 
 # The kind of `unavailable` that belongs to each module of /images/details.
@@ -87,10 +88,10 @@ def image_knowledge(data: ResponseData, request: VisualSearchRequest) -> Json:
     if request.skill:
         wanted = "VisualSearch" if request.skill == "SimilarImages" else "ProductVisualSearch"
         return _knowledge([{"displayName": "", "actions": [a for a in actions if a["actionType"] == wanted]}], data)
-    tags = [*(_tag(tag, data.links) for tag in data.findings.tags), *_text_tags(data.findings)]
+    tags = [*(_tag(tag, data) for tag in data.findings.tags), *_text_tags(data.findings)]
     extensions = {
         "dominantColors": dominant_colors(data.findings.dominant_colors),
-        "imageCaption": image_caption(data.findings.caption),
+        "imageCaption": image_caption(data),
         "unavailable": unavailable(unavailable_reasons(data)),
     }
     return {**_knowledge([{"displayName": "", "actions": actions}, *tags], data), **omit_none(extensions)}
@@ -101,7 +102,10 @@ def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
     modules = request.modules if request.query is not None else request.modules - {"RelatedSearches"}
     members = {name: build(data) for module, (name, build) in _MODULES.items() if module in modules}
     kinds = {_KINDS[module] for module in request.modules}
-    reasons = [(kind, reason) for kind, reason in unavailable_reasons(data) if request.everything or kind in kinds]
+    known = [(kind, reason) for kind, reason in unavailable_reasons(data) if request.everything or kind in kinds]
+    reasons = known
+    if request.query is None and "RelatedSearches" in request.modules:
+        reasons = [*((kind, reason) for kind, reason in known if kind != "related_searches"), _NO_QUERY]
     return {
         "_type": "ImageInsights",
         "imageInsightsToken": data.token,
@@ -124,7 +128,7 @@ def _knowledge(tags: list[Json], data: ResponseData) -> Json:
 
 
 def _default_actions(data: ResponseData, page: PageRange) -> list[Json]:
-    findings, links = data.findings, data.links
+    findings = data.findings
     actions: list[Json | None] = [
         _action("PagesIncluding", "ImageModuleAction", pages(data)),
         _action("ShoppingSources", "ImageShoppingSourcesAction", offers(data)),
@@ -133,8 +137,8 @@ def _default_actions(data: ResponseData, page: PageRange) -> list[Json]:
         {"image": source_image(data), "actionType": "ImageById"},
         _action("ProductVisualSearch", "ImageModuleAction", _paged(findings.products, page, products, data)),
         _action("RelatedSearches", "ImageRelatedSearchesAction", related_searches(data)),
-        _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", queries(findings.suggestions, links)),
-        _best_query_action(findings.best_query, links),
+        _action("DocumentLevelSuggestions", "ImageRelatedSearchesAction", queries(findings.suggestions, data)),
+        _best_query_action(findings.best_query, data.links),
         _action("Recipes", "ImageRecipesAction", recipes(data)),
     ]
     return [action for action in actions if action is not None]
@@ -147,7 +151,19 @@ def _action(action_type: str, object_type: str, data: Json | None) -> Json | Non
 def _best_query_action(best: str | None, links: ServiceLinks) -> Json | None:
     if best is None:
         return None
-    return omit_none({"displayName": best, "serviceUrl": links.search(best), "actionType": "BestRepresentativeQuery"})
+    return _link("BestRepresentativeQuery", best, links, links.search(best))
+
+
+def _link(action_type: str, words: str, links: ServiceLinks, service_url: str | None) -> Json:
+    """Return an action that leads to a search."""
+    return omit_none(
+        {
+            "webSearchUrl": links.search_page(words),
+            "displayName": words,
+            "serviceUrl": service_url,
+            "actionType": action_type,
+        }
+    )
 
 
 def _more_sizes(data: ResponseData) -> Json | None:
@@ -173,12 +189,17 @@ def _paged(matches: Sequence[Match], page: PageRange, listed: Listed, data: Resp
     return {**part, "nextOffset": end} if end < len(matches) else part
 
 
-def _tag(tag: InferredTag, links: ServiceLinks) -> Json:
-    action = omit_none({"displayName": tag.name, "serviceUrl": links.search(tag.name), "actionType": "ImageResults"})
+def _tag(tag: InferredTag, data: ResponseData) -> Json:
+    """Return a tag with its two links; there is no web search, to which the serviceUrl of TextResults would lead."""
+    links, thumbnail = data.links, data.links.thumbnail(data.pictures.get(tag.name))
     return {
+        **({"image": {"thumbnailUrl": thumbnail}} if thumbnail else {}),
         "displayName": tag.name,
         "boundingBox": bounding_box(tag.box),
-        "actions": [action],
+        "actions": [
+            *([_link("TextResults", tag.name, links, None)] if links.base else []),
+            _link("ImageResults", tag.name, links, links.search(tag.name)),
+        ],
         "sources": ["Catalogue"],
         "confidence": tag.confidence,
     }
@@ -195,7 +216,8 @@ def _text_tags(findings: Findings) -> Iterator[Json]:
 
 
 def _best_query(data: ResponseData) -> Json | None:
-    return query(data.findings.best_query, data.links) if data.findings.best_query else None
+    best = data.findings.best_query
+    return query(best, data.links, data.pictures.get(best)) if best else None
 
 
 def _list_or_none(values: list[Json]) -> Json | None:
@@ -205,7 +227,7 @@ def _list_or_none(values: list[Json]) -> Json | None:
 # Module of the request -> its member of the response, and the function that builds it.
 _MODULES: dict[str, tuple[str, Callable[[ResponseData], Json | None]]] = {
     "BRQ": ("bestRepresentativeQuery", _best_query),
-    "Caption": ("imageCaption", lambda data: image_caption(data.findings.caption)),
+    "Caption": ("imageCaption", image_caption),
     "Recipes": ("recipes", recipes),
     "PagesIncluding": ("pagesIncluding", lambda data: _list_or_none(pages(data)["value"])),
     "RelatedSearches": ("relatedSearches", related_searches),

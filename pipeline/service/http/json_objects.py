@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 from pipeline.service.findings import Crop, Item, ItemRating
 from pipeline.service.http.wire_names import PATH_PREFIXES
@@ -35,6 +35,14 @@ class ServiceLinks:
         """Return the URL of the image search for these words."""
         return f"{self.base}{PATH_PREFIXES[0]}/images/search?q={quote_plus(words)}" if self.base else None
 
+    def search_page(self, words: str) -> str | None:
+        """Return the URL of the explorer with the results of a search."""
+        return f"{self.base}/#{urlencode({'q': words})}" if self.base else None
+
+    def picture_page(self, token: str | None) -> str | None:
+        """Return the URL of the explorer with a picture and what is known about it."""
+        return f"{self.base}/#{urlencode({'picture': token})}" if self.base and token else None
+
 
 def omit_none(members: Mapping[str, Any]) -> Json:
     """Return the members that have a value: responses have no nulls."""
@@ -56,6 +64,7 @@ def image(item: Item, links: ServiceLinks, metadata: Json | None = None) -> Json
     thumbnail = links.thumbnail(item.token)
     return omit_none(
         {
+            "webSearchUrl": links.picture_page(item.token),
             "name": item.title or item.id,
             "thumbnailUrl": thumbnail,
             "datePublished": item.published,
@@ -101,13 +110,14 @@ def rating(value: ItemRating | None) -> Json | None:
     return omit_none({**members, "text": f"{value.value:g}"})
 
 
-def recipe(item: Item) -> Json:
+def recipe(item: Item, links: ServiceLinks) -> Json:
     """Return the Recipe of a row that has recipe columns."""
     assert item.recipe is not None
     return omit_none(
         {
             "name": item.title,
             "url": web_url(item.page_url),
+            "thumbnailUrl": links.thumbnail(item.token),
             "creator": {"name": item.recipe.creator} if item.recipe.creator else None,
             "cookTime": item.recipe.cook_time,
             "prepTime": item.recipe.prep_time,
@@ -117,9 +127,17 @@ def recipe(item: Item) -> Json:
     )
 
 
-def query(words: str, links: ServiceLinks) -> Json:
-    """Return a Query."""
-    return omit_none({"text": words, "displayText": words, "searchLink": links.search(words)})
+def query(words: str, links: ServiceLinks, token: str | None = None) -> Json:
+    """Return a Query; `token` names a picture that it finds."""
+    return omit_none(
+        {
+            "text": words,
+            "displayText": words,
+            "webSearchUrl": links.search_page(words),
+            "searchLink": links.search(words),
+            "thumbnail": _url(links.thumbnail(token)),
+        }
+    )
 
 
 def bounding_box(box: Crop) -> Json:

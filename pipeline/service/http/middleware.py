@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from pipeline.service import refusals
+from pipeline.service.http.call import new_id
 from pipeline.service.http.dispatch import CLIENT_GONE
 from pipeline.service.http.http_responses import error_response
 from pipeline.service.http.logs import access_log
@@ -23,11 +24,14 @@ log = logging.getLogger("pipeline.service")
 
 @web.middleware
 async def write_access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Log one line for each request, with client, method, path, status and duration, but no query and no headers."""
+    """Log one line for each request, with client, method, path, status and duration, but no query and no headers.
+
+    Every response has a trace id, also one without an endpoint.
+    """
     started, status, trace_id = time.monotonic(), CLIENT_GONE, "-"
     try:
         response = await handler(request)
-        status, trace_id = response.status, response.headers.get(HEADERS.trace_id, "-")
+        status, trace_id = response.status, response.headers.setdefault(HEADERS.trace_id, new_id())
         return response
     finally:
         path, ms = shown_path(request.path), (time.monotonic() - started) * 1000

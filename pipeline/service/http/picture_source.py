@@ -77,8 +77,13 @@ def read_upload(data: bytes) -> Upload:
 
 
 def read_crop(edges: Mapping[str, Any]) -> Crop | None:
-    """Return the crop of four named edges, in the order left, top, right, bottom; None for the whole picture."""
+    """Return the crop of four named edges, in the order left, top, right, bottom; None for the whole picture.
+
+    Four zeros are the crop of the guide's template, which has not been filled in.
+    """
     left, top, right, bottom = (_read_fraction(name, value) for name, value in edges.items())
+    if not any((left, top, right, bottom)):
+        return None
     for low, high, index in ((left, right, 2), (top, bottom, 3)):
         if low >= high:
             name = list(edges)[index]

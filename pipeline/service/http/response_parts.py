@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.service.engine.derived_insights import group_offers
-from pipeline.service.findings import Findings, Item, Match, OfferGroup, SourcedCaption
+from pipeline.service.findings import Findings, Item, Match, OfferGroup
 from pipeline.service.http.json_objects import (
     Json,
     ServiceLinks,
@@ -19,6 +20,7 @@ from pipeline.service.http.json_objects import (
     web_url,
 )
 
+_WORD = re.compile(r"\w+")
 SameRows = Mapping[int, tuple[Item, ...]]
 
 
@@ -27,7 +29,8 @@ class ResponseData:
     """Everything that an insights response is built from.
 
     `token` names the picture of the request, `size` is its size in bytes if it was uploaded, `related` are searches by
-    others that led to it. `same_rows` has the rows with the same picture for the number of each row that is listed.
+    others that led to it. `same_rows` has the rows with the same picture for the number of each row that is listed,
+    `pictures` the token of a picture for the words of tags and searches.
     """
 
     findings: Findings
@@ -36,6 +39,7 @@ class ResponseData:
     related: tuple[str, ...] = ()
     links: ServiceLinks = field(default_factory=ServiceLinks)
     same_rows: SameRows = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
 
 def pages(data: ResponseData) -> Json:
@@ -113,32 +117,36 @@ def _product(item: Item, data: ResponseData) -> Json:
     return image(item, data.links, {**counts(rows), "aggregateOffer": summary})
 
 
-def queries(searches: Iterable[str], links: ServiceLinks) -> Json | None:
+def queries(searches: Iterable[str], data: ResponseData) -> Json | None:
     """Return a list of Query objects; None if it would be empty."""
-    value = [query(text, links) for text in searches]
+    value = [query(text, data.links, data.pictures.get(text)) for text in searches]
     return {"value": value} if value else None
 
 
 def related_searches(data: ResponseData) -> Json | None:
     """Return the searches by others that led to this picture."""
-    return queries(data.related, data.links)
+    return queries(data.related, data)
 
 
 def recipes(data: ResponseData) -> Json | None:
     """Return the recipes of the rows with the same picture."""
-    value = [recipe(match.item) for match in data.findings.same if match.item.recipe]
+    value = [recipe(match.item, data.links) for match in data.findings.same if match.item.recipe]
     return {"value": value} if value else None
 
 
-def image_caption(caption: SourcedCaption | None) -> Json | None:
-    """Return an ImageCaption; None without a page, because a caption must name its source.
+def image_caption(data: ResponseData) -> Json | None:
+    """Return an ImageCaption, with the tags that are in it; None without a page, because it must name its source.
 
     Source: Image Search reference, ImageCaption.
     """
+    caption = data.findings.caption
     url = web_url(caption.source_url) if caption is not None else None
     if caption is None or url is None:
         return None
-    return {"caption": caption.text, "dataSourceUrl": url, "relatedSearches": []}
+    words = f" {' '.join(_WORD.findall(caption.text.casefold()))} "
+    named = [tag.name for tag in data.findings.tags if f" {' '.join(_WORD.findall(tag.name.casefold()))} " in words]
+    searches = [query(name, data.links, data.pictures.get(name)) for name in named]
+    return {"caption": caption.text, "dataSourceUrl": url, "relatedSearches": searches}
 
 
 def unavailable_reasons(data: ResponseData) -> list[tuple[str, str]]:

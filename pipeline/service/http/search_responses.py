@@ -19,6 +19,7 @@ def images_response(hits: SearchHits, search: SearchQuery, links: ServiceLinks, 
     return omit_none(
         {
             "_type": "Images",
+            "webSearchUrl": links.search_page(search.text),
             "readLink": links.search(search.text),
             "totalEstimatedMatches": hits.total,
             "nextOffset": end if hits.items and end < hits.total else None,
@@ -29,7 +30,10 @@ def images_response(hits: SearchHits, search: SearchQuery, links: ServiceLinks, 
 
 def trending_response(searches: Iterable[tuple[str, Item]], links: ServiceLinks, same_rows: SameRows) -> Json:
     """Return the response of /images/trending from searches made here, each with its first row."""
-    tiles = [{"query": query(text, links), "image": listed_image(item, links, same_rows)} for text, item in searches]
+    tiles = [
+        {"query": query(text, links, item.token), "image": listed_image(item, links, same_rows)}
+        for text, item in searches
+    ]
     if not tiles:
         return {"_type": "TrendingImages", "categories": [], "unavailable": unavailable([("trending", NO_SEARCHES)])}
     return {"_type": "TrendingImages", "categories": [{"title": "Popular searches", "tiles": tiles}]}

@@ -68,14 +68,18 @@ class QueryLog:
             self._db.execute("DELETE FROM found WHERE text = ?", (text,))
             self._db.executemany("INSERT OR IGNORE INTO found VALUES (?, ?, ?)", results)
 
-    def related(self, ids: Sequence[str]) -> tuple[str, ...]:
-        """Return the searches with one of these rows among their results, the most frequent first."""
+    def related(self, ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the searches with one of these rows among their results, each with the id of its first row.
+
+        The most frequent search is first.
+        """
         marks = ",".join("?" * len(ids))
         query = (
-            "SELECT text, sum(times) AS total FROM searches WHERE text IN"  # noqa: S608 - only marks
-            f" (SELECT text FROM found WHERE id IN ({marks})) GROUP BY text ORDER BY total DESC, text LIMIT ?"
+            "SELECT s.text, f.id FROM (SELECT text, sum(times) AS total FROM searches WHERE text IN"  # noqa: S608 - only marks
+            f" (SELECT text FROM found WHERE id IN ({marks})) GROUP BY text) s"
+            " JOIN found f ON f.text = s.text AND f.place = 0 ORDER BY s.total DESC, s.text LIMIT ?"
         )
-        return tuple(text for text, _ in self._read(query, (*ids, MAX_RELATED)))
+        return self._read(query, (*ids, MAX_RELATED))
 
     def trending(self) -> list[tuple[str, str]]:
         """Return the most frequent searches of the last days, each with the id of its first row."""

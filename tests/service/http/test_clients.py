@@ -88,7 +88,10 @@ def test_tags_have_boxes(over_fixed_engine: Clients) -> None:
     assert tag.display_name == "mug"
     assert (tag.bounding_box.query_rectangle.top_left.x, tag.bounding_box.query_rectangle.bottom_right.y) == (0.1, 0.8)
     assert tag.bounding_box.display_rectangle.top_right.x == 0.9
-    assert tag.actions[0].service_url.endswith("/v7.0/images/search?q=mug")
+    assert [action.action_type for action in tag.actions] == ["TextResults", "ImageResults"]
+    assert tag.actions[1].service_url.endswith("/v7.0/images/search?q=mug")
+    assert [action.web_search_url.partition("/#")[2] for action in tag.actions] == ["q=mug", "q=mug"]
+    assert tag.image.thumbnail_url
 
 
 def test_text_and_addresses_arrive(engine: FixedEngine, start: Start, tmp_path: Path) -> None:

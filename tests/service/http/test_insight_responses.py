@@ -42,6 +42,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "unavailable": [{"kind": str, "reason": str}],
     },
     "ImageTag": {
+        "image": {"thumbnailUrl": str},
         "displayName": str,
         "boundingBox": {"queryRectangle": "Quadrilateral", "displayRectangle": "Quadrilateral"},
         "actions": ["Action"],
@@ -54,6 +55,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "_type": str,
         "actionType": str,
         "displayName": str,
+        "webSearchUrl": str,
         "serviceUrl": str,
         "image": "Image",
         "data": {
@@ -65,6 +67,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         },
     },
     "Image": {
+        "webSearchUrl": str,
         "name": str,
         "thumbnailUrl": str,
         "datePublished": str,
@@ -110,10 +113,11 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "lastUpdated": str,
     },
     "Rating": {"ratingValue": NUMBER, "bestRating": NUMBER, "reviewCount": int, "text": str},
-    "Query": {"text": str, "displayText": str, "searchLink": str},
+    "Query": {"text": str, "displayText": str, "webSearchUrl": str, "searchLink": str, "thumbnail": {"url": str}},
     "Recipe": {
         "name": str,
         "url": str,
+        "thumbnailUrl": str,
         "creator": {"name": str},
         "cookTime": str,
         "prepTime": str,
@@ -140,6 +144,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
     },
     "Images": {
         "_type": str,
+        "webSearchUrl": str,
         "readLink": str,
         "totalEstimatedMatches": int,
         "nextOffset": int,
@@ -195,7 +200,14 @@ def _responses(item_of: ItemOf, findings_of: FindingsOf) -> Iterator[dict[str, A
     bare = replace(findings_of(poor), offers=(), best_query=None, caption=None, same=())
     for findings in (findings_of(rich), mixed, bare):
         for data in (
-            ResponseData(findings=findings, token="t", size=17, related=("mugs",), links=links),
+            ResponseData(
+                findings=findings,
+                token="t",
+                size=17,
+                related=("mugs",),
+                links=links,
+                pictures={"mug": "a", "mugs": "b"},
+            ),
             ResponseData(findings=findings, token="t"),
         ):
             yield image_knowledge(data, VisualSearchRequest(source=SOURCE))

@@ -10,4 +10,4 @@ def test_the_names_are_those_of_the_protocol() -> None:
     assert (HEADERS.trace_id, HEADERS.market) == ("BingAPIs-TraceId", "BingAPIs-Market")
     assert (HEADERS.key, HEADERS.client_id) == ("Ocp-Apim-Subscription-Key", "X-MSEdge-ClientID")
     assert HEADERS.location == "X-Search-Location"
-    assert PATH_PREFIXES == ("/v7.0", "/bing/v7.0")
+    assert PATH_PREFIXES == ("/v7.0", "/bing/v7.0", "/api/v7")

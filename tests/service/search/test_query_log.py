@@ -25,15 +25,15 @@ def test_searches_are_counted_and_deleted(tmp_path: Path) -> None:
     for text in ("Mug", "poster", " MUG "):
         log.record(text, [f"{text.strip().lower()}-1", "shared"])
     assert log.trending() == [("mug", "mug-1"), ("poster", "poster-1")]
-    assert log.related(["shared"]) == ("mug", "poster")
-    assert log.related(["poster-1"]) == ("poster",)
-    assert log.related([]) == ()
+    assert log.related(["shared"]) == [("mug", "mug-1"), ("poster", "poster-1")]
+    assert log.related(["poster-1"]) == [("poster", "poster-1")]
+    assert log.related([]) == []
     log.close()
     again = QueryLog(tmp_path / "queries.db", today=lambda: today + timedelta(days=KEPT_DAYS - 1))
     assert len(again.trending()) == 2
     again.close()
     late = QueryLog(tmp_path / "queries.db", today=lambda: today + timedelta(days=KEPT_DAYS))
-    assert (late.trending(), late.related(["shared"])) == ([], ())
+    assert (late.trending(), late.related(["shared"])) == ([], [])
     late.close()
 
 
