@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Literal
 
-from pipeline.schema import ImageRef, Insights, Query
+from pipeline.schema import ImageRef, Insights, Query, SearchSummary, no_summary
 from pipeline.wording import readable
 
 Stage = Literal["manifest", "source", "prepare", "fetch", "read"]
@@ -89,7 +89,10 @@ def image_name(image: Image) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the manifest; `ordinal` counts rows from 0, `line` is the line of the file, from 1."""
+    """One line of the manifest; `ordinal` counts rows from 0, `line` is the line of the file, from 1.
+
+    `search_result` is what a search says of the image. It is no part of what is asked: another one makes no call.
+    """
 
     id: str
     image: Image
@@ -100,6 +103,7 @@ class Row:
     site: str | None = None
     market: str | None = None
     carry: Mapping[str, Any] = field(default_factory=dict)
+    search_result: ImageRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,10 +337,14 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An answer to a search for images: its images, and where the next page begins, if there is one."""
+    """An answer to a search for images: its images, and where the next page begins, if there is one.
+
+    `summary` is what it says about the search itself.
+    """
 
     images: tuple[SearchHit, ...]
     next_offset: int | None = None
+    summary: SearchSummary = field(default_factory=no_summary)
 
 
 Outcome = Reading | Page | Problem

@@ -23,7 +23,9 @@ from pipeline.sink.output_lines import encode, says_something
 from pipeline.state.job_state import JobState
 from pipeline.state.ledger import State
 
-_HEAD = {"schema", "id", "ordinal", "provider", "asked_at", "carry", "source", "sent", "calls", "market"}
+_HEAD = {
+    "schema", "id", "ordinal", "provider", "asked_at", "carry", "source", "sent", "calls", "market", "search_result"
+}  # fmt: skip
 
 
 @dataclass(slots=True)

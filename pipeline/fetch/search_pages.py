@@ -10,19 +10,25 @@ from pipeline.fetch.single_flight import SingleFlight
 from pipeline.manifest.search import SearchCursor
 from pipeline.providers.base import AnswerReader
 from pipeline.records import Answer, Failure, Page, Problem, Row
+from pipeline.schema import SearchSummary
 
 
-async def search_pages(single_flight: SingleFlight, cursor: SearchCursor) -> AsyncGenerator[list[Row | Failure], None]:
+async def search_pages(
+    single_flight: SingleFlight, cursor: SearchCursor, summarise: Callable[[SearchSummary], None]
+) -> AsyncGenerator[list[Row | Failure], None]:
     """Yield the rows of each page; the next page is asked for when they have been taken.
 
-    Raises SearchFailed where a page can't be had, and what Fetcher.fetch raises.
+    After each page, `summarise` gets what all pages so far say about the search. Raises SearchFailed where a page can't
+    be had, and what Fetcher.fetch raises.
     """
     while cursor.request is not None:
         _, _, outcome = await single_flight.fetch(cursor.request)
         if isinstance(outcome, Problem):
             raise SearchFailed(f"the search that the rows come from got no answer: {outcome.message}")
         assert isinstance(outcome, Page)
-        yield cursor.take(outcome)
+        rows = cursor.take(outcome)
+        summarise(cursor.summary)
+        yield rows
 
 
 def stored_search_pages(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from pipeline.config import Columns, ManifestConfig, SearchSettings
 from pipeline.errors import ConfigError, LineError, RequestError, SearchFailed
 from pipeline.manifest.rows import RowRules
 from pipeline.records import Failure, Page, Request, Row, SearchHit, Skipped
+from pipeline.schema import SearchSummary, no_summary
 from pipeline.tabular.cells import Naming
 from pipeline.tabular.root import Root
 
@@ -34,7 +36,8 @@ class SearchCursor:
     """Pages through what `config` searches for, or through what is trending.
 
     `request` is the request for the next page. It is None after the last one: when there are enough images, when the
-    service names no next offset, or when a page brought nothing new. Raises ConfigError where the search breaks a rule.
+    service names no next offset, or when a page brought nothing new. `summary` is what the pages so far say about the
+    search. Raises ConfigError where the search breaks a rule.
     """
 
     def __init__(self, source: ImageSource, config: ManifestConfig) -> None:
@@ -44,6 +47,7 @@ class SearchCursor:
         self._rules = RowRules(columns=Columns(), root=Root(Path(), "manifest"), carry=CARRIED, naming=naming)
         self._ids: set[str] = set()
         self._rows = 0
+        self.summary = no_summary()
         self.request: Request | None
         try:
             self.request = self._page_request(config.search.offset if config.search else 0)
@@ -55,6 +59,7 @@ class SearchCursor:
 
         Raises SearchFailed where the next page can't be requested.
         """
+        self.summary = merge_summaries(self.summary, page.summary)
         hits = [hit for hit in page.images if self._is_new(hit)]
         if self._search is not None:
             hits = hits[: self._search.count - self._rows]
@@ -95,7 +100,17 @@ class SearchCursor:
         }
         given = {name: value for name, value in fields.items() if value}
         items = self._rules.read(given if "image" in given else _NO_IMAGE, line=ordinal + 1, ordinal=ordinal)
-        return [item for item in items if not isinstance(item, Skipped)]
+        rows = [item for item in items if not isinstance(item, Skipped)]
+        return [replace(row, search_result=hit.image) if isinstance(row, Row) else row for row in rows]
+
+
+def merge_summaries(so_far: SearchSummary, page: SearchSummary) -> SearchSummary:
+    """Return both summaries as one: lists without what is repeated, and of single values the later one."""
+    merged: dict[str, Any] = {**so_far, **page}
+    for name, value in so_far.items():
+        if isinstance(value, list):
+            merged[name] = value + [item for item in merged[name] if item not in value]
+    return cast("SearchSummary", merged)
 
 
 def _image_text(hit: SearchHit) -> str:

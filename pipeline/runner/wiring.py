@@ -38,6 +38,7 @@ from pipeline.runner.stages import FetchStage, ManifestStage, Outbox, PrepareSta
 from pipeline.runner.stop import Stop
 from pipeline.runner.stop_conditions import at_deadline, judge_failures, judge_whole, on_stall
 from pipeline.sink.job_files import Job
+from pipeline.sink.search_summary import write_search_summary
 from pipeline.sink.sink import Item, Paid, Sink
 from pipeline.sink.thumbnails import LONGEST_PX
 from pipeline.state.answer_store import as_stored
@@ -189,7 +190,10 @@ def _changes(
     if run.resources.manifest is not None:
         changes = manifest_changes(run.resources.manifest, detector)
     else:
-        changes = batch_changes(search_pages(single_flight, search_cursor(run.config, provider)), detector)
+        search = run.config.manifest.search
+        summarise = partial(write_search_summary, run.resources.job.folder, search.q if search else "")
+        pages = search_pages(single_flight, search_cursor(run.config, provider), summarise)
+        changes = batch_changes(pages, detector)
     return only_lost(changes, run.resources.job.state.known_rows) if run.options.is_offline else changes
 
 

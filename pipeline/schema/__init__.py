@@ -19,6 +19,7 @@ from pipeline.schema.record import (
     Sent,
     json_schema,
 )
+from pipeline.schema.search import Pivot, SearchSummary, TrendingCategory, no_summary
 from pipeline.schema.tags import Action, ActionResults, Tag
 from pipeline.schema.text import Line, Region, Text, Uri, Word
 
@@ -44,6 +45,7 @@ __all__ = [
     "Origin",
     "Other",
     "Person",
+    "Pivot",
     "Point",
     "Query",
     "Rating",
@@ -53,16 +55,19 @@ __all__ = [
     "RecordSource",
     "Region",
     "Safety",
+    "SearchSummary",
     "Seller",
     "Sent",
     "SimilarImages",
     "Tag",
     "Text",
     "Thumbnail",
+    "TrendingCategory",
     "TriviaItem",
     "Unavailable",
     "Uri",
     "Word",
     "json_schema",
     "no_insights",
+    "no_summary",
 ]

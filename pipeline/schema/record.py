@@ -8,6 +8,7 @@ from typing import Any, Literal, Required
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from pipeline.schema.images import ImageRef
 from pipeline.schema.insights import Insights
 from pipeline.schema.parts import closed
 
@@ -85,6 +86,7 @@ class Record(Insights, total=False):
     source: Required[RecordSource]
     sent: Required[Sent]
     calls: Required[Calls]
+    search_result: ImageRef
 
 
 def json_schema(attributes: Mapping[str, Any] | None = None) -> dict[str, Any]:

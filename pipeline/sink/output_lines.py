@@ -51,7 +51,7 @@ def build_record(
 ) -> Record:
     """Join the provider's half of a record with where the picture came from, how it was sent and what it cost."""
     answers = [answer for _, answer in exchanges]
-    head = {
+    head: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "id": row.id,
         "ordinal": row.ordinal,
@@ -65,6 +65,8 @@ def build_record(
     }
     if row.market:
         head["market"] = row.market
+    if row.search_result is not None:
+        head["search_result"] = row.search_result
     return cast("Record", head | insights)
 
 

@@ -14,8 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search_endpoints import SearchPage
-from pipeline.records import Answer, Reading, Request
+from pipeline.records import Answer, Page, Reading, Request
 from pipeline.schema import json_schema
 
 # What is left out on purpose, by the path of the value in the response. A prefix says in which tag it is: "own" is the
@@ -105,8 +104,8 @@ def counter() -> Iterator[int]:
 def read_whole(provider: Bing, request: Request, answer: Answer) -> Any:
     if "value" in orjson.loads(answer.body) or "categories" in orjson.loads(answer.body):
         page = provider.read_search(request, answer)
-        assert isinstance(page, SearchPage)
-        return asdict(page)
+        assert isinstance(page, Page)
+        return {**asdict(page), "other": page.summary["other"]}
     outcome = provider.read(request, answer)
     assert isinstance(outcome, Reading)
     return outcome.insights

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 from pipeline.errors import RequestError
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search_endpoints import SearchPage
-from pipeline.records import Answer, Problem
+from pipeline.records import Answer, Page, Problem
 
 FILTERS = {
     "id": ("id", "96BB"),
@@ -119,12 +118,12 @@ def test_search_page(make: Callable[..., Bing], answer: Callable[..., Answer], o
     """Each image has what a row needs, and the page has the offset of the next one."""
     bing = make()
     page = bing.read_search(bing.search(ImageSearch(q="fox"), 0), answer(own("search")))
-    assert isinstance(page, SearchPage)
+    assert isinstance(page, Page)
     first = page.images[0]
     assert (first.id, first.token, first.name) == ("ID1", "ccid_1*mid_1!/+\\._", "Picture 1")
     assert (first.content_url, first.host_page_url) == ("https://shop1.example/1.jpg", "https://shop1.example/page")
-    assert (page.next_offset, page.total, len(page.images)) == (42, 761, 2)
-    assert page.pivots[0].suggestions[0]["text"] == "query 2"
+    assert (page.next_offset, page.summary["total"], len(page.images)) == (42, 761, 2)
+    assert page.summary["pivots"][0]["suggestions"][0]["text"] == "query 2"
 
 
 def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer], own: Callable[[str], Any]) -> None:
@@ -133,7 +132,8 @@ def test_trending_images(make: Callable[..., Bing], answer: Callable[..., Answer
     request = bing.trending()
     assert request.target == "/images/trending?mkt=en-US"
     page = bing.read_search(request, answer(own("trending")))
-    assert isinstance(page, SearchPage)
+    assert isinstance(page, Page)
+    assert page.summary["categories"][0] == {"title": "Popular animals", "queries": [page.images[0].query]}
     assert [(hit.id, hit.category) for hit in page.images] == [
         ("T1", "Popular animals"),
         ("T2", "Popular places"),

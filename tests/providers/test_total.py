@@ -15,8 +15,7 @@ from pydantic import TypeAdapter
 
 from pipeline.providers import PROVIDERS
 from pipeline.providers.bing.provider import Bing
-from pipeline.providers.bing.search_endpoints import SearchPage
-from pipeline.records import Answer, Crop, Problem, Reading, Request
+from pipeline.records import Answer, Crop, Page, Problem, Reading, Request
 from pipeline.schema import Insights
 
 ANSWERS = Path(__file__).parent / "answers"
@@ -52,7 +51,7 @@ def nodes(node: Any) -> list[tuple[Any, Any]]:
 
 def read(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Reading | Problem:
     answer = Answer(status=status, headers=headers or {}, body=body, asked_at=0.0)
-    assert isinstance(BING.read_search(REQUEST, answer), (SearchPage, Problem))
+    assert isinstance(BING.read_search(REQUEST, answer), (Page, Problem))
     outcome = BING.read(REQUEST, answer)
     if isinstance(outcome, Reading):
         SCHEMA.validate_python(outcome.insights, strict=True)

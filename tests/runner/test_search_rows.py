@@ -16,6 +16,7 @@ from aiohttp import web
 
 from pipeline.commands.check import check
 from pipeline.commands.plan import make_plan
+from pipeline.commands.renormalise import renormalise
 from pipeline.config import Config
 from pipeline.errors import ConfigError, Misconfigured
 from pipeline.runner.job import run
@@ -163,6 +164,39 @@ async def test_pages_follow_the_next_offset_up_to_the_count(tmp_path: Path, monk
         assert [asked for asked in served.asked if "search" in asked] == ["search 0 150", "search 163 5"]
     assert (report.tally.seen, report.exit_code) == (155, 0)
     assert len({record["id"] for record in lines_of(tmp_path / "out" / "insights.jsonl")}) == 155
+
+
+async def test_what_a_search_says_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """About the search in search.json, over all pages; about an image in its record, which renormalise keeps."""
+    monkeypatch.setenv(KEY_ENV, KEY)
+    first, second = page("a", after=7), page("b")
+    first["value"][0] |= {"width": 300, "insightsMetadata": {"shoppingSourcesCount": 2}, "accentColor": "1E40AF"}
+    first |= {"totalEstimatedMatches": 9, "webSearchUrl": "https://s.example/?q=x", "relatedSearches": [{"text": "y"}]}
+    first["pivotSuggestions"] = [{"pivot": "red", "suggestions": [{"text": "blue x"}]}]
+    second |= {"totalEstimatedMatches": 8, "relatedSearches": [{"text": "y"}, {"text": "z"}]}
+    second |= {"queryExpansions": [{"text": "x pro", "displayText": "pro"}], "similarTerms": [{"text": "w"}], "new": 1}
+    async with serving(Pages({0: first, 7: second})) as served:
+        config = job(tmp_path, served.url, 'search = { q = "x", count = 9 }')
+        await run(config)
+    summary = orjson.loads((tmp_path / "out" / "search.json").read_bytes())
+    texts = {name: [query["text"] for query in summary.pop(name)] for name in ("related_searches", "similar_terms")}
+    assert texts == {"related_searches": ["y", "z"], "similar_terms": ["w"]}
+    assert [query["display_text"] for query in summary.pop("expansions")] == ["pro"]
+    assert [(pivot["text"], pivot["suggestions"][0]["text"]) for pivot in summary.pop("pivots")] == [("red", "blue x")]
+    assert summary == {
+        "schema": "1",
+        "query": "x",
+        "total": 8,
+        "web_search_url": "https://s.example/?q=x",
+        "categories": [],
+        "unavailable": [],
+        "other": [{"where": "new", "value": 1}],
+    }
+    before = lines_of(tmp_path / "out" / "insights.jsonl")
+    image = next(record for record in before if record["id"] == "a")["search_result"]
+    assert (image["counts"], image["accent_color"], image["width"]) == ({"shopping": 2}, "#1e40af", 300)
+    assert (await renormalise(config)).rebuilt == 2
+    assert lines_of(tmp_path / "out" / "insights.jsonl") == before
 
 
 async def test_an_end_before_the_count_is_the_end(tmp_path: Path, service: Service) -> None:

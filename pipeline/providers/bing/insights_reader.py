@@ -31,7 +31,8 @@ def _tag(source: Json, context: Context, path: JsonPath) -> Json:
     return {"name": "", "sources": [], "actions": [], **_TAG.read(source, context, path), "origin": context.origin}
 
 
-def _unavailable(source: Json, context: Context, path: JsonPath) -> Json:
+def unavailable(source: Json, context: Context, path: JsonPath) -> Json:
+    """Read one reason why something is not in a response; the embedded service adds it."""
     return {"kind": "", "reason": "", **_UNAVAILABLE.read(source, context, path)}
 
 
@@ -64,7 +65,7 @@ _LISTS = {
     "imageQualityHints": ("hints", _HINT.read),
     "contractualRules": ("attributions", attribution),
     "dominantColors": ("dominant_colors", _COLOR.read),
-    "unavailable": ("unavailable", _unavailable),
+    "unavailable": ("unavailable", unavailable),
 }
 _RESPONSE = Shape(
     {"imageInsightsToken": ("insights_token", str)},

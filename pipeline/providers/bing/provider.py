@@ -21,7 +21,6 @@ from pipeline.providers.bing.picture import picture_of
 from pipeline.providers.bing.read import read_answer
 from pipeline.providers.bing.search_endpoints import (
     SOURCES,
-    SearchPage,
     read_search_page,
     search_request,
     trending_request,
@@ -35,6 +34,7 @@ from pipeline.records import (
     Limits,
     NextPage,
     Outcome,
+    Page,
     Prepared,
     Problem,
     Reading,
@@ -152,7 +152,7 @@ class Bing:
         """Build the call for the images that are trending."""
         return trending_request(self.settings, self.endpoint)
 
-    def read_search(self, request: Request, answer: Answer) -> SearchPage | Problem:
+    def read_search(self, request: Request, answer: Answer) -> Page | Problem:
         """Understand an answer to `search` or `trending`; never raises, whatever the bytes are."""
         return read_search_page(answer, origin=self.origin, url_chars=len(self.endpoint) + len(request.target))
 

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import cast
 
 from pipeline.providers.bing.common_objects import image, query
 from pipeline.providers.bing.common_parameters import headers, shared_query, target
 from pipeline.providers.bing.error_bodies import classify_error, is_error
 from pipeline.providers.bing.filters import ImageSearch
+from pipeline.providers.bing.insights_reader import unavailable
 from pipeline.providers.bing.read import unreadable
 from pipeline.providers.bing.settings import QuerySettings
 from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape
 from pipeline.providers.json_body import parse_json
 from pipeline.records import Answer, Page, Problem, Request, SearchHit
-from pipeline.schema import ImageRef, Origin, Other, Query
+from pipeline.schema import ImageRef, Origin, Query, SearchSummary, no_summary
 
 SEARCH = "/images/search"
 TRENDING = "/images/trending"
 SOURCES = (SEARCH, TRENDING)
 MAX_COUNT = 150  # images in one response
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pivot:
-    """A term of the query, and queries with another term in its place."""
-
-    text: str
-    suggestions: list[Query]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchPage(Page):
-    """One response: its images, the offset of the next page, related queries, and what is left over in `other`."""
-
-    total: int | None = None
-    web_search_url: str = ""
-    read_link: str = ""
-    expansions: list[Query] = field(default_factory=list)
-    similar_terms: list[Query] = field(default_factory=list)
-    related: list[Query] = field(default_factory=list)
-    pivots: list[Pivot] = field(default_factory=list)
-    other: list[Other] = field(default_factory=list)
 
 
 def search_request(search: ImageSearch, settings: QuerySettings, endpoint: str, offset: int, have: int) -> Request:
@@ -57,7 +36,7 @@ def trending_request(settings: QuerySettings, endpoint: str) -> Request:
     return Request(method="GET", target=target(endpoint, TRENDING, pairs), form="url", headers=headers(settings))
 
 
-def read_search_page(answer: Answer, *, origin: Origin, url_chars: int) -> SearchPage | Problem:
+def read_search_page(answer: Answer, *, origin: Origin, url_chars: int) -> Page | Problem:
     """Read a response of either endpoint; never raises, whatever its bytes are.
 
     A problem of kind `row` becomes `misconfigured`, since all parameters of a search come from the config.
@@ -71,8 +50,16 @@ def read_search_page(answer: Answer, *, origin: Origin, url_chars: int) -> Searc
         return unreadable(answer, document)
     context = Context(origin)
     fields = _PAGE.read(document, context, None)
-    hits = (*fields.pop("images", ()), *(hit for category in fields.pop("categories", ()) for hit in category))
-    return SearchPage(images=hits, **fields, other=context.other)
+    hits, categories = fields.pop("images", []), fields.pop("categories", [])
+    tiles = [(category["title"], tile) for category in categories for tile in category["tiles"]]
+    hits += [_as_hit(tile.get("image", {}), title, tile.get("query")) for title, tile in tiles]
+    next_offset = fields.pop("next_offset", None)
+    fields["categories"] = [
+        {"title": each["title"], "queries": [tile["query"] for tile in each["tiles"] if "query" in tile]}
+        for each in categories
+    ]
+    summary = cast("SearchSummary", {**no_summary(), **fields, "other": context.other})
+    return Page(images=tuple(hits), next_offset=next_offset, summary=summary)
 
 
 def _search_hit(source: Json, context: Context, path: JsonPath) -> SearchHit:
@@ -93,15 +80,12 @@ def _as_hit(ref: Json, category: str = "", trending_query: Json | None = None) -
     )
 
 
-def _pivot(source: Json, context: Context, path: JsonPath) -> Pivot:
-    fields = _PIVOT.read(source, context, path)
-    return Pivot(text=fields.get("text", ""), suggestions=fields.get("suggestions", []))
+def _pivot(source: Json, context: Context, path: JsonPath) -> Json:
+    return {"text": "", "suggestions": [], **_PIVOT.read(source, context, path)}
 
 
-def _category(source: Json, context: Context, path: JsonPath) -> list[SearchHit]:
-    fields = _CATEGORY.read(source, context, path)
-    title = fields.get("title", "")
-    return [_as_hit(tile.get("image", {}), title, tile.get("query")) for tile in fields.get("tiles", ())]
+def _category(source: Json, context: Context, path: JsonPath) -> Json:
+    return {"title": "", "tiles": [], **_CATEGORY.read(source, context, path)}
 
 
 _PIVOT = Shape({"pivot": ("text", str)}, lists={"suggestions": ("suggestions", query)})
@@ -118,9 +102,10 @@ _PAGE = Shape(
         "value": ("images", _search_hit),
         "queryExpansions": ("expansions", query),
         "similarTerms": ("similar_terms", query),
-        "relatedSearches": ("related", query),
+        "relatedSearches": ("related_searches", query),
         "pivotSuggestions": ("pivots", _pivot),
         "categories": ("categories", _category),
+        "unavailable": ("unavailable", unavailable),
     },
     dropped=("instrumentation",),
 )
