@@ -276,7 +276,8 @@ class Config(Section, Generic[P, Q]):
                 f"cost_per_1000_calls has no effect: {provider.name} knows its prices; see provider.prices"
             )
         if value.cost_caps and not value.cost_per_1000_calls and provider and not provider.has_prices:
-            raise ValueError(f"{next(iter(value.cost_caps))} needs cost_per_1000_calls, or it could not be kept")
+            way = "provider.prices" if "prices" in type(provider).model_fields else "cost_per_1000_calls"
+            raise ValueError(f"{next(iter(value.cost_caps))} needs {way}, or it could not be kept")
         return value
 
     @field_validator("limits")

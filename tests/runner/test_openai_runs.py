@@ -123,6 +123,28 @@ async def test_another_question_asks_again_and_the_old_one_costs_nothing(
     assert (await run(dearer)).tally.done_before == 3
 
 
+@pytest.mark.parametrize("name", ["openai", "ollama"])
+async def test_the_shipped_configs_run(
+    name: str, tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are, but for the address: six rows of the sample catalogue, and for a model of one's own no key."""
+    monkeypatch.chdir(project)
+    if name == "openai":
+        monkeypatch.setenv(KEY_ENV, KEY)
+    else:
+        monkeypatch.delenv(KEY_ENV, raising=False)
+    config = load_config(f"configs/{name}.toml", [f"output.dir={tmp_path}/out"])
+    behaviour = Behaviour(model=config.provider.model, needs_key=name == "openai")  # type: ignore[attr-defined] # its own key
+    async with OpenAIService(behaviour).running() as service:
+        moved = [f"output.dir={tmp_path}/out", f"provider.endpoint={service.endpoint}"]
+        moved.append("provider.prices={ input = 0.4, output = 1.6 }")  # those of OpenAI hold at its own address alone
+        report = await run(load_config(f"configs/{name}.toml", moved), limit=6)
+    assert outcome(report) == (0, 6, 0, 6)
+    assert max(max(seen.size) for seen in service.seen) <= 768
+    assert ("attributes" in records(config)[0]) == (name == "openai")
+    assert all(("max_tokens" in body) == (name == "ollama") for body in service.bodies)
+
+
 async def test_a_wrong_key_costs_one_call(
     tmp_path: Path, service: OpenAIService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pipeline.providers.json_body import parse_json
 from pipeline.providers.openai.chat import MORE_TOKENS
 from pipeline.providers.openai.error_bodies import ErrorBody, classify, error_of, trace_details
 from pipeline.providers.openai.insights import NONE_OF_THE_KEYS, insights_of
+from pipeline.providers.openai.leftovers import leftovers
 from pipeline.providers.openai.question import ATTRIBUTES
 from pipeline.records import Answer, Problem, ProblemKind, Reading
 
@@ -41,7 +42,10 @@ def read_answer(
     if ending == "length":
         reason = "the answer was cut off at its limit of tokens; raise provider.max_tokens"
         return _problem(answer, "row", "cut-off", reason, said, fallback=MORE_TOKENS)
-    return _read_content(answer, said, features, check)
+    reading = _read_content(answer, said, features, check)
+    if isinstance(reading, Reading):
+        reading.insights["other"].extend(leftovers(document))
+    return reading
 
 
 def _read_content(

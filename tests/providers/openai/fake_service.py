@@ -51,6 +51,8 @@ class Behaviour:
     `known_limit` are what it can read. `rates` are the chances of faults, by their names in `faults`.
     """
 
+    model: str = MODEL
+    needs_key: bool = True
     rpm: float = 0
     tpm: float = 0
     refill: float = 1.0
@@ -205,9 +207,10 @@ class OpenAIService:
         return web.json_response({"error": fault["error"]}, status=fault["status"], headers=headers)
 
     def _check(self, request: web.Request, call: _Call) -> None:
-        if request.headers.get("Authorization") != f"Bearer {KEY}" and request.headers.get("api-key") != KEY:
+        keys = {request.headers.get("Authorization"), request.headers.get("api-key")}
+        if self.behaviour.needs_key and not keys & {f"Bearer {KEY}", KEY}:
             raise Refused(401, "Incorrect API key provided: sk-reco******cdef.", code="invalid_api_key")
-        if call.body.get("model") != MODEL:
+        if call.body.get("model") != self.behaviour.model:
             raise Refused(404, f"The model `{call.body.get('model')}` does not exist", code="model_not_found")
         for name in call.body.keys() - _PARAMETERS:
             raise Refused(400, f"Unknown parameter: '{name}'.", code="unknown_parameter", param=name)

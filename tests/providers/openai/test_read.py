@@ -80,6 +80,25 @@ def test_what_has_another_form_is_kept(openai: OpenAI) -> None:
     ]
 
 
+def test_what_a_service_adds_is_kept(openai: OpenAI) -> None:
+    """Azure says what its filters found, OpenRouter who answered; what says nothing of the picture is left out."""
+    body = {
+        **completion(GOOD),
+        "provider": "Azure",
+        "prompt_filter_results": [{"prompt_index": 0}],
+        "timings": {"ms": 1},
+    }
+    body["choices"][0] |= {"content_filter_results": {"hate": {"filtered": False}}, "logprobs": None}
+    body["choices"][0]["message"] |= {"annotations": [], "reasoning": "A mug?"}
+    outcome = read(openai, body)
+    assert isinstance(outcome, Reading)
+    assert outcome.insights["other"] == [
+        {"where": "provider", "value": "Azure"},
+        {"where": "prompt_filter_results", "value": [{"prompt_index": 0}]},
+        {"where": "choices[0].content_filter_results", "value": {"hate": {"filtered": False}}},
+    ]
+
+
 @pytest.mark.parametrize(
     "content",
     [

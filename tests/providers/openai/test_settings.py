@@ -198,6 +198,15 @@ def test_prices_are_known_of_openais_own_models_at_openai(tmp_path: Path) -> Non
     assert load(tmp_path, "", 'provider.model="gpt-99"', "provider.prices={ input = 1.0, output = 2.0 }").has_prices
 
 
+def test_a_cap_on_cost_needs_prices(tmp_path: Path) -> None:
+    """The message names the key of this provider."""
+    (tmp_path / "job.toml").write_text(
+        CONFIG.format(provider='endpoint = "https://openrouter.ai/api/v1"') + "[limits]\nmax_cost = 5.0\n"
+    )
+    with pytest.raises(ConfigError, match=r"max_cost needs provider\.prices"):
+        load_config(tmp_path / "job.toml")
+
+
 def test_a_limit_on_units_is_not_for_models(tmp_path: Path) -> None:
     """They count tokens; a limit that could not be kept is refused."""
     (tmp_path / "job.toml").write_text(CONFIG.format(provider="") + "[limits]\nunits_per_minute = 5\n")
