@@ -21,6 +21,7 @@ from pipeline.records import Advice, Answer, Limits, Outcome, Prepared, Request,
 MAX_BYTES: Final = 20_000_000  # OpenAI's guide to images
 MAX_SIDE_PX: Final = 8192  # no service names one; none looks at more
 USUAL_SIDE_PX: Final = 768  # enough for a caption, at a quarter of the tokens of 1,500 px
+USUAL_BYTES: Final = 300_000  # at that size, nothing that a model could see is lost yet
 TRACE_IDS: Final = ("x-request-id", "apim-request-id")
 LIMITS: Final = Limits(
     max_bytes=MAX_BYTES,
@@ -28,6 +29,7 @@ LIMITS: Final = Limits(
     forms=frozenset({"bytes"}),
     formats=frozenset({"JPEG", "PNG"}),  # what every service of this kind reads
     usual_side_px=USUAL_SIDE_PX,
+    usual_bytes=USUAL_BYTES,
     is_upright=True,
 )
 

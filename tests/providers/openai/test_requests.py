@@ -160,10 +160,12 @@ def test_the_key_goes_into_its_header(header: str, expected: str) -> None:
 
 
 def test_pictures_are_small_upright_and_of_two_formats(openai: OpenAI) -> None:
-    """768 px unless [prepare] says otherwise, JPEG or PNG, turned upright."""
+    """768 px and 300 kB unless [prepare] says otherwise, JPEG or PNG, turned upright."""
     rules = rules_from(PrepareConfig(), openai.limits)
     assert (rules.max_side_px, rules.upright, rules.formats) == (768, True, frozenset({"JPEG", "PNG"}))
-    assert rules_from(PrepareConfig(max_side_px=2000), openai.limits).max_side_px == 2000
+    assert rules.max_bytes == 300_000
+    more = rules_from(PrepareConfig(max_side_px=2000, max_bytes=5_000_000), openai.limits)
+    assert (more.max_side_px, more.max_bytes) == (2000, 5_000_000)
 
 
 @pytest.mark.parametrize(
