@@ -39,6 +39,8 @@ class CatalogueColumns(Section):
     cook_time: Column = None
     prep_time: Column = None
     total_time: Column = None
+    license: Column = None
+    adult: Column = None
 
 
 class CatalogueSettings(Section):

@@ -96,7 +96,8 @@ class Item:
     `number` counts the index's rows from 0. `image` is the image column, verbatim; `content_url` is the picture's URL,
     if it has one; `site` is the host of `page_url`. The facts of the picture (width to token) are None if the service
     has no pixels: for an image behind a URL, or a file that can't be read. `token` names the picture for
-    Engine.inspect_token and Engine.read_picture.
+    Engine.inspect_token and Engine.read_picture. `license` has a name of the image search's license filter, `adult` is
+    None where the catalogue doesn't say it. `transparent`: the background of the picture is.
     """
 
     number: int
@@ -118,10 +119,14 @@ class Item:
     category: str | None = None
     published: str | None = None
     recipe: RecipeFacts | None = None
+    license: str | None = None
+    adult: bool | None = None
     width: int | None = None
     height: int | None = None
     bytes: int | None = None
     format: str | None = None
+    animated: bool = False
+    transparent: bool = False
     accent_color: str | None = None
     dominant_colors: tuple[tuple[str, float], ...] = ()
     sha256: str | None = None

@@ -12,7 +12,7 @@ from pipeline.service.engine.descriptors import DIMENSIONS, HASH_WORDS, THUMB_PX
 from pipeline.service.engine.pictures import OpenedPicture, PictureHeader, decode
 
 # Must change whenever the numbers below change their meaning: older indexes are then rebuilt.
-ALGORITHM = "5"
+ALGORITHM = "6"
 # What pack_features() returns: hash, descriptor and thumbnail.
 FEATURES_BYTES = 8 * HASH_WORDS + 4 * DIMENSIONS + 3 * THUMB_PX**2
 
@@ -27,6 +27,8 @@ class PictureFacts:
     format: str
     accent_color: str
     dominant_colors: tuple[tuple[str, float], ...]
+    animated: bool = False
+    transparent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,8 @@ def facts_of(opened: OpenedPicture) -> PictureFacts:
         format=opened.format,
         accent_color=colors.accent,
         dominant_colors=colors.dominant,
+        animated=opened.animated,
+        transparent=opened.transparent,
     )
 
 

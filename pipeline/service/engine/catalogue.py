@@ -22,7 +22,7 @@ from pipeline.wording import readable
 FIELDS = (
     "id", "image", "title", "description", "page_url", "content_url", "seller", "seller_image_url", "price", "currency",
     "availability", "rating", "rating_best", "reviews", "updated", "tags", "category", "published", "creator",
-    "cook_time", "prep_time", "total_time",
+    "cook_time", "prep_time", "total_time", "license", "adult",
 )  # fmt: skip
 _SECTION = "catalogue"
 

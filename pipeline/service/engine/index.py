@@ -228,6 +228,8 @@ def _item(number: int, fields: bytes, sha256: str | None, token: str | None, fac
         format=picture.format,
         accent_color=picture.accent_color,
         dominant_colors=picture.dominant_colors,
+        animated=picture.animated,
+        transparent=picture.transparent,
     )
 
 

@@ -20,6 +20,7 @@ _TYPED: dict[str, Callable[[str], str | None]] = {
     "cook_time": typed_values.duration,
     "prep_time": typed_values.duration,
     "total_time": typed_values.duration,
+    "license": typed_values.license_type,
 }
 _RECIPE = ("creator", "cook_time", "prep_time", "total_time")
 
@@ -36,6 +37,7 @@ def item_from_fields(number: int, fields: Fields) -> Item:
         site=host_of(fields.get("page_url")),
         price=read_number(fields.get("price")),
         rating=_rating(fields),
+        adult=typed_values.truth(fields.get("adult", "")),
         tags=split_tags(fields.get("tags", "")),
         recipe=RecipeFacts(**recipe) if any(name in fields for name in _RECIPE[1:]) else None,
         **texts,  # type: ignore[arg-type]  # all of these are str fields of Item
@@ -46,6 +48,7 @@ def left_out(fields: Fields) -> tuple[str, ...]:
     """Return the columns of a row whose text is not of the form of their field."""
     unread = [name for name, read in _TYPED.items() if name in fields and read(fields[name]) is None]
     unread += [name for name in ("price", "reviews") if name in fields and read_number(fields[name]) is None]
+    unread += ["adult"] if "adult" in fields and typed_values.truth(fields["adult"]) is None else []
     return tuple(unread + (["rating"] if "rating" in fields and _rating(fields) is None else []))
 
 

@@ -21,6 +21,8 @@ MAX_DECODE_BYTES = 512_000_000
 WORK_SIDE_PX = 192
 # The longer side that is worked on at most: for strips, whose shorter side is never reduced.
 MAX_WORK_SIDE_PX = 8192
+# An alpha below this is see-through.
+HALF_CLEAR = 128
 WHOLE: Crop = (0.0, 0.0, 1.0, 1.0)
 
 _SWAPPED = {5, 6, 7, 8}
@@ -57,13 +59,18 @@ class PictureHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedPicture:
-    """RGB `pixels` (scaled down, cropped, upright), and the facts of the whole upright original."""
+    """RGB `pixels` (scaled down, cropped, upright), and the facts of the whole upright original.
+
+    `transparent`: at least half of its edge is see-through.
+    """
 
     pixels: Image.Image
     width: int
     height: int
     format: str
     bytes: int
+    animated: bool
+    transparent: bool
 
 
 def read_header(data: bytes, max_side_px: int | None = None) -> PictureHeader:
@@ -85,9 +92,18 @@ def decode(header: PictureHeader, *, crop: Crop = WHOLE, side_px: int = WORK_SID
     """
     name = header.image.format or ""
     with _bad_pictures(), pillow_errors():
-        pixels, turned = _decode(header.image, crop, side_px)
+        pixels, turned, transparent = _decode(header.image, crop, side_px)
+        animated = name == "GIF" and bool(getattr(header.image, "is_animated", False))
     width, height = (header.height, header.width) if turned else (header.width, header.height)
-    return OpenedPicture(pixels=pixels, width=width, height=height, format=name.lower(), bytes=header.bytes)
+    return OpenedPicture(
+        pixels=pixels,
+        width=width,
+        height=height,
+        format=name.lower(),
+        bytes=header.bytes,
+        animated=animated,
+        transparent=transparent,
+    )
 
 
 @contextmanager
@@ -99,17 +115,18 @@ def _bad_pictures() -> Iterator[None]:
         raise BadPicture(_CODES.get(exc.code, "damaged"), str(exc)) from exc
 
 
-def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image.Image, bool]:
-    """Return the RGB pixels of `crop`, and whether width and height are swapped to make the picture upright."""
+def _decode(image: ImageFile.ImageFile, crop: Crop, side_px: int) -> tuple[Image.Image, bool, bool]:
+    """Return the RGB pixels of `crop`, whether making it upright swaps the sides, and whether its edge is clear."""
     stored = image.size
     side = math.ceil(side_px / max(min(crop[2] - crop[0], crop[3] - crop[1]), 0.01))
     image.draft("RGB", (side, side))
     _check_memory(image, stored)
     image.load()
     orientation = image.getexif().get(_ORIENTATION, 1)  # after load: on a PNG it would decode a bomb
-    small = _on_white(_reduced(image, side))
-    turn = _TURNS.get(orientation)
-    return _cut(small if turn is None else small.transpose(turn), crop), orientation in _SWAPPED
+    reduced = _reduced(image, side)
+    small, turn = _on_white(reduced), _TURNS.get(orientation)
+    pixels = _cut(small if turn is None else small.transpose(turn), crop)
+    return pixels, orientation in _SWAPPED, _has_clear_edge(reduced)
 
 
 def _check_memory(image: ImageFile.ImageFile, stored: tuple[int, int]) -> None:
@@ -136,6 +153,16 @@ def _on_white(image: Image.Image) -> Image.Image:
         white.alpha_composite(transparent)
         image = white
     return image.convert("RGB")
+
+
+def _has_clear_edge(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    alpha = image.convert("RGBA").getchannel("A")
+    width, height = alpha.size
+    edges = [(0, 0, width, 1), (0, height - 1, width, height), (0, 0, 1, height), (width - 1, 0, width, height)]
+    pixels = b"".join(alpha.crop(edge).tobytes() for edge in edges)
+    return sum(value < HALF_CLEAR for value in pixels) * 2 >= len(pixels)
 
 
 def _cut(image: Image.Image, crop: Crop) -> Image.Image:

@@ -38,6 +38,12 @@ _SPOKEN_DURATION = re.compile(
     re.IGNORECASE,
 )
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_LICENSES = {
+    name.lower(): name for name in ("Public", "Share", "ShareCommercially", "Modify", "ModifyCommercially")
+} | {"publicdomain": "Public", "publicdomainmark": "Public", "cczero": "Public"}
+_CREATIVE_COMMONS = re.compile(
+    r"(?:https?://)?creativecommons\.org/(licenses|publicdomain)/(?:zero|mark)?", re.IGNORECASE
+)
 _SIGNS = {"€": "EUR", "EURO": "EUR", "US$": "USD", "£": "GBP", "₹": "INR", "₩": "KRW"}  # $ and ¥ have several
 BEST_RATING = 5.0  # the possible ratings are 1.0 to 5.0
 
@@ -111,3 +117,19 @@ def rating(text: str, best: str | None) -> float | None:
     if not value or not highest or value > highest:
         return None
     return max(1.0, round(value * BEST_RATING / highest, 2))
+
+
+def license_type(text: str) -> str | None:
+    """Return what a licence allows, as a value of the license filter: of itself, of its short name, or of its link."""
+    text = _CREATIVE_COMMONS.sub(lambda link: "cc" if link[1] == "licenses" else "publicdomain", text, count=1)
+    bare = re.sub(r"[\W_]", "", text).lower()
+    creative = re.fullmatch(r"(?:cc|creativecommons)?(by(?:nc|sa|nd)*)[\d]*", bare)
+    if creative is None:
+        return "Public" if bare.startswith("cc0") else _LICENSES.get(bare.rstrip("0123456789"))
+    kind = "Share" if "nd" in creative[1] else "Modify"
+    return kind if "nc" in creative[1] else f"{kind}Commercially"
+
+
+def truth(text: str) -> bool | None:
+    """Return what yes or no, true or false, 1 or 0 says."""
+    return {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}.get(text.lower())

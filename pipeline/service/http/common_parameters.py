@@ -76,6 +76,11 @@ def read_common_parameters(url_length: int, query: Mapping[str, str], headers: M
     return CommonParameters(market=_market(query, headers), media_type=_media_type(headers.get("Accept", "")))
 
 
+def is_safe(query: Mapping[str, str]) -> bool:
+    """Return True if images with adult content are to be left out: always, unless safeSearch is Off."""
+    return query.get("safeSearch", "Moderate").lower() != "off"
+
+
 def check_choice(parameter: str, value: str | None, choices: tuple[str, ...]) -> str | None:
     """Return the choice that equals `value` in any case, or None if there is no value; raises Refused."""
     if value is None:

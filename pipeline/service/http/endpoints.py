@@ -12,10 +12,10 @@ import anyio.to_thread
 from pipeline.service.engine.derived_insights import MAX_SUGGESTIONS, labels
 from pipeline.service.findings import Crop, Engine, Findings, Item
 from pipeline.service.http.call import Call
-from pipeline.service.http.common_parameters import DETAILS_ONLY, SEARCH_ONLY, refuse_parameters
+from pipeline.service.http.common_parameters import DETAILS_ONLY, SEARCH_ONLY, is_safe, refuse_parameters
 from pipeline.service.http.details_request import read_details_request
 from pipeline.service.http.insight_responses import image_insights, image_knowledge, quality_hint
-from pipeline.service.http.json_objects import Json, ServiceLinks
+from pipeline.service.http.json_objects import Json, ServiceLinks, unavailable
 from pipeline.service.http.lookup import Lookup, LookupResult
 from pipeline.service.http.response_parts import ResponseData, SameRows
 from pipeline.service.http.search_request import read_search_request
@@ -29,6 +29,7 @@ from pipeline.service.text.workers import ReadFailure
 
 # The first similar pictures whose searches count as related, besides those of the same pictures.
 NEAREST = 3
+NO_MARKS = ("safe_search", "no row of the catalogue says in the column adult what it is, so nothing was left out")
 NO_TEXT_MEMBER = ReadFailure(reason="a response of /images/details has no text; /images/visualsearch has it")
 T = TypeVar("T")
 
@@ -54,9 +55,11 @@ class Endpoints:
         result = await self._lookup.find(call, request.source, request.crop, request.site)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageKnowledge", result)
+        result = _without_adult(result) if is_safe(call.query) else result
         if request.skill is None:
             result = await self._add_text(call, result, request.crop)
-        return image_knowledge(await self._response_data(result, request.page), request)
+        response = image_knowledge(await self._response_data(result, request.page), request)
+        return await self._with_safe_search(call, response)
 
     async def details(self, call: Call) -> Json:
         """GET and POST /images/details."""
@@ -66,22 +69,27 @@ class Endpoints:
         if not isinstance(result, LookupResult):
             return quality_hint("ImageInsights", result)
         result = replace(result, findings=add_text(result.findings, NO_TEXT_MEMBER))
-        return image_insights(await self._response_data(result, PageRange()), request)
+        result = _without_adult(result) if is_safe(call.query) else result
+        response = image_insights(await self._response_data(result, PageRange()), request)
+        return await self._with_safe_search(call, response)
 
     async def search(self, call: Call) -> Json:
         """GET /images/search."""
-        query = read_search_request(call.query)
+        assert call.common is not None
+        query = read_search_request(call.query, call.common.market)
         hits = await self._in_thread(partial(_search, self._words, self._log, query))
         same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, hits.items))
-        return images_response(hits, query, self._links, same_rows)
+        response = images_response(hits, query, self._links, same_rows)
+        return await self._with_safe_search(call, response)
 
     async def trending(self, call: Call) -> Json:
         """GET /images/trending."""
         refuse_parameters(call.query, (*SEARCH_ONLY, *DETAILS_ONLY, "q", "offset", "id"), "/images/trending")
         searches = await self._in_thread(partial(_trending, self._words, self._log))
+        searches = [(text, item) for text, item in searches if not (is_safe(call.query) and item.adult)]
         shown = [item for _, item in searches]
         same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, shown))
-        return trending_response(searches, self._links, same_rows)
+        return await self._with_safe_search(call, trending_response(searches, self._links, same_rows))
 
     async def thumbnail(self, caller: str, token: str) -> bytes | None:
         """GET /thumbnails/<token>."""
@@ -91,6 +99,14 @@ class Endpoints:
         """Add the text of the picture, and the titles in it as suggestions."""
         result = await self._lookup.read_text(call, result, crop)
         return replace(result, findings=await self._in_thread(partial(_suggest, self._words, result.findings)))
+
+    async def _with_safe_search(self, call: Call, response: Json) -> Json:
+        """Say that nothing was left out, where the caller asked for it and the catalogue marks no row."""
+        if "safeSearch" not in call.query or not is_safe(call.query):
+            return response
+        if await self._in_thread(partial(self._words.knows, "adult")):
+            return response
+        return {**response, "unavailable": [*response.get("unavailable", []), *unavailable([NO_MARKS])]}
 
     async def _response_data(self, result: LookupResult, page: PageRange) -> ResponseData:
         findings = result.findings
@@ -115,6 +131,14 @@ def _search(words: WordIndex, log: QueryLog, query: SearchQuery) -> SearchHits:
     if hits.items and not query.page.offset:
         log.record(query.text, [item.id for item in hits.items])
     return hits
+
+
+def _without_adult(result: LookupResult) -> LookupResult:
+    """Leave out similar pictures that the catalogue marks; the rows of the picture itself stay."""
+    findings = result.findings
+    similar = tuple(match for match in findings.similar if not match.item.adult)
+    products = tuple(match for match in findings.products if not match.item.adult)
+    return replace(result, findings=replace(findings, similar=similar, products=products))
 
 
 def _same_rows(engine: Engine, items: Sequence[Item]) -> SameRows:

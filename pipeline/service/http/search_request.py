@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import cast
 
 from pipeline.service.http.common_parameters import (
     DETAILS_ONLY,
     check_choice,
     check_whole_number,
+    is_safe,
     refuse_parameters,
 )
+from pipeline.service.http.market_fit import DEFAULT_MARKET
 from pipeline.service.refusals import invalid, missing
 from pipeline.service.search.expression import Expression, ExpressionError, parse
 from pipeline.service.search.query import (
     DEFAULT_COUNT,
     MAX_COUNT,
+    ImageType,
     NumberRange,
     PageRange,
     SearchFilters,
@@ -35,12 +39,13 @@ LICENSES = ("All", "Any", "Public", "Share", "ShareCommercially", "Modify", "Mod
 IMAGE_TYPES = ("AnimatedGif", "AnimatedGifHttps", "Clipart", "Line", "Photo", "Shopping", "Transparent")
 SIZES = ("Small", "Medium", "Large", "Wallpaper", "All")
 ASPECTS = ("Square", "Wide", "Tall", "All")
+SHOPPING_MARKET = "en-US"
 _DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 _MAX_NUMBER = 65_535
 
 
-def read_search_request(query: Mapping[str, str]) -> SearchQuery:
-    """Read the parameters of /images/search; raises Refused for a rule that is broken."""
+def read_search_request(query: Mapping[str, str], market: str = DEFAULT_MARKET) -> SearchQuery:
+    """Read the parameters of /images/search, answered for a market; raises Refused for a rule that is broken."""
     refuse_parameters(query, DETAILS_ONLY, "/images/search")
     text = query.get("q", "").strip()
     if not text:
@@ -49,7 +54,7 @@ def read_search_request(query: Mapping[str, str]) -> SearchQuery:
     return SearchQuery(
         text=text,
         expression=_read_expression(text),
-        filters=_read_filters(query),
+        filters=_read_filters(query, market),
         page=PageRange(
             offset=check_whole_number("offset", query.get("offset"), high=_MAX_NUMBER) or 0,
             count=DEFAULT_COUNT if count is None else count,
@@ -65,7 +70,7 @@ def _read_expression(text: str) -> Expression | None:
         raise invalid("q", text, str(exc)) from exc
 
 
-def _read_filters(query: Mapping[str, str]) -> SearchFilters:
+def _read_filters(query: Mapping[str, str], market: str) -> SearchFilters:
     _refuse_unsupported(query)
     since, until = _read_freshness(query.get("freshness"))
     return SearchFilters(
@@ -75,28 +80,35 @@ def _read_filters(query: Mapping[str, str]) -> SearchFilters:
         size=_read_choice(query, "size", SIZES),
         aspect=_read_choice(query, "aspect", ASPECTS),
         color=_read_choice(query, "color", (*TONES, *COLORS)),
-        priced=_read_choice(query, "imageType", IMAGE_TYPES) == "Shopping",
+        image_type=_read_image_type(query, market),
+        license=_read_choice(query, "license", LICENSES),
+        without_adult=is_safe(query),
         since=since,
         until=until,
     )
 
 
 def _read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    """Return the choice; All and Any are the same as no choice: they exclude no picture."""
+    """Return the choice; All is the same as no choice."""
     choice = check_choice(name, query.get(name), choices)
-    return None if choice in {"All", "Any"} else choice
+    return None if choice == "All" else choice
+
+
+def _read_image_type(query: Mapping[str, str], market: str) -> ImageType | None:
+    """Return the type. Facts decide on all but Photo, for which all pictures pass that aren't animated."""
+    kind = check_choice("imageType", query.get("imageType"), IMAGE_TYPES)
+    if kind == "Shopping" and market != SHOPPING_MARKET:
+        raise invalid("imageType", kind, f"Shopping is valid in the market {SHOPPING_MARKET} only; this is {market}")
+    if kind in {"Clipart", "Line"}:
+        raise invalid(
+            "imageType", kind, "this service has no model that tells photographs, clip art and drawings apart"
+        )
+    return cast("ImageType | None", kind)
 
 
 def _refuse_unsupported(query: Mapping[str, str]) -> None:
     if content := check_choice("imageContent", query.get("imageContent"), ("Face", "Portrait")):
-        raise invalid("imageContent", content, "this service does not recognise faces")
-    if licence := _read_choice(query, "license", LICENSES):
-        raise invalid("license", licence, "the catalogue has no licences of its images")
-    kind = check_choice("imageType", query.get("imageType"), IMAGE_TYPES)
-    if kind not in {None, "Shopping", "Photo"}:  # excludes nothing: a catalogue has photographs
-        raise invalid("imageType", kind, "Shopping and Photo are the only image types that this service supports")
-    if check_choice("size", query.get("size"), SIZES) == "Wallpaper":
-        raise invalid("size", "Wallpaper", "this service can't distinguish wallpapers from other large images")
+        raise invalid("imageContent", content, "this service has no model that finds faces")
 
 
 def _read_bounds(query: Mapping[str, str], side: str) -> NumberRange:

@@ -5,13 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.service.search.expression import Expression, FileType, Group, Not, Site, Text
-from pipeline.service.search.query import NumberRange, SearchFilters
+from pipeline.service.search.query import ImageType, NumberRange, SearchFilters
 
 # A piece of SQL, and the values of its question marks. All text of a caller is a value.
 Condition = tuple[str, tuple[object, ...]]
 
 # The ratio of the sides from which a picture no longer looks square; the reference gives no number.
 MIN_OBLONG_RATIO = 1.15
+
+# From these sides on, a wide picture fills a screen; the reference gives no number.
+WALLPAPER_PX = (1366, 768)
+_IMAGE_TYPES: dict[ImageType, str] = {
+    "AnimatedGif": "f.animated",
+    "AnimatedGifHttps": "f.animated AND f.is_https",
+    "Photo": "NOT f.animated",
+    "Shopping": "f.priced",
+    "Transparent": "f.transparent",
+}
+# What each value of the license filter lets through (Image Search reference, license).
+LICENSES = {
+    "Any": ("Public", "Share", "ShareCommercially", "Modify", "ModifyCommercially"),
+    "Public": ("Public",),
+    "Share": ("Public", "Share", "ShareCommercially", "Modify", "ModifyCommercially"),
+    "ShareCommercially": ("Public", "ShareCommercially", "ModifyCommercially"),
+    "Modify": ("Public", "Modify", "ModifyCommercially"),
+    "ModifyCommercially": ("Public", "ModifyCommercially"),
+}
 
 
 def all_of(conditions: list[Condition], operator: str = "AND") -> Condition:
@@ -52,7 +71,13 @@ def filter_conditions(filters: SearchFilters) -> list[Condition]:
     clauses += [*_size_and_aspect(filters), *_moments(filters)]
     if filters.color:
         clauses.append(("' ' || f.colors || ' ' LIKE ?", f"% {filters.color} %"))
-    return [(sql, (value,)) for sql, value in clauses] + ([("f.priced", ())] if filters.priced else [])
+    conditions: list[Condition] = [(sql, (value,)) for sql, value in clauses]
+    if filters.image_type:
+        conditions.append((_IMAGE_TYPES[filters.image_type], ()))
+    if filters.license:
+        allowed = LICENSES[filters.license]
+        conditions.append((f"f.license IN ({', '.join('?' * len(allowed))})", allowed))
+    return [*conditions, ("f.adult IS NOT 1", ())] if filters.without_adult else conditions
 
 
 def _is_text(expression: Expression) -> bool:
@@ -97,6 +122,10 @@ def _size_and_aspect(filters: SearchFilters) -> Iterator[tuple[str, object]]:
         yield "min(f.width, f.height) < ?", 500
     if filters.size == "Large":
         yield "min(f.width, f.height) >= ?", 500
+    if filters.size == "Wallpaper":
+        yield "f.width >= ?", WALLPAPER_PX[0]
+        yield "f.height >= ?", WALLPAPER_PX[1]
+        yield "f.width >= f.height * ?", MIN_OBLONG_RATIO
     oblong = {"Wide": "f.width >= f.height * ?", "Tall": "f.height >= f.width * ?"}
     if filters.aspect in oblong:
         yield oblong[filters.aspect], MIN_OBLONG_RATIO

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pipeline.service.search.expression import Expression
 
 T = TypeVar("T")
+# The image types that are decided; the others need a model of pictures.
+ImageType = Literal["AnimatedGif", "AnimatedGifHttps", "Photo", "Shopping", "Transparent"]
 # The results of one page (Image Search reference, count).
 DEFAULT_COUNT, MAX_COUNT = 35, 150
 
@@ -39,7 +41,8 @@ class SearchFilters:
     """What the images must be like.
 
     `width` and `height` are in pixels, `bytes` is the file size; `size`, `aspect` and `color` have the names of the
-    Image Search reference; `since` and `until` are when they were published, in UTC, until without its end.
+    Image Search reference, and so has `license`; `since` and `until` are when they were published, in UTC, until
+    without its end. `without_adult` leaves out what the catalogue marks as such.
     """
 
     width: NumberRange = field(default_factory=NumberRange)
@@ -48,7 +51,9 @@ class SearchFilters:
     size: str | None = None
     aspect: str | None = None
     color: str | None = None
-    priced: bool = False
+    image_type: ImageType | None = None
+    license: str | None = None
+    without_adult: bool = False
     since: datetime | None = None
     until: datetime | None = None
 

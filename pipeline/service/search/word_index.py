@@ -9,10 +9,12 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pipeline.service.findings import Engine, Item
+from pipeline.service.refusals import invalid
 from pipeline.service.search.color_names import is_monochrome, name_color
 from pipeline.service.search.conditions import all_of, expression_condition, filter_conditions, match_text
 from pipeline.service.search.expression import Expression, Group, relax, texts
@@ -26,11 +28,12 @@ CREATE VIRTUAL TABLE words USING fts5(
     title, labels, text, written, content='', tokenize="unicode61 remove_diacritics 2");
 CREATE TABLE facts (
     number INTEGER PRIMARY KEY, id TEXT, sha256 TEXT, site TEXT, width INTEGER, height INTEGER, bytes INTEGER,
-    priced INTEGER, moment TEXT, colors TEXT, path TEXT, format TEXT);
+    priced INTEGER, moment TEXT, colors TEXT, path TEXT, format TEXT, license TEXT, adult INTEGER, animated INTEGER,
+    is_https INTEGER, transparent INTEGER);
 CREATE INDEX facts_id ON facts (id);
 CREATE INDEX facts_sha256 ON facts (sha256);
 """
-_INSERT_FACTS = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_FACTS = f"INSERT INTO facts VALUES ({', '.join('?' * 17)})"  # noqa: S608 - only marks
 # The weights are those of the columns: a word in the title counts most.
 _RANKED = "SELECT rowid AS number, bm25(words, 4, 2, 1, 1) AS rank FROM words WHERE words MATCH ?"
 _INSERT_WORDS = "INSERT INTO words (rowid, title, labels, text, written) VALUES (?, ?, ?, ?, ?)"
@@ -64,15 +67,27 @@ class WordIndex:
         self._read("SELECT number FROM facts LIMIT 1", ())
 
     def search(self, query: SearchQuery) -> SearchHits:
-        """Return the rows that match, the best first, or if there are none, those with any of the words."""
-        numbers = self._find(query.expression, query.filters)
+        """Return the rows that match, the best first, or if there are none, those with any of the words.
+
+        Where no row has a licence, Any lets all through, and other licences raise Refused.
+        """
+        filters = query.filters
+        if filters.license is not None and not self.knows("license"):
+            if filters.license != "Any":
+                raise invalid("license", filters.license, "no row of the catalogue has a license")
+            filters = replace(filters, license=None)
+        numbers = self._find(query.expression, filters)
         if not numbers and (relaxed := relax(query.expression)) is not None:
-            numbers = self._find(relaxed, query.filters)
+            numbers = self._find(relaxed, filters)
         if query.first_id is not None:
             first = self.numbers([query.first_id])
             numbers = [*first, *(number for number in numbers if number not in first)] if numbers else numbers
         page = numbers[query.page.offset : query.page.offset + query.page.count]
         return SearchHits(items=tuple(self._engine.items(page)), total=len(numbers))
+
+    def knows(self, column: Literal["license", "adult"]) -> bool:
+        """Return True if any row says something in this column."""
+        return bool(self._read(f"SELECT number FROM facts WHERE {column} IS NOT NULL LIMIT 1", ()))  # noqa: S608 - ours
 
     def items(self, ids: Sequence[str]) -> list[Item]:
         """Return the rows with these ids, in their order; unknown ids are left out."""
@@ -152,7 +167,9 @@ def _facts(item: Item) -> tuple[object, ...]:
     path = urlsplit(item.page_url or "").path if site else ""
     when = moment[0] if moment else ""
     facts = item.price is not None, when, " ".join(_colors(item)), path, (item.format or "").lower()
-    return item.number, item.id, item.sha256, site, *size, *facts
+    is_https = (item.content_url or "").lower().startswith("https://")
+    kind = item.license, item.adult, item.animated, is_https, item.transparent
+    return item.number, item.id, item.sha256, site, *size, *facts, *kind
 
 
 def _labels(item: Item) -> Iterator[str]:

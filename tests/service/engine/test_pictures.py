@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from contextlib import suppress
@@ -203,3 +204,23 @@ def test_frames_are_found() -> None:
     assert box == pytest.approx((1 / 12, 1 / 12, 11 / 12, 11 / 12), abs=0.02)
     assert find_frame(draw(5, (400, 400))) is None
     assert find_frame(Image.new("RGB", (50, 50))) is None
+
+
+def test_the_file_says_what_is_animated_and_the_edge_what_is_transparent() -> None:
+    """A GIF of one picture is not animated, and a picture with a hole in it has no transparent background."""
+    frames = [Image.new("RGB", (40, 40), color) for color in ("red", "blue")]
+    hole, cut_out = (Image.new("RGBA", (40, 40), color) for color in ((9, 9, 9, 255), (9, 9, 9, 0)))
+    hole.paste((0, 0, 0, 0), (10, 10, 30, 30))
+    cut_out.paste((9, 9, 9, 255), (10, 10, 30, 30))
+    pictures: list[tuple[Image.Image, str, dict[str, object], tuple[bool, bool]]] = [
+        (frames[0], "GIF", {"save_all": True, "append_images": frames[1:]}, (True, False)),
+        (frames[0], "GIF", {}, (False, False)),
+        (hole, "PNG", {}, (False, False)),
+        (cut_out, "PNG", {}, (False, True)),
+        (cut_out, "WEBP", {"lossless": True}, (False, True)),
+    ]
+    for image, name, options, expected in pictures:
+        file = io.BytesIO()
+        image.save(file, name, **options)
+        opened = decode(read_header(file.getvalue()))
+        assert (opened.animated, opened.transparent) == expected, name

@@ -45,13 +45,24 @@ from pipeline.service.engine.typed_values import AVAILABILITIES
         ("duration", "45", None),
         ("duration", "PT", None),
         ("duration", "overnight", None),
+        ("license_type", "ModifyCommercially", "ModifyCommercially"),
+        ("license_type", "CC BY-SA 4.0", "ModifyCommercially"),
+        ("license_type", "cc-by-nc-nd", "Share"),
+        ("license_type", "CC-BY-ND", "ShareCommercially"),
+        ("license_type", "CC0 1.0", "Public"),
+        ("license_type", "https://creativecommons.org/licenses/by-nc/4.0/", "Modify"),
+        ("license_type", "https://creativecommons.org/publicdomain/zero/1.0/", "Public"),
+        ("license_type", "all rights reserved", None),
+        ("truth", "Yes", True),
+        ("truth", "0", False),
+        ("truth", "maybe", None),
         ("currency", "eur", "EUR"),
         ("currency", "€", "EUR"),
         ("currency", "$", None),
         ("currency", "Euros", None),
     ],
 )
-def test_forms(kind: str, text: str, value: str | None) -> None:
+def test_forms(kind: str, text: str, value: str | bool | None) -> None:
     """What has only one meaning is written in the documented form; what has none, or several, is left out."""
     assert getattr(typed_values, kind)(text) == value
 

@@ -82,6 +82,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "imageInsightsToken": str,
         "imageId": str,
         "accentColor": str,
+        "isFamilyFriendly": bool,
         "insightsMetadata": {
             "shoppingSourcesCount": int,
             "pagesIncludingCount": int,

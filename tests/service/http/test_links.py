@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -122,3 +123,28 @@ def test_related_searches_say_that_they_need_the_query(served: Served) -> None:
     assert "relatedSearches" not in reply
     reason = "the request has no query (q), which related searches need"
     assert reply["unavailable"] == [{"kind": "related_searches", "reason": reason}]
+
+
+def test_safe_search_says_where_it_can_do_nothing(served: Served) -> None:
+    """Without a mark in any row, nothing is left out, and the response says so."""
+    strict = served.send("GET", "/v7.0/images/search?q=mug&safeSearch=Strict").json
+    assert [missing["kind"] for missing in strict["unavailable"] if missing["kind"] == "safe_search"] == ["safe_search"]
+    assert "isFamilyFriendly" not in strict["value"][0]
+
+
+def test_marked_rows_are_left_out(engine: FixedEngine, start: Callable[..., Served]) -> None:
+    """Moderate is the default (Image Search reference, safeSearch)."""
+    engine.rows = [replace(row, adult=row.number % 2 == 1) for row in engine.rows]
+    served = start(engine)
+
+    def ids(query: str) -> list[set[int]]:
+        actions = served.visual_search(KNOWN, query=query).json["tags"][0]["actions"]
+        similar = next(action for action in actions if action["actionType"] == "VisualSearch")["data"]["value"]
+        found = served.send("GET", f"/v7.0/images/search{query or '?'}&q=mug&count=150").json["value"]
+        return [{int(image["imageId"][4:]) % 2 for image in images} for images in (similar, found)]
+
+    assert ids("") == ids("?safeSearch=Moderate") == ids("?safeSearch=strict") == [{0}, {0}]
+    assert ids("?safeSearch=Off") == [{0, 1}, {0, 1}]
+    found = served.send("GET", "/v7.0/images/search?q=mug&safeSearch=Off").json
+    assert {image["isFamilyFriendly"] for image in found["value"]} == {True, False}
+    assert "unavailable" not in served.send("GET", "/v7.0/images/search?q=mug&safeSearch=Strict").json

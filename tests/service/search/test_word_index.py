@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline.service.findings import Item
+from pipeline.service.refusals import Refused
 from pipeline.service.search.expression import parse
 from pipeline.service.search.query import NumberRange, PageRange, SearchFilters, SearchQuery
 from pipeline.service.search.word_index import WordIndex
@@ -26,12 +28,23 @@ def word_index(engine: FixedEngine, item_of: ItemOf) -> WordIndex:
     """Return the word index of a few very different rows."""
     bare = {"description": None, "tags": (), "category": None, "seller": None}
     engine.rows = [
-        item_of(0, title="Blue mug", width=150, height=150),
-        item_of(1, title="Red mug", accent_color="B91C1C", dominant_colors=RED, width=400, height=300),
+        item_of(0, title="Blue mug", width=150, height=150, license="ShareCommercially", adult=False),
+        item_of(
+            1,
+            title="Red mug",
+            license="Public",
+            animated=True,
+            accent_color="B91C1C",
+            dominant_colors=RED,
+            width=400,
+            height=300,
+        ),
         # White and black, with a red heart.
         item_of(
             2,
             title="Café poster",
+            license="Modify",
+            transparent=True,
             accent_color="D02A3B",
             dominant_colors=GRAY,
             width=800,
@@ -44,7 +57,18 @@ def word_index(engine: FixedEngine, item_of: ItemOf) -> WordIndex:
             3, title="Blue poster", site="other.example", width=600, height=500, bytes=600_000, published=None, **bare
         ),
         item_of(
-            4, title="Old sign", format="png", accent_color="222222", dominant_colors=GRAY, published="long ago", **bare
+            4,
+            title="Old sign",
+            adult=True,
+            animated=True,
+            content_url="http://img.example/x.gif",
+            width=1920,
+            height=1080,
+            format="png",
+            accent_color="222222",
+            dominant_colors=GRAY,
+            published="long ago",
+            **bare,
         ),
         item_of(5, title="Blue mug without a picture", token=None),
     ]
@@ -88,7 +112,19 @@ def word_index(engine: FixedEngine, item_of: ItemOf) -> WordIndex:
         ("mug poster", {"aspect": "Square"}, [0]),
         ("mug poster", {"aspect": "Wide"}, [1, 3]),
         ("mug poster", {"aspect": "Tall"}, [2]),
-        ("poster", {"priced": True}, [3]),
+        ("poster", {"image_type": "Shopping"}, [3]),
+        ("-none", {"image_type": "AnimatedGif"}, [1, 4]),
+        ("-none", {"image_type": "AnimatedGifHttps"}, [1]),
+        ("-none", {"image_type": "Photo"}, [0, 2, 3]),
+        ("-none", {"image_type": "Transparent"}, [2]),
+        ("-none", {"license": "Any"}, [0, 1, 2]),
+        ("-none", {"license": "Share"}, [0, 1, 2]),
+        ("-none", {"license": "Modify"}, [1, 2]),
+        ("-none", {"license": "ShareCommercially"}, [0, 1]),
+        ("-none", {"license": "ModifyCommercially"}, [1]),
+        ("-none", {"license": "Public"}, [1]),
+        ("-none", {"without_adult": True}, [0, 1, 2, 3]),
+        ("-none", {"size": "Wallpaper"}, [4]),
         ("poster", {"bytes": NumberRange(low=520_192)}, [3]),
         ("mug poster", {"width": NumberRange(low=400, high=400)}, [1]),
         ("mug poster", {"height": NumberRange(high=300)}, [0, 1]),
@@ -103,6 +139,15 @@ def test_words_and_filters(word_index: WordIndex, words: str, filters: dict[str,
     hits = word_index.search(SearchQuery(text=words, expression=parse(words), filters=SearchFilters(**filters)))
     assert sorted(item.number for item in hits.items) == rows
     assert hits.total == len(rows)
+
+
+def test_a_licence_that_no_row_has_is_refused(engine: FixedEngine) -> None:
+    """Leaving the filter out would give wrong results; Any is what callers send who don't mind."""
+    index = WordIndex(engine)
+    ask = partial(SearchQuery, text="", expression=parse("mug"))
+    assert index.search(ask(filters=SearchFilters(license="Any"))).total == 60
+    with pytest.raises(Refused, match="invalid value"):
+        index.search(ask(filters=SearchFilters(license="Share")))
 
 
 def test_the_image_of_an_id_comes_first(word_index: WordIndex) -> None:
