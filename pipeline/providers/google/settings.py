@@ -57,6 +57,7 @@ class GooglePrices(Section):
 class GoogleSettings(ProviderSettings):
     """Google Cloud Vision: which features are looked for in each picture, and how."""
 
+    counts = "units"
     key_may_be_json = True
     keys_without_effect = ProviderSettings.keys_without_effect | {
         "application_default",
