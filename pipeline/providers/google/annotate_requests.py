@@ -31,7 +31,7 @@ class AnnotateRequests:
         """Return the call for a row's picture: its bytes where it is prepared, else its URL; raises RequestError."""
         if row.crop is not None:
             raise RequestError(
-                "crop-not-offered", "the service looks at whole pictures; leave the crop out, or crop the picture"
+                "crop-not-possible", "the service looks at whole pictures; leave the crop out, or crop the picture"
             )
         if prepared is None:
             return self._request("url", b'{"source":' + orjson.dumps({"imageUri": _url(row)}) + b"}", None)

@@ -23,6 +23,7 @@ from pipeline.report.run_json import RUN_FILE
 from pipeline.report.tally import Tally
 from pipeline.sink.job_files import FAILURES, INSIGHTS
 from tests.clocks import leap
+from tests.conftest import PROJECT
 from tests.providers.google.conftest import MakeJob
 from tests.providers.google.fake_vision import KEY, FakeVision, quota_error
 from tests.providers.google.vision_answers import LOGO_BOX
@@ -282,6 +283,20 @@ async def test_the_key_is_nowhere_even_if_it_comes_back(job: MakeJob, vision: Fa
     assert "[removed]" in str(report.cause)
     for path in [*(tmp_path / "out").rglob("*"), *(tmp_path / ".state").rglob("*")]:
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+
+
+async def test_the_shipped_config_does_what_it_says(
+    vision: FakeVision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sample catalogue, from the folder of the checkout, with nothing changed but where the service is."""
+    monkeypatch.chdir(PROJECT)
+    monkeypatch.setenv("GOOGLE_API_KEY", KEY)
+    sets = [f"provider.endpoint={vision.endpoint}", f"output.dir={tmp_path}/out", "limits.qps=0"]
+    config = load(PROJECT / "configs" / "google.toml", *sets)
+    report = await run(config)
+    assert (report.exit_code, report.tally.ok) == (1, 67), report.summary()
+    assert report.tally.failed == {"truncated": 1, "crop-not-possible": 1}
+    assert report.traffic.cost == pytest.approx(len(vision.calls) * 0.0065)
 
 
 def test_check_looks_at_everything_without_a_call(job: MakeJob, vision: FakeVision) -> None:

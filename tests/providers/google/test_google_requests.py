@@ -86,7 +86,7 @@ def test_a_url_is_sent_as_it_is_where_that_is_wanted() -> None:
 @pytest.mark.parametrize(
     ("row", "code"),
     [
-        (make_row("a", crop=Crop(left=0, top=0, right=1, bottom=1)), "crop-not-offered"),
+        (make_row("a", crop=Crop(left=0, top=0, right=1, bottom=1)), "crop-not-possible"),
         (Row(id="a", image=InsightsToken(token="t"), ordinal=0, line=1), "token-not-offered"),
         (Row(id="a", image=RemoteUrl(url="http://"), ordinal=0, line=1), "bad-url"),
         (Row(id="a", image=RemoteUrl(url="http://[x"), ordinal=0, line=1), "bad-url"),
