@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -192,6 +193,17 @@ async def test_a_token_endpoint_that_is_away_is_no_refusal(service_account: dict
     problem = await Tokens().token(secret(service_account | {"token_uri": "http://127.0.0.1:1/token"}))
     assert isinstance(problem, Problem)
     assert (problem.kind, problem.code) == ("transient", "token-unreachable")
+
+
+async def test_without_google_auth_the_extra_is_named(
+    service_account: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API key needs no package."""
+    monkeypatch.setitem(sys.modules, "google.auth", None)
+    with pytest.raises(ConfigError, match=r"needs the package google.auth; install image-insights-pipeline\[google\]"):
+        await google().token(secret(service_account))
+    key = SecretStr("plain-key")
+    assert await google().token(key) == key
 
 
 @pytest.mark.parametrize(

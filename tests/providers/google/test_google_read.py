@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.records import Problem, Reading
 from pipeline.schema import Insights
+from pipeline.sink.output_lines import says_something
 from tests.providers.google.conftest import answer_of, google, sent
 from tests.providers.google.vision_answers import polygon
 
@@ -37,6 +38,7 @@ def test_an_empty_response_is_an_answer() -> None:
     assert not insights["tags"]
     assert not insights["other"]
     assert insights["unavailable"] == [OFFERS]
+    assert not says_something(insights)  # the record's status is "empty"
 
 
 def test_labels_and_objects_become_tags() -> None:
