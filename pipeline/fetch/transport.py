@@ -74,7 +74,7 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
 class Transport:
     """The connections to one service; sends requests one at a time each, at most `timeout` seconds long.
 
-    The key, or the token that was got with it, goes into a request at the last moment. What comes back is cleaned of it
+    The key, or the token that came for it, goes into a request at the last moment. What comes back is cleaned of it
     before anyone else sees it.
     """
 

@@ -54,7 +54,7 @@ class Service(AnswerReader, Protocol):
 
 @runtime_checkable
 class TokenService(Protocol):
-    """A Service that may want a token that expires in the place of the key, which the token is got with."""
+    """A Service that may want, in the place of the key, a token that the key is exchanged for and that expires."""
 
     async def token(self, key: SecretStr) -> SecretStr | Problem:
         """Return what goes into the next request: the key itself, or a token, renewed in time."""

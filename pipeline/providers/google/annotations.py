@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from pipeline.providers.google.boxes import number
-from pipeline.providers.google.collector import Collector, Json, fields, take, take_share
+from pipeline.providers.google.collector import Collector, Json, as_list, as_object, fields, take, take_share
 from pipeline.schema import DominantColor, Entity, Geo, ImageRef, Safety, Tag
 
 _LIKELIHOODS: Final = ("UNKNOWN", "VERY_UNLIKELY", "UNLIKELY", "POSSIBLE", "LIKELY", "VERY_LIKELY")
@@ -68,10 +68,10 @@ def _entity(known: Json, kind: str) -> Entity:
 
 def _take_geo(item: Json) -> Geo | None:
     """Take the first of the places of a landmark: that of what is shown, before that of the camera."""
-    places: list[Any] = found if type(found := item.get("locations")) is list else []
-    first = places[0] if places else None
-    position = first.get("latLng") if type(first) is dict and len(first) == 1 else None
-    if type(position) is not dict or not position.keys() <= {"latitude", "longitude"}:
+    places = as_list(item.get("locations"))
+    first = as_object(places[0]) if places else {}
+    position = first.get("latLng")
+    if len(first) != 1 or type(position) is not dict or not position.keys() <= {"latitude", "longitude"}:
         return None
     latitude, longitude = number(position.get("latitude", 0.0)), number(position.get("longitude", 0.0))
     if latitude is None or longitude is None:
@@ -150,7 +150,7 @@ def read_products(value: Json, collector: Collector) -> None:
     rest, items = dict(value), collector.insights["similar_products"]["items"]
     results = collector.objects("productSearchResults.results", take(rest, "results", list) or [])
     for result in results:
-        product = dict(result.get("product") or {}) if type(result.get("product")) is dict else {}
+        product = dict(as_object(result.get("product")))
         known = fields(name=take(product, "displayName", str), image_id=take(product, "name", str))
         items.append(cast("ImageRef", {**known, "match": "similar", "origin": "catalogue"}))
         result["product"] = product

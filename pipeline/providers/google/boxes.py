@@ -75,8 +75,4 @@ def _point(x: float, y: float) -> Point:
 
 def number(value: Any) -> float | None:
     """Return a finite number of JSON as it is, None for anything else."""
-    kind = type(value)
-    if kind is int or (kind is float and isfinite(value)):
-        found: float = value
-        return found
-    return None
+    return value if type(value) is int or (type(value) is float and isfinite(value)) else None

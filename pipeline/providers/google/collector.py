@@ -44,6 +44,16 @@ class Collector:
         return box
 
 
+def as_object(value: Any) -> Json:
+    """Return an object of JSON, and an empty one for anything else."""
+    return value if type(value) is dict else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list of JSON, and an empty one for anything else."""
+    return value if type(value) is list else []
+
+
 def take(source: Json, name: str, kind: type[T]) -> T | None:
     """Take a value of this type from an object; another one stays there."""
     value = source.get(name)

@@ -57,7 +57,7 @@ class Tokens:
         return SecretStr(self._credentials.token)
 
     async def _renew_if_due(self, key: SecretStr) -> Problem | None:
-        """Get a new token, unless another task has got one; return why there is none that holds."""
+        """Get a new token, unless another task did so meanwhile; return why there is none that holds."""
         if not self._is_due():
             return None
         problem = await to_thread.run_sync(self._renew, key, limiter=self._thread, abandon_on_cancel=True)
@@ -135,5 +135,5 @@ def _problem(exc: Exception, *, may_pass: bool) -> Problem:
     """Return why there is no token; the first argument alone says it, the others hold the whole answer."""
     said = str(exc.args[0]) if exc.args else type(exc).__name__
     if may_pass:
-        return Problem(kind="transient", code="token-unreachable", message=f"no token can be got now: {said}")
+        return Problem(kind="transient", code="token-unreachable", message=f"no token is available now: {said}")
     return Problem(kind="refused", code="token-refused", message=f"no token is given to this account: {said}")

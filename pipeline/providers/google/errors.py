@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pipeline.network.waits import parse_wait, wait_of_headers
-from pipeline.providers.google.collector import Json
+from pipeline.providers.google.collector import Json, as_list, as_object
 from pipeline.providers.json_body import is_damaged_json
 from pipeline.records import Answer, Problem, ProblemKind, Request
 
@@ -47,8 +47,7 @@ def classify_error(answer: Answer, error: Json, request: Request) -> Problem:
 
 def classify_status(answer: Answer, document: Any, request: Request) -> Problem:
     """Return the problem of a whole call."""
-    found = document.get("error") if type(document) is dict else None
-    error: Json = found if type(found) is dict else {}
+    error = as_object(as_object(document).get("error"))
     status, reason = _text(error.get("status")), _reason(error)
     message = _text(error.get("message")) or f"the service answered with status {answer.status}"
     code = (reason or status or f"http-{answer.status}").lower().replace("_", "-")
@@ -62,7 +61,7 @@ def classify_status(answer: Answer, document: Any, request: Request) -> Problem:
 
 def unreadable(answer: Answer, document: Any, request: Request) -> Problem:
     """Return the problem of a 200 that answers no picture; it may report an error of the whole call all the same."""
-    if type(document) is dict and type(error := document.get("error")) is dict:
+    if error := as_object(as_object(document).get("error")):
         return classify_error(answer, error, request)
     if not answer.body.strip():
         return _problem("transient", "empty-body", "the service sent an empty body", answer, {})
@@ -108,8 +107,7 @@ def _reason(error: Json) -> str:
 
 
 def _details(error: Json) -> list[Json]:
-    details = error.get("details")
-    return [detail for detail in details if type(detail) is dict] if type(details) is list else []
+    return [detail for detail in as_list(error.get("details")) if type(detail) is dict]
 
 
 def _metadata(error: Json) -> list[Json]:

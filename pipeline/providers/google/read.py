@@ -16,7 +16,7 @@ from pipeline.providers.google.annotations import (
     read_products,
     read_safety,
 )
-from pipeline.providers.google.collector import Collector, Json
+from pipeline.providers.google.collector import Collector, Json, as_list, as_object
 from pipeline.providers.google.errors import classify_error, classify_status, unreadable
 from pipeline.providers.google.text import read_text, text_frame
 from pipeline.providers.google.web import read_web
@@ -60,13 +60,12 @@ def read_answer(request: Request, answer: Answer, features: Sequence[str]) -> In
     document = parse_json(answer.body)
     if answer.status != 200:
         return classify_status(answer, document, request)
-    responses = document.get("responses") if type(document) is dict else None
-    response = responses[0] if type(responses) is list and responses else None
-    if type(response) is not dict:
+    responses = as_list(as_object(document).get("responses"))
+    if not responses or type(responses[0]) is not dict:
         return unreadable(answer, document, request)
-    response = dict(response)
-    error = response.pop("error", None)
-    if type(error) is not dict or not error:
+    response = dict(responses[0])
+    error = as_object(response.pop("error", None))
+    if not error:
         return _read(response, request, features, [])
     if not any(name in response for names, _ in _SHOWN_BY.values() for name in names):
         return classify_error(answer, error, request)

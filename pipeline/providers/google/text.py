@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pipeline.providers.google.boxes import Frame
-from pipeline.providers.google.collector import Collector, Json, take
+from pipeline.providers.google.collector import Collector, Json, as_list, as_object, take
 from pipeline.providers.google.text_lines import Break, LineCutter, Word
 from pipeline.schema import Region, Text
 
@@ -49,8 +49,8 @@ def text_frame(response: Json, sent: tuple[int, int] | None) -> tuple[Frame, str
     A page that was scaled is as good as the picture. One with its sides swapped was turned: its corners would lie on
     other things, so none of them is read.
     """
-    pages = full.get("pages") if type(full := response.get(_FULL)) is dict else None
-    page = pages[0] if type(pages) is list and pages and type(pages[0]) is dict else {}
+    pages = as_list(as_object(response.get(_FULL)).get("pages"))
+    page = as_object(pages[0]) if pages else {}
     width, height = page.get("width"), page.get("height")
     if type(width) is not int or type(height) is not int or width < 1 or height < 1:
         return Frame(sent), ""
@@ -83,7 +83,7 @@ def _regions(page: Json, collector: Collector) -> Iterator[Region]:
 def _read_paragraph(paragraph: Json, cutter: LineCutter, confidences: list[Any], collector: Collector) -> None:
     """Cut a paragraph into lines; its end always ends a line."""
     _keep_unknown(paragraph, _OF_PARAGRAPH, f"{_BLOCKS}[].paragraphs[]", collector)
-    for word in paragraph.get("words") or ():
+    for word in as_list(paragraph.get("words")):
         if type(word) is dict:
             _keep_unknown(word, _OF_WORD, f"{_BLOCKS}[].paragraphs[].words[]", collector)
             cutter.add(_word(word, collector))
@@ -94,14 +94,16 @@ def _read_paragraph(paragraph: Json, cutter: LineCutter, confidences: list[Any],
 def _word(source: Json, collector: Collector) -> Word:
     """Join the symbols of a word; a break belongs to the word, whichever of its symbols has it."""
     text, before, after = "", Break.NONE, Break.NONE
-    for symbol in source.get("symbols") or ():
+    for symbol in as_list(source.get("symbols")):
         if type(symbol) is not dict:
             continue
         if not symbol.keys() <= _OF_SYMBOL:
             _keep_unknown(symbol, _OF_SYMBOL, f"{_BLOCKS}[].paragraphs[].words[].symbols[]", collector)
         part = symbol.get("text")
         text += part if type(part) is str else ""
-        if type(found := symbol.get("property")) is dict and type(cut := found.get("detectedBreak")) is dict:
+        properties = symbol.get("property")
+        if type(properties) is dict and "detectedBreak" in properties:
+            cut = as_object(properties["detectedBreak"])
             if cut.get("isPrefix") is True:
                 before = Break.of(cut.get("type"))
             else:

@@ -10,7 +10,7 @@ import html
 import re
 from typing import Any, Final, cast
 
-from pipeline.providers.google.collector import Collector, Json, fields, take
+from pipeline.providers.google.collector import Collector, Json, as_list, as_object, fields, take
 from pipeline.schema import Entity, ImageRef
 
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
@@ -61,9 +61,9 @@ def _page(item: Json) -> ImageRef:
     """Return a page with the first of its images that match, best as a whole; the others stay in the item."""
     page = fields(host_page_url=take(item, "url", str), name=_title(take(item, "pageTitle", str)))
     for name, match in (("fullMatchingImages", "full"), ("partialMatchingImages", "partial")):
-        images: list[Any] = found if type(found := item.get(name)) is list else []
-        first = images[0] if images else None
-        if type(first) is not dict or type(first.get("url")) is not str:
+        images = as_list(item.get(name))
+        first = as_object(images[0]) if images else {}
+        if type(first.get("url")) is not str:
             continue
         page |= {"content_url": first["url"], "match": match}
         left = [rest for rest in ({key: first[key] for key in first if key != "url"}, *images[1:]) if rest]

@@ -265,7 +265,7 @@ async def _main() -> None:
         keys={options.key}, per_minute=options.per_minute, latency=options.latency, journal=options.journal
     )
     async with serving(fake, options.port):
-        print(json.dumps({"endpoint": fake.endpoint}), flush=True)  # noqa: T201 - whoever started it reads this
+        print(json.dumps({"endpoint": fake.endpoint}), flush=True)  # noqa: T201 - who started it reads this
         await asyncio.Event().wait()
 
 

@@ -123,10 +123,10 @@ def recorded(name: str, folder: Path) -> tuple[Any, tuple[int, int]]:
 def test_counts_of_real_answers(name: str, counts: tuple[int, int, int], shared_recordings: Path) -> None:
     """As many regions, lines and words as were counted on the pictures and in the answers; each lies in its region."""
     response, size = recorded(name, shared_recordings)
-    found = regions(read(response, size))
-    lines = [line for region in found for line in region["lines"]]
-    assert (len(found), len(lines), sum(len(line["words"]) for line in lines)) == counts
-    for region in found:
+    blocks = regions(read(response, size))
+    lines = [line for region in blocks for line in region["lines"]]
+    assert (len(blocks), len(lines), sum(len(line["words"]) for line in lines)) == counts
+    for region in blocks:
         for line in region["lines"]:
             assert all(is_inside(word["box"], line["box"]) for word in line["words"])
             assert is_inside(line["box"], region["box"], slack=0.05)

@@ -45,20 +45,20 @@ def _corner(x: int, y: int) -> Json:
 
 def _labels(_size: Any, seed: bytes, _average: Any, most: int, _context: Json) -> Json:
     names = [LABELS[(seed[0] + step) % len(LABELS)] for step in range(1 + seed[1] % 4)]
-    found = [
+    labels = [
         {"mid": f"/m/0{seed[2] + step:03x}", "description": name, "score": round(0.97 - step / 10, 4),
          "topicality": round(0.97 - step / 10, 4)}
         for step, name in enumerate(names)
     ]  # fmt: skip
-    return {"labelAnnotations": found[:most]}
+    return {"labelAnnotations": labels[:most]}
 
 
 def _objects(_size: Any, seed: bytes, _average: Any, most: int, _context: Json) -> Json:
     if seed[3] % 5 == 0:
         return {}  # what is not found is missing
     corners = [{}, {"x": 0.5}, {"x": 0.5, "y": 0.75}, {"y": 0.75}]
-    found = {"mid": "/j/x1", "name": "Mug", "score": 0.81, "boundingPoly": {"normalizedVertices": corners}}
-    return {"localizedObjectAnnotations": [found][:most]}
+    mug = {"mid": "/j/x1", "name": "Mug", "score": 0.81, "boundingPoly": {"normalizedVertices": corners}}
+    return {"localizedObjectAnnotations": [mug][:most]}
 
 
 def _text(size: tuple[int, int], seed: bytes, _average: Any, _most: int, context: Json) -> Json:
@@ -144,8 +144,8 @@ def _logos(size: tuple[int, int], _seed: bytes, _average: Any, most: int, _conte
 
 def _landmarks(size: tuple[int, int], _seed: bytes, _average: Any, most: int, _context: Json) -> Json:
     places = [{"latLng": {"latitude": 48.858461, "longitude": 2.294351}}, {"latLng": {"longitude": 2.5}}]
-    found = {"mid": "/g/1", "description": "Eiffel Tower", "score": 0.5, "boundingPoly": polygon(0, 0, *size)}
-    return {"landmarkAnnotations": [{**found, "locations": places}][:most]}
+    tower = {"mid": "/g/1", "description": "Eiffel Tower", "score": 0.5, "boundingPoly": polygon(0, 0, *size)}
+    return {"landmarkAnnotations": [{**tower, "locations": places}][:most]}
 
 
 def _safety(_size: Any, seed: bytes, _average: Any, _most: int, _context: Json) -> Json:
