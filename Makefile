@@ -1,13 +1,19 @@
-# Every target sets up what it needs: a virtual environment in .venv and the packages of requirements.lock.
+# Every target sets up what it needs: a virtual environment in .venv and the packages of the locks.
 PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= configs/sample.toml
 CATALOGUE ?= data/catalogue.csv
 PORT ?= 8077
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# Every file that is installed has the hash that its lock says, and nothing but this project is built here.
+INSTALLER := python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: --requirement
+INSTALL := $(BIN)/$(INSTALLER)
+# The locks hold names, versions and hashes only.
+LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate --no-emit-options
+SECONDS ?= 3600
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report crash lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report crash fuzz sbom lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -55,6 +61,10 @@ bench-report: .venv/bench
 crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long
 
+# Tries inputs that are nearly right on every parser of strangers' bytes; what fails is tried first the next time.
+fuzz: .venv/test
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
@@ -62,19 +72,29 @@ clean:
 	@$(PYTHON) -m venv .venv
 
 .venv/runtime: .venv/bin/python requirements.lock pyproject.toml
-	@$(PIP) install --constraint requirements.lock --editable ".[service]"
+	@$(INSTALL) requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/test: .venv/runtime
-	@$(PIP) install --constraint requirements.lock --editable ".[service,test]"
+.venv/test: .venv/runtime requirements-test.lock
+	@$(INSTALL) requirements-test.lock
 	@touch $@
 
-.venv/bench: .venv/test
-	@$(PIP) install --constraint requirements.lock --editable ".[service,test,bench]"
+.venv/bench: .venv/test requirements-bench.lock
+	@$(INSTALL) requirements-bench.lock
 	@touch $@
 
+# Lists what a run installs, with hashes: build/sbom.json, in the form of CycloneDX.
+sbom:
+	@[ -x build/sbom/bin/cyclonedx-py ] || $(PYTHON) -m venv build/sbom
+	@build/sbom/bin/$(INSTALLER) requirements-sbom.lock
+	@PYTHONWARNINGS=ignore build/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json
+
+# Brings the locks up to date with pyproject.toml; make lock UPGRADE=--upgrade takes the newest versions.
 lock:
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[service,test,redis,bench]"
-	@(echo "# The versions this project is tested with; make installs within them. Made by: make lock"; \
-	  build/lock/bin/python -m pip --disable-pip-version-check freeze --exclude-editable) > requirements.lock
+	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install pip-tools
+	@$(LOCK) $(UPGRADE) --all-extras --all-build-deps --output-file requirements-bench.lock pyproject.toml
+	@$(LOCK) --extra service --extra test --all-build-deps --constraint requirements-bench.lock --output-file requirements-test.lock pyproject.toml
+	@$(LOCK) --extra service --all-build-deps --constraint requirements-bench.lock --output-file requirements.lock pyproject.toml
+	@echo "cyclonedx-bom>=7" | $(LOCK) $(UPGRADE) --output-file requirements-sbom.lock -

@@ -37,7 +37,8 @@ MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 JOBS = sorted({*(PROJECT / "configs").glob("*.toml")} - {PROJECT / "configs" / "serve.toml"})
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # typer's app is a group of commands
 ROW_ERRORS = {"LineError", "SourceError", "DownloadError", "PrepareError", "RequestError"}
-ALL = "\n".join([README, *PAGES.values()])
+SECURITY = (PROJECT / "SECURITY.md").read_text(encoding="utf-8")
+ALL = "\n".join([README, SECURITY, *PAGES.values()])
 SETS = sorted({value.strip("'") for value in re.findall(r"--set ('[^']+'|[^\s`]+)", ALL)} - {"key.path=value"})
 # English that makes a reader stop; style guides have a plain word for each.
 HARD_WORDS = re.compile(r"\b(whoever|anew|mend|stands|may be had|tell whether)\b", re.IGNORECASE)
