@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALLER := python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: --requirement
 INSTALL := $(BIN)/$(INSTALLER)
 # The locks hold names, versions and hashes only.
-LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate --no-emit-options
+LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-annotate --no-emit-options
 SECONDS ?= 3600
 SOURCES := pipeline tests data
 
@@ -95,6 +95,7 @@ lock:
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip --quiet --disable-pip-version-check install pip-tools
 	@$(LOCK) $(UPGRADE) --all-extras --all-build-deps --output-file requirements-bench.lock pyproject.toml
-	@$(LOCK) --extra service --extra test --all-build-deps --constraint requirements-bench.lock --output-file requirements-test.lock pyproject.toml
-	@$(LOCK) --extra service --all-build-deps --constraint requirements-bench.lock --output-file requirements.lock pyproject.toml
+	@sed -E 's/\[[a-z,-]+\]==/==/' requirements-bench.lock > build/lock/pins.txt
+	@$(LOCK) --extra service --extra test --all-build-deps --constraint build/lock/pins.txt --output-file requirements-test.lock pyproject.toml
+	@$(LOCK) --extra service --all-build-deps --constraint build/lock/pins.txt --output-file requirements.lock pyproject.toml
 	@echo "cyclonedx-bom>=7" | $(LOCK) $(UPGRADE) --output-file requirements-sbom.lock -

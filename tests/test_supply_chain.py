@@ -21,7 +21,7 @@ LOCKS: dict[str, list[str]] = {
     "requirements-bench.lock": [requirement for extra in EXTRAS.values() for requirement in extra],
 }
 ALL_LOCKS = [*LOCKS, "requirements-sbom.lock"]
-_PIN = re.compile(r"([a-z0-9-]+)==([^ ;]+)(?: ; [^\\]+)? \\")
+_PIN = re.compile(r"([a-z0-9-]+)(?:\[[a-z,-]+\])?==([^ ;]+)(?: ; [^\\]+)? \\")
 _HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 
 
