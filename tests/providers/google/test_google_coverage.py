@@ -153,6 +153,7 @@ def test_reads_into_the_schema(everything: Any) -> None:
     record = {
         "schema": "1",
         "id": "1",
+        "ordinal": 0,
         "status": "ok",
         "provider": "google",
         "asked_at": "2026-01-31T00:00:00Z",
