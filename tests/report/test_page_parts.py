@@ -61,6 +61,12 @@ class WithoutScripts(HTMLParser):
         self.text += "" if self._hidden else data
 
 
+def used(model: str, feature: str, **amounts: float) -> dict[str, Any]:
+    """Return an entry of `usage` in run.json."""
+    nothing = {"units": 0.0, "tokens_in": 0, "tokens_out": 0, "cost": 0.0}
+    return {"provider": "local", "model": model, "feature": feature, "currency": "USD", **nothing, **amounts}
+
+
 def page_of(folder: Path, *lines: dict[str, Any], run: dict[str, Any] | None = RUN) -> str:
     """Return the page of a job with these rows."""
     config = write_job(folder, lines)
@@ -68,6 +74,19 @@ def page_of(folder: Path, *lines: dict[str, Any], run: dict[str, Any] | None = R
         (folder / "out" / RUN_FILE).write_text(json.dumps(run))
     write_page(load(config), folder / "out")
     return (folder / "out" / REPORT_FILE).read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_was_paid_for(tmp_path: Path) -> None:
+    """By model and feature; a name that a service sends stays text."""
+    usage = [
+        used("", "labels", units=1200.0, cost=1.8),
+        used(HOSTILE, "", tokens_in=2400, tokens_out=200, cost=0.00045),
+    ]
+    page = page_of(tmp_path, make_record(0), run=RUN | {"usage": usage})
+    shown = WithoutScripts(page)
+    assert "Cost of labels1.80 USD, 1,200 units" in shown.text
+    assert "0.00045 USD, 2,400 tokens in, 200 out" in shown.text
+    assert HOSTILE not in page
 
 
 def test_the_verdict_needs_no_script(tmp_path: Path) -> None:

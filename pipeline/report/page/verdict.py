@@ -13,7 +13,7 @@ from urllib.parse import quote
 from pipeline.errors import ExitCode
 from pipeline.guards.printable import printable
 from pipeline.report.page.changes import LastChanges
-from pipeline.wording import counted
+from pipeline.wording import counted, money
 
 PICTURES_PER_CODE = 3
 _WEB = ("http://", "https://")
@@ -121,9 +121,19 @@ def _run_facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Skipped lines", f"{rows['skipped']:,}"
     yield "Calls", f"{calls['sent']:,}"
     yield "Rows from stored answers", f"{calls['rows_from_store']:,}"
-    yield "Cost", f"{calls['cost']:,.2f}"
+    yield "Cost", money(calls["cost"])
+    yield from map(_usage_fact, run.get("usage", ()))
     yield "Calls refused or failed", f"{calls['throttled'] + calls['faults']:,}"
     yield "Provider", run["provider"]
+
+
+def _usage_fact(used: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what one model or feature cost, and what was used of it."""
+    name = " ".join(filter(None, (used["model"], used["feature"]))) or used["provider"]
+    parts = [f"{money(used['cost'])} {used['currency']}".strip()]
+    parts += [f"{used['units']:,g} units"] if used["units"] else []
+    parts += [f"{used['tokens_in']:,} tokens in, {used['tokens_out']:,} out"] if used["tokens_in"] else []
+    return f"Cost of {name}", ", ".join(parts)
 
 
 def _moment(text: str) -> str:
