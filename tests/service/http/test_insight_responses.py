@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from pipeline.service.findings import Findings, Item, OfferGroup, RecipeFacts, SourcedCaption
@@ -23,6 +22,7 @@ from pipeline.service.http.visual_search_request import VisualSearchRequest
 from pipeline.service.refusals import invalid
 from pipeline.service.search.query import PageRange
 from pipeline.service.search.word_index import SearchHits
+from tests.protocol.contract import Contract
 
 ItemOf = Callable[..., Item]
 FindingsOf = Callable[[Sequence[Item]], Findings]
@@ -235,16 +235,9 @@ def test_responses_validate_against_the_published_swagger(
     project: Path, item_of: ItemOf, findings_of: FindingsOf
 ) -> None:
     """Each response is valid for its type, and each action for its own."""
-    folder = project.parent / "shared" / "reference" / "swagger"
-    if not folder.is_dir():
-        pytest.skip("../shared/reference/swagger is not beside this checkout")
-    checks = {name: _Swagger(folder / f"{name}.json") for name in ("VisualSearch", "ImageSearch")}
+    contract = Contract(project)
     for response in _responses(item_of, findings_of):
-        api = "VisualSearch" if response["_type"] in {"ImageKnowledge", "ErrorResponse"} else "ImageSearch"
-        checks[api].validate(response, response["_type"])
-        for tag in response.get("tags", []):
-            for action in tag["actions"]:
-                checks[api].validate(action, action.get("_type", "ImageAction"))
+        contract.validate(response)
 
 
 @pytest.mark.parametrize(
@@ -267,23 +260,6 @@ def test_links_of_other_schemes_leave_no_response(item_of: ItemOf, findings_of: 
     ):
         assert url.strip() not in json.dumps(response)
         assert _problems(response, response["_type"], response["_type"]) == []
-
-
-class _Swagger:
-    """One published contract. `_type` is never required: recorded responses leave it out, against the contract."""
-
-    def __init__(self, path: Path) -> None:
-        self._definitions = json.loads(path.read_text(encoding="utf-8-sig"))["definitions"]
-        for definition in self._definitions.values():
-            if "_type" in definition.get("required", []):
-                definition["required"] = [name for name in definition["required"] if name != "_type"] or None
-            if definition.get("required", True) is None:
-                del definition["required"]
-
-    def validate(self, value: object, name: str) -> None:
-        """Raise ValidationError if a value does not match its definition."""
-        schema = {"$ref": f"#/definitions/{name}", "definitions": self._definitions}
-        jsonschema.Draft4Validator(schema).validate(value)
 
 
 def test_pages_are_an_empty_list_where_there_are_none(findings_of: FindingsOf, item_of: ItemOf) -> None:
