@@ -1,4 +1,4 @@
-"""Every endpoint with each of its parameters once, over a real socket: the published contract validates every answer."""
+"""Every endpoint with each of its parameters once, over a real socket: the published contract validates each answer."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from pipeline.service.http.search_responses import images_response, trending_res
 from pipeline.service.http.visual_search_request import read_visual_search_request
 from pipeline.service.search.query import PageRange, SearchQuery
 from pipeline.service.search.query_log import QueryLog
+from pipeline.service.search.suggestions import suggest
 from pipeline.service.search.word_index import SearchHits, WordIndex
 from pipeline.service.text.reader import add_text
 from pipeline.service.text.workers import ReadFailure
@@ -79,7 +80,8 @@ class Endpoints:
         query = read_search_request(call.query, call.common.market)
         hits = await self._in_thread(partial(_search, self._words, self._log, query))
         same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, hits.items))
-        response = images_response(hits, query, self._links, same_rows)
+        suggestions = await self._in_thread(partial(suggest, self._words, self._log, query, hits))
+        response = images_response(hits, query, self._links, same_rows, suggestions)
         return await self._with_safe_search(call, response)
 
     async def trending(self, call: Call) -> Json:

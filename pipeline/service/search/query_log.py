@@ -57,7 +57,7 @@ class QueryLog:
 
     def record(self, text: str, ids: Sequence[str]) -> None:
         """Count a search and store the ids of its first rows; its words are compared without case."""
-        text = " ".join(text.split()).casefold()
+        text = _normal(text)
         results = [(each, text, place) for place, each in enumerate(ids[:MAX_RESULTS])]
         with self._lock, _log_errors(), self._db:
             self._db.execute("BEGIN")
@@ -80,6 +80,17 @@ class QueryLog:
             " JOIN found f ON f.text = s.text AND f.place = 0 ORDER BY s.total DESC, s.text LIMIT ?"
         )
         return self._read(query, (*ids, MAX_RELATED))
+
+    def similar(self, text: str) -> list[tuple[str, str]]:
+        """Return the searches with at least half of this one's results, each with the id of its first row."""
+        text = _normal(text)
+        query = (
+            "SELECT other.text, first.id FROM found own"
+            " JOIN found other ON other.id = own.id AND other.text != own.text"
+            " JOIN found first ON first.text = other.text AND first.place = 0 WHERE own.text = ? GROUP BY other.text"
+            " HAVING count(*) * 2 >= (SELECT count(*) FROM found WHERE text = ?) ORDER BY count(*) DESC, 1 LIMIT ?"
+        )
+        return self._read(query, (text, text, MAX_RELATED))
 
     def trending(self) -> list[tuple[str, str]]:
         """Return the most frequent searches of the last days, each with the id of its first row."""
@@ -105,3 +116,7 @@ class QueryLog:
 
     def _oldest(self) -> str:
         return (self._today() - timedelta(days=KEPT_DAYS)).isoformat()
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -148,3 +148,30 @@ def test_marked_rows_are_left_out(engine: FixedEngine, start: Callable[..., Serv
     found = served.send("GET", "/v7.0/images/search?q=mug&safeSearch=Off").json
     assert {image["isFamilyFriendly"] for image in found["value"]} == {True, False}
     assert "unavailable" not in served.send("GET", "/v7.0/images/search?q=mug&safeSearch=Strict").json
+
+
+def test_a_search_leads_on_to_others(engine: FixedEngine, start: Callable[..., Served]) -> None:
+    """Narrower searches, similar terms and pivots come from the catalogue, and from the searches made here."""
+    tags = (("mug", "red"), ("mug", "blue"), ("mug", "blue"), ("poster", "blue"))
+    engine.rows = [
+        replace(row, tags=own, title=" ".join(own), category=None, description=None, seller=None)
+        for row, own in zip(engine.rows, tags, strict=False)
+    ]
+    served = start(engine, base_url="http://127.0.0.1:9")
+
+    def texts(queries: list[dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(query["text"], query["displayText"]) for query in queries]
+
+    mugs = served.send("GET", "/v7.0/images/search?q=mug").json
+    assert texts(mugs["queryExpansions"]) == [("mug blue", "blue"), ("mug red", "red")]
+    assert all({"searchLink", "webSearchUrl", "thumbnail"} <= query.keys() for query in mugs["queryExpansions"])
+    assert "pivotSuggestions" not in mugs
+    assert "similarTerms" not in mugs
+    both = served.send("GET", "/v7.0/images/search?q=blue+mug").json
+    assert texts(both["similarTerms"]) == [("mug", "mug")]
+    assert {pivot["pivot"]: texts(pivot["suggestions"]) for pivot in both["pivotSuggestions"]} == {
+        "blue": [("red mug", "red")],
+        "mug": [("blue poster", "poster")],
+    }
+    for query in ("q=mug+-red", "q=mug&offset=1", "q=nothing"):
+        assert "queryExpansions" not in served.send("GET", f"/v7.0/images/search?{query}").json
