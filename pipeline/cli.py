@@ -49,6 +49,7 @@ MaybeConfigPath = Annotated[
 ]
 
 app.command()(cli_results.export)
+app.command()(cli_results.diff)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 
 from pipeline import load_config
-from pipeline.cli_options import Sets
+from pipeline.cli_options import ConfigPath, Sets
 from pipeline.errors import UsageError
 
 ConfigsAndOut = Annotated[
@@ -32,3 +33,20 @@ def export(paths: ConfigsAndOut, sets: Sets = None, tables: Tables = "") -> None
         raise UsageError("export needs a config and the file to write: image-insights export CONFIG... OUT")
     jobs = exports.name_jobs(configs, [load_config(path, sets or []) for path in configs])
     typer.echo(exports.export(jobs, out, [name.strip() for name in tables.split(",") if name.strip()]))
+
+
+def diff(
+    config: ConfigPath,
+    sets: Sets = None,
+    since: Annotated[str, typer.Option(metavar="DATE|RUN", help="From this day on, or after this run.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_html: Annotated[bool, typer.Option("--html", help="Print a page to open in a browser.")] = False,
+) -> None:
+    """Show what has changed since the run before: rows, pictures, pages, offers, prices, tags, text."""
+    from pipeline.commands import diff as diffs  # noqa: PLC0415 - a run doesn't need it
+
+    changes = diffs.diff(Path(load_config(config, sets or []).output.dir), since)
+    if as_json:
+        typer.echo(orjson.dumps(changes.as_json(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        typer.echo(changes.html() if as_html else changes.text())

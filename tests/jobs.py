@@ -38,12 +38,12 @@ def make_record(row_id: str, ordinal: int = 0, **insights: Any) -> Record:
     return record  # type: ignore[return-value] # built by name
 
 
-def finished_record(record: Record) -> Finished:
+def finished_record(record: Record, content_key: bytes = b"d" * 16) -> Finished:
     """Return a record as the sink takes it; its line in the manifest is its ordinal."""
     entry = LedgerEntry(
         row_key=row_key(record["id"]),
         state=State.DONE,
-        content_key=b"d" * 16,
+        content_key=content_key,
         line=record["ordinal"] + 1,
         ordinal=record["ordinal"],
         asked_at=5.0,

@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("child_environment", "errors", "schema", "wording"),
     ("decoding", "guards", "network"),
-    ("records", "tabular"),
+    ("changes", "records", "tabular"),
     ("config",),
     ("manifest", "prepare", "providers", "state"),
     ("fetch", "resume"),

@@ -24,7 +24,7 @@ from pipeline.providers import settings_models
 from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE
 from pipeline.report.run_json import RUN_FILE
-from pipeline.sink.job_files import FAILURES, INSIGHTS
+from pipeline.sink.job_files import CHANGES, FAILURES, INSIGHTS
 from pipeline.sink.search_summary import SEARCH_FILE
 from tests.conftest import PROJECT
 from tests.running import draw, lines_of
@@ -71,7 +71,7 @@ def test_the_exit_codes_are_those_of_the_code() -> None:
 
 def test_the_files_of_a_job_are_named() -> None:
     """What lies in output.dir is explained."""
-    for name in (INSIGHTS, FAILURES, RUN_FILE, METRICS_FILE, SEARCH_FILE, "state.db", "index/", "service.log"):
+    for name in (INSIGHTS, FAILURES, CHANGES, RUN_FILE, METRICS_FILE, SEARCH_FILE, "state.db", "index/", "service.log"):
         assert f"`{name}`" in README
 
 

@@ -241,6 +241,7 @@ class OutputConfig(Section):
     max_removed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.1)
     several_manifests: bool = False
     report: bool = False
+    history: Duration = 90 * 86400.0
 
 
 P = TypeVar("P", bound=ProviderSettings, default=ProviderSettings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,7 +51,10 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Everything about one run; `started` and `ended` have time zones. `complete`: the manifest was read to its end."""
+    """Everything about one run; `started` and `ended` have time zones. `complete`: the manifest was read to its end.
+
+    `run` is its number in the job, `changes` counts what it found changed, by name.
+    """
 
     provider: str
     started: datetime
@@ -60,6 +64,8 @@ class Report:
     cause: PipelineError | None
     limited: bool = False
     complete: bool = True
+    run: int = 0
+    changes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -119,6 +125,7 @@ class Report:
         tally = self.tally
         return {
             "schema": "1",
+            "run": self.run,
             "provider": self.provider,
             "started_at": _utc(self.started),
             "ended_at": _utc(self.ended),
@@ -128,6 +135,7 @@ class Report:
             "message": self.message,
             "resume_after": _utc(self.resume_after) if self.resume_after else None,
             "rows": _rows(tally, self.rows_left),
+            "changes": dict(self.changes),
             "failures": dict((tally.failed + tally.failed_before).most_common()),
             "calls": _calls(self.traffic, tally),
             "usage": [_usage(self.provider, total) for total in self.traffic.usage],

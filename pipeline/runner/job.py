@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import anyio
 
+from pipeline.changes.net import count_changes
 from pipeline.config import Config, key_place, read_key
 from pipeline.errors import InternalError, KeyRefused, OutputError, PipelineError
 from pipeline.fetch.meter import QuotaMeter
@@ -21,7 +22,8 @@ from pipeline.report.run_json import Report, Traffic, write_run_json
 from pipeline.runner.policies import call_price, open_quota
 from pipeline.runner.stop import Stop
 from pipeline.runner.wiring import ProgressReporter, Resources, Run, RunOptions, execute
-from pipeline.sink.job_files import open_job
+from pipeline.sink.changes_file import read_changes
+from pipeline.sink.job_files import CHANGES, open_job
 
 E = TypeVar("E", bound=BaseException)
 
@@ -67,10 +69,12 @@ def _open(config: Config, options: RunOptions, stop: Stop | None, opened: ExitSt
     key = None if options.is_offline else read_key(config.provider)
     manifest = opened.enter_context(open_manifest(config.manifest)) if config.manifest.path else None
     job = opened.enter_context(open_job(Path(config.output.dir)))
+    if not (options.is_offline or options.is_check):
+        job.state.history.begin_run()
     quota = open_quota(config, key)
     opened.callback(quota.close)
     meter = QuotaMeter(quota, call_price=call_price(limits), max_cost=limits.max_cost)
-    resources = Resources(key=key, manifest=manifest, job=job, meter=meter)
+    resources = Resources(key=key, manifest=manifest, job=job, meter=meter, changes_before=job.changes.length)
     return Run(config, options, resources, stop or Stop(), started)
 
 
@@ -131,7 +135,7 @@ def _named(error: Exception) -> str:
 
 
 def _report(run: Run, cause: PipelineError | None) -> Report:
-    limit = run.options.limit
+    limit, job = run.options.limit, run.resources.job
     return Report(
         provider=run.config.provider.name,
         started=run.started,
@@ -141,6 +145,10 @@ def _report(run: Run, cause: PipelineError | None) -> Report:
         cause=cause,
         limited=limit is not None and run.tally.begun >= limit,
         complete=run.is_complete,
+        run=job.state.history.run(),
+        changes=count_changes(
+            read_changes(job.folder / CHANGES, start=run.resources.changes_before, end=job.changes.length)
+        ),
     )
 
 

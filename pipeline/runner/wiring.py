@@ -66,12 +66,16 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What is open for a run: the manifest (None where rows come from a search), the job's files, the meter."""
+    """What is open for a run: the manifest (None where rows come from a search), the job's files, the meter.
+
+    `changes_before` is the length of changes.jsonl at its start, in bytes.
+    """
 
     key: SecretStr | None
     manifest: Manifest | None
     job: Job
     meter: QuotaMeter
+    changes_before: int
 
 
 @dataclass(slots=True)
@@ -126,7 +130,7 @@ async def _finish(run: Run, sink: Sink) -> None:
     if missing := await anyio.to_thread.run_sync(missing_rows, run.config, state, run.tally.seen):
         run.stop.ask(missing)
         return
-    await sink.compact(prune=output.prune)
+    await sink.compact(prune=output.prune, history=output.history)
     judge_whole(run.stop, run.tally, output.max_failed)
 
 

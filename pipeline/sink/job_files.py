@@ -1,4 +1,4 @@
-"""The files of one job in its output folder: lock, state.db, insights.jsonl, failures.jsonl.
+"""The files of one job in its output folder: lock, state.db, insights.jsonl, failures.jsonl, changes.jsonl.
 
 Opening makes them agree, whatever killed the run before: a replacement that had begun is finished, lines past the
 committed length are cut off (their rows are rebuilt from stored answers), rows whose lines are gone are put back. A
@@ -28,16 +28,18 @@ from pipeline.state.output_files import OutputFiles
 DATABASE = "state.db"
 INSIGHTS = "insights.jsonl"
 FAILURES = "failures.jsonl"
+CHANGES = "changes.jsonl"
 STATES = {INSIGHTS: (State.DONE,), FAILURES: FAILED_STATES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An open job; only the holder of its lock has one."""
+    """An open job; only the holder of its lock has one. `outputs` have the lines of rows, by name."""
 
     folder: Path
     state: JobState
     outputs: dict[str, JsonLines]
+    changes: JsonLines
     reserve: Reserve
     thumbnails: Thumbnails
 
@@ -53,7 +55,7 @@ def open_job(folder: Path) -> Iterator[Job]:
     """Lock and open the job in `folder`; raises JobLocked where another run holds it, OutputError if unusable."""
     with _locked(folder):
         database = folder / DATABASE
-        for name in STATES:
+        for name in (*STATES, CHANGES):
             follow_own_links(folder / name)
         if size(folder / INSIGHTS) and is_empty(database):
             raise OutputError(
@@ -65,8 +67,11 @@ def open_job(folder: Path) -> Iterator[Job]:
             reserve = Reserve(folder / "reserve")
             opened.callback(reserve.release)
             outputs = {name: opened.enter_context(closing(_recover(folder, state.files, name))) for name in STATES}
+            changes = opened.enter_context(closing(_recover_changes(folder, state.files)))
             thumbnails = Thumbnails(folder)
-            yield Job(folder=folder, state=state, outputs=outputs, reserve=reserve, thumbnails=thumbnails)
+            yield Job(
+                folder=folder, state=state, outputs=outputs, changes=changes, reserve=reserve, thumbnails=thumbnails
+            )
 
 
 @contextmanager
@@ -94,6 +99,15 @@ def _recover(folder: Path, files: OutputFiles, name: str) -> JsonLines:
     lines = JsonLines(path, committed)
     files.note_change(name, lines.changed())
     return lines
+
+
+def _recover_changes(folder: Path, files: OutputFiles) -> JsonLines:
+    """Cut off the changes that were not committed; a file that somebody shortened or moved away goes on from there."""
+    path = follow_own_links(folder / CHANGES)
+    committed = min(files.committed(CHANGES), size(path))
+    if committed < files.committed(CHANGES):
+        files.commit({CHANGES: committed}, {}, 0)
+    return JsonLines(path, committed)
 
 
 @contextmanager

@@ -32,6 +32,13 @@ class JsonLines:
         """Return when the file was changed last, in ns: its modification time."""
         return os.fstat(self._fd).st_mtime_ns
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the line at a place that is committed."""
+        try:
+            return os.pread(self._fd, length, offset)
+        except OSError as exc:
+            raise OutputError(f"{self.path} can't be read ({exc.strerror}); fix that and run again") from exc
+
     def append(self, lines: Sequence[bytes]) -> list[int]:
         """Append whole lines (each ends in a newline), sync them, and return the offset of each.
 

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,12 +19,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from pipeline.errors import OutputError
 from pipeline.records import Answer, Request
 from pipeline.resume.open_checkpoints import OpenCheckpoints
-from pipeline.sink.compact import compact
-from pipeline.sink.job_files import FAILURES, INSIGHTS, STATES, Job
+from pipeline.sink.finish import append_changes, compact_job
+from pipeline.sink.job_files import CHANGES, STATES, Job
+from pipeline.sink.superseded import supersede
 from pipeline.state.checkpoints import OpenCheckpoint
-from pipeline.state.database import chunks
-from pipeline.state.job_state import JobState
-from pipeline.state.ledger import LedgerEntry, State
+from pipeline.state.ledger import LedgerEntry
 
 BATCH_SECONDS = 0.25
 BATCH_ROWS = 500
@@ -136,13 +136,18 @@ class Sink:
                 return False
         return True
 
-    async def compact(self, *, prune: bool) -> None:
-        """After a run through the whole manifest, drop the rows that left it and compact the files."""
-        await anyio.to_thread.run_sync(compact_job, self._job, prune, limiter=self._thread)
+    async def compact(self, *, prune: bool, history: float) -> None:
+        """After a run through the whole manifest, drop the rows that left it and compact the files: see compact_job."""
+        await anyio.to_thread.run_sync(compact_job, self._job, prune, history, limiter=self._thread)
 
 
 def write_batch(job: Job, batch: Sequence[Finished], complete: Sequence[OpenCheckpoint] = ()) -> None:
-    """Append the lines of a batch; mark its rows, the checkpoints they complete, and the files' lengths."""
+    """Append the lines of a batch; mark its rows, the checkpoints they complete, and the files' lengths.
+
+    What its rows change is appended too, and what they supersede goes to the history, in the same commit.
+    """
+    now = time.time()
+    superseded = supersede(job, [(item.entry, item.line) for item in batch], now)
     entries = []
     for name, output in job.outputs.items():
         items = [item for item in batch if item.entry.state in STATES[name]]
@@ -151,33 +156,13 @@ def write_batch(job: Job, batch: Sequence[Finished], complete: Sequence[OpenChec
             replace(item.entry, offset=offset, length=len(item.line))
             for item, offset in zip(items, offsets, strict=True)
         ]
-    job.state.commit(
-        entries,
-        complete,
-        lengths={name: output.length for name, output in job.outputs.items()},
-        changed={name: output.changed() for name, output in job.outputs.items()},
-    )
+    append_changes(job, superseded.changes)
+    with job.state.database.transaction(synced=True):
+        job.state.history.keep(superseded.records, now)
+        job.state.commit(
+            entries,
+            complete,
+            lengths={name: output.length for name, output in (*job.outputs.items(), (CHANGES, job.changes))},
+            changed={name: output.changed() for name, output in job.outputs.items()},
+        )
     job.thumbnails.put({item.entry.row_key: item.thumbnail for item in batch if item.thumbnail})
-
-
-def compact_job(job: Job, prune: bool) -> None:  # noqa: FBT001 - called through a thread, which passes positions only
-    """Drop failures (and, to prune, records) of rows that left the manifest; compact the files if lines don't count.
-
-    The job's outputs are not appended to afterwards.
-    """
-    job.state.known_rows.note_lines()
-    _forget_unseen(job.state, STATES[FAILURES])
-    if prune:
-        _forget_unseen(job.state, STATES[INSIGHTS])
-    if job.state.files.superseded():
-        for name in (INSIGHTS, FAILURES):
-            compact(job.state.files, name, job.outputs[name].path, STATES[name])
-        job.state.files.mark_compacted()
-
-
-def _forget_unseen(state: JobState, states: Sequence[State]) -> None:
-    """Drop the rows in `states` that no line of this run's manifest named; their lines no longer count."""
-    for row_keys in chunks(state.known_rows.unseen(states), 1000):
-        with state.database.transaction():
-            state.ledger.forget(row_keys)
-            state.files.add_superseded(len(row_keys))

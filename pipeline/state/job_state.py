@@ -10,6 +10,7 @@ from pathlib import Path
 from pipeline.state.answer_store import AnswerStore
 from pipeline.state.checkpoints import OpenCheckpoint
 from pipeline.state.database import StateDatabase, open_database
+from pipeline.state.history import History
 from pipeline.state.known_rows import KnownRows
 from pipeline.state.ledger import Ledger, LedgerEntry
 from pipeline.state.migrations import migrate
@@ -25,6 +26,7 @@ class JobState:
     known_rows: KnownRows
     answers: AnswerStore
     files: OutputFiles
+    history: History
 
     def commit(
         self,
@@ -51,4 +53,5 @@ def open_state(path: Path) -> Iterator[JobState]:
             known_rows=KnownRows(database),
             answers=AnswerStore(database),
             files=OutputFiles(database),
+            history=History(database),
         )

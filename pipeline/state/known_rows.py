@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.state.checkpoints import Checkpoint, last_checkpoint, read_checkpoints
 from pipeline.state.database import StateDatabase, marks, translated
-from pipeline.state.ledger import State, numbers, split_fingerprints
+from pipeline.state.ledger import FAILED_STATES, State, numbers, split_fingerprints
 
 # Of this run alone, in a temporary file. `seen`: row keys and the lines they came in; `passed`: checkpoints.
 _RUN_TABLES = (
@@ -17,6 +17,7 @@ _RUN_TABLES = (
     "CREATE TABLE run.seen (row_key BLOB PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE run.passed (checkpoint INTEGER PRIMARY KEY)",
 )
+_WITH_LINE = (State.DONE, *FAILED_STATES)
 
 
 class KnownRow(NamedTuple):
@@ -102,6 +103,21 @@ class KnownRows:
         """Yield the keys of the rows in `states` that no line of this run's manifest named."""
         with self._database.reading() as reader:
             for (row_key,) in reader.execute(f"SELECT row_key {_unseen(states)}"):
+                yield row_key
+
+    def newly_unseen(self) -> Iterator[bytes]:
+        """Yield the keys of the rows with a line that the manifest named in the last complete run, and not in this."""
+        marked = "AND row_key NOT IN (SELECT row_key FROM absent)"
+        with self._database.reading() as reader:
+            for (row_key,) in reader.execute(f"SELECT row_key {_unseen(_WITH_LINE)} {marked}"):
+                yield row_key
+
+    def seen_again(self) -> Iterator[bytes]:
+        """Yield the keys of the rows that this run's manifest names, and that of the last complete run did not."""
+        passed = "SELECT row_key FROM rows WHERE checkpoint IN (SELECT checkpoint FROM run.passed)"
+        sql = f"SELECT row_key FROM absent WHERE row_key IN (SELECT row_key FROM run.seen) OR row_key IN ({passed})"  # noqa: S608 - fixed text
+        with self._database.reading() as reader:
+            for (row_key,) in reader.execute(sql):
                 yield row_key
 
     def count_unseen(self, states: Sequence[State]) -> int:

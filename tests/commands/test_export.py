@@ -22,9 +22,10 @@ from pipeline.export.formats import FORMATS
 from pipeline.records import Failure
 from pipeline.resume.keys import row_key
 from pipeline.schema import Record
+from pipeline.sink.finish import compact_job
 from pipeline.sink.job_files import INSIGHTS, open_job
 from pipeline.sink.job_lines import read_lines
-from pipeline.sink.sink import compact_job, write_batch
+from pipeline.sink.sink import write_batch
 from tests.jobs import failure_of, finished_failure, finished_record, make_record, write_job
 from tests.rows import make_failure
 from tests.running import lines_of, load, write_config
@@ -61,7 +62,7 @@ def read_duckdb(path: Path) -> Table:
 
 def read_workbook(path: Path) -> Table:
     openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
-    names, *rows = openpyxl.load_workbook(path, read_only=True)["pictures"].iter_rows(values_only=True)
+    names, *rows = openpyxl.load_workbook(path)["pictures"].iter_rows(values_only=True)
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
@@ -287,7 +288,7 @@ def test_the_order_is_that_of_the_manifest_now(tmp_path: Path, job: NamedJob) ->
     with open_job(folder) as opened:
         write_batch(opened, [finished_record(make_record("new", 0))])
         opened.state.known_rows.note_seen({row_key("new"): 1, row_key("b"): 2, row_key("a"): 3})
-        compact_job(opened, False)
+        compact_job(opened, False, 0)
     export([job], tmp_path / "a.jsonl", [])
     assert [row["id"] for row in lines_of(tmp_path / "a.jsonl")] == ["new", "b", "a"]
 

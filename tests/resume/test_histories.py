@@ -22,10 +22,11 @@ from pipeline.resume.changes import ChangeDetector, Changes, PendingRow
 from pipeline.resume.open_checkpoints import OpenCheckpoints
 from pipeline.resume.pending import iter_manifest_changes
 from pipeline.schema import no_insights
+from pipeline.sink.finish import compact_job
 from pipeline.sink.job_files import FAILURES, INSIGHTS, Job, open_job
 from pipeline.sink.outcome import failed_row, record_row
 from pipeline.sink.output_lines import build_record
-from pipeline.sink.sink import Finished, compact_job, write_batch
+from pipeline.sink.sink import Finished, write_batch
 from tests.rows import REQUEST, Provider, make_failure
 
 HEADER = "id,image,title\n"
@@ -54,7 +55,7 @@ class World:
             detector = ChangeDetector(job.state.known_rows, self.salt, not_before=self.not_before)
             done = self._do(job, iter_manifest_changes(manifest, detector), stop_after, flush)
             if stop_after is None:
-                compact_job(job, True)
+                compact_job(job, True, 0)
         return done
 
     def _do(self, job: Job, changes: Iterator[Changes], stop_after: int | None, flush: int) -> int:

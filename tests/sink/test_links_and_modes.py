@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from pipeline.errors import OutputError
+from pipeline.sink.finish import compact_job
 from pipeline.sink.job_files import FAILURES, INSIGHTS, open_job
 from pipeline.sink.output import write_atomically
-from pipeline.sink.sink import compact_job, write_batch
+from pipeline.sink.sink import write_batch
 from pipeline.state.migrations import copy_path, migrate
 from tests.permissions import mode, plant, umask
 from tests.rows import finished
@@ -28,7 +29,7 @@ def test_an_output_that_the_user_has_linked_stays_a_link(tmp_path: Path, name: s
     with open_job(out) as job:
         write_batch(job, [finished("a"), finished("b")])
         write_batch(job, [finished("a", " again")])
-        compact_job(job, False)
+        compact_job(job, False, 0)
     with open_job(out) as job:
         write_batch(job, [finished("c")])
     assert (out / name).is_symlink()
@@ -75,7 +76,7 @@ def test_a_file_that_is_replaced_follows_no_link(tmp_path: Path) -> None:
         write_batch(job, [finished("a")])
         write_batch(job, [finished("a")])
         (tmp_path / "out" / "insights.jsonl.new").symlink_to(target)
-        compact_job(job, False)
+        compact_job(job, False, 0)
     assert target.read_text() == "precious"
     assert not (tmp_path / "out" / INSIGHTS).is_symlink()
 
@@ -87,7 +88,7 @@ def test_outputs_follow_the_umask_alike_and_state_is_private(tmp_path: Path, mas
     with umask(mask), open_job(out) as job:
         write_batch(job, [finished("a")])
         write_batch(job, [finished("a")])
-        compact_job(job, False)
+        compact_job(job, False, 0)
         write_atomically(out / "run.json", b"{}")
         names = ("state.db", "state.db-wal", "state.db-shm", "lock", "reserve")
         assert {name: mode(out / name) for name in names} == dict.fromkeys(names, 0o600)
@@ -111,5 +112,5 @@ def test_permissions_that_the_user_gave_outlive_a_compaction(tmp_path: Path) -> 
         write_batch(job, [finished("a")])
         write_batch(job, [finished("a")])
         (tmp_path / INSIGHTS).chmod(0o640)
-        compact_job(job, False)
+        compact_job(job, False, 0)
     assert mode(tmp_path / INSIGHTS) == 0o640

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from pipeline.errors import JobLocked, OutputError
 from pipeline.resume.keys import row_key
 from pipeline.sink.compact import compact
+from pipeline.sink.finish import compact_job
 from pipeline.sink.job_files import FAILURES, INSIGHTS, STATES, Job, open_job
-from pipeline.sink.sink import Finished, Paid, Sink, compact_job, write_batch
+from pipeline.sink.sink import Finished, Paid, Sink, write_batch
 from pipeline.state.ledger import LedgerEntry, State
 from tests.rows import finished, make_answer, paid
 
@@ -161,12 +162,12 @@ def test_compacting_leaves_each_row_once_and_drops_failures_that_left(tmp_path: 
         write_batch(job, [*failed, finished("c")])
         write_batch(job, [finished("a"), finished("c", " again")])
         job.state.known_rows.note_seen({row_key("a"): 1})
-        compact_job(job, False)
+        compact_job(job, False, 0)
     assert ids(tmp_path / FAILURES) == []
     assert ids(tmp_path / INSIGHTS) == ["a", "c again"]
     with open_job(tmp_path) as job:
         job.state.known_rows.note_seen({row_key("a"): 1})
-        compact_job(job, True)
+        compact_job(job, True, 0)
     assert ids(tmp_path / INSIGHTS) == ["a"]
 
 

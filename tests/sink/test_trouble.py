@@ -17,8 +17,9 @@ import pytest
 from pipeline.errors import OutputError
 from pipeline.fetch.quota import Quota, QuotaLimits
 from pipeline.sink.compact import rewrite
+from pipeline.sink.finish import compact_job
 from pipeline.sink.job_files import DATABASE, open_job
-from pipeline.sink.sink import compact_job, write_batch
+from pipeline.sink.sink import write_batch
 from pipeline.state.ledger import State
 from tests.rows import finished, paid
 
@@ -101,7 +102,7 @@ def test_a_compaction_that_can_not_be_written_leaves_the_file(tmp_path: Path) ->
         write_batch(job, [finished("a", " again")])
         content = (tmp_path / "insights.jsonl").read_bytes()
         with pytest.raises(OutputError, match=r"insights\.jsonl\.new can't be written"):
-            compact_job(job, False)
+            compact_job(job, False, 0)
     with open_job(tmp_path) as job:
         assert job.state.ledger.counts() == {State.DONE: 2}
     assert (tmp_path / "insights.jsonl").read_bytes() == content

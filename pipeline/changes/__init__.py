@@ -1,0 +1,1 @@
+"""What changed between two records of a row, and between two nights of a job. Pure."""
