@@ -2,7 +2,7 @@
 
 Left out is what varies without a change of the world: confidences, boxes, ranks, tokens, traces, times. Lists of
 similar images are cut off at a rank, so an image that is new or gone there has only moved; but the price of a similar
-product that is in both records is compared.
+product that is in both records is compared. One from the user's own catalogue is not: its own row has that change.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ _TEXTS = {"caption": ("caption", "text"), "best_query": ("best_query", "text"), 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ListRule:
-    """How a list is compared: by what an item is known, which of its values count, whether items come and go."""
+    """How a list is compared: by what an item is known, which items and values count, whether items come and go."""
 
     path: tuple[str, ...]
     known_by: Callable[[Item], str]
+    counts: Callable[[Item], bool] = lambda _: True
     values: tuple[tuple[str, ...], ...] = ()
     comes_and_goes: bool = True
 
@@ -49,6 +50,7 @@ _LISTS = (
     _ListRule(
         path=("similar_products", "items"),
         known_by=_first("host_page_url", "content_url", "image_id"),
+        counts=lambda item: item.get("origin") != "catalogue",
         values=tuple(("offer", *name) for name in _PRICES),
         comes_and_goes=False,
     ),
@@ -121,7 +123,7 @@ def _item_values(rule: _ListRule, name: str, old: Item, new: Item) -> Iterator[D
 def _known(rule: _ListRule, record: Item) -> dict[tuple[str, int], Item]:
     """Return the items of a list by what they are known by; several of a name are numbered from the cheapest on."""
     items = at(record, rule.path)
-    named = [(rule.known_by(item), item) for item in items or () if isinstance(item, Mapping)]
+    named = [(rule.known_by(item), item) for item in items or () if isinstance(item, Mapping) and rule.counts(item)]
     known: dict[tuple[str, int], Item] = {}
     for name, item in sorted(named, key=lambda pair: (pair[0], _price(pair[1]))):
         number = 0

@@ -91,6 +91,10 @@ SAME = {
         record(similar_images={"items": [OTHER_PAGE]}),
     ),
     "rank of similar products": (record(similar_products={"items": [PRODUCT]}), record()),
+    "price of a product of the own catalogue": (
+        record(similar_products={"items": [{**PRODUCT, "origin": "catalogue"}]}),
+        record(similar_products={"items": [{**PRODUCT, "origin": "catalogue", "offer": {"price": 4.0}}]}),
+    ),
     "white space": (record(text={"full": "A  B\n"}), record(text={"full": "A B"})),
     "calls": (record(), record(calls={"count": 0}, asked_at="2027-01-01T00:00:00Z", ordinal=7)),
     "path of the same picture": (record(), record(source={"path": "moved/a.jpg", "sha256": "0" * 64})),
