@@ -13,7 +13,7 @@ LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no
 SECONDS ?= 3600
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report crash fuzz sbom lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report attack crash fuzz sbom lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -57,6 +57,9 @@ bench-resume: .venv/bench
 
 bench-report: .venv/bench
 	@$(BIN)/python -m tests.benchmarks.report
+
+attack: .venv/test
+	@$(BIN)/python -m tests.attack
 
 crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long

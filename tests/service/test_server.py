@@ -152,7 +152,7 @@ def test_clients_that_hang_up_leave_nothing_behind(launch: Start, marks: Path) -
 
 @pytest.mark.parametrize("is_patient", [True, False], ids=["one signal", "two signals"])
 def test_a_picture_that_hangs_does_not_hold_up_the_end(launch: Start, marks: Path, *, is_patient: bool) -> None:
-    """A request in progress has six seconds to end, then the service does; a second signal ends it at once."""
+    """A request in progress has five seconds to end, then the service does; a second signal ends it at once."""
     child = launch()
     port = _ready(child)["port"]
     with _send_upload(port, _marking(1, marks, HANG)) as upload:

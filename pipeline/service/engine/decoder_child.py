@@ -30,8 +30,8 @@ MAX_PROCESS_BYTES = 1536 * 1024 * 1024
 # Seconds of processor time: for all that is not decoding, and for each px that is decoded. The slowest usual pictures
 # take a tenth of it (AVIF and WebP: 0.03 s a megapixel, a header: some ms).
 BASE_SECONDS, SECONDS_PER_PX = 3.0, 0.15e-6
-# A busy machine may take this many times longer; for a decoder that waits for something.
-MAX_WAIT_FACTOR = 10
+# A decoder that waits for something has this many times as long: a busy machine slows usual pictures down tenfold.
+MAX_WAIT_FACTOR = 2
 # A process that keeps more memory than this after a picture makes way for a new one.
 RETIRED_ABOVE_BYTES = 256 * 1024 * 1024
 

@@ -12,7 +12,7 @@ from pipeline.service.access.admission import AdmissionPool
 from pipeline.service.http.connections import Listener, most_connections, open_sockets
 
 # When the service stops: the seconds for requests in progress, and then for responses that are still being sent.
-FINISH_SECONDS, SHUTDOWN_SECONDS = 6.0, 1.0
+FINISH_SECONDS, SHUTDOWN_SECONDS = 5.0, 1.0
 
 
 @asynccontextmanager

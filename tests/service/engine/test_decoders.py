@@ -108,7 +108,7 @@ def test_a_poison_picture_fails_alone(pool: Decoders, act: str, code: str, messa
 # A decoder's own clocks run towards the deadline, and are put forward to it.
 CLOCKS = """
 wall, processor = (signal.getitimer(clock)[0] for clock in (signal.ITIMER_REAL, signal.ITIMER_PROF))
-assert 2.5 < processor <= 3.1 and 25 < wall <= 31
+assert 2.5 < processor <= 3.1 and 3.1 < wall <= 6.2
 signal.setitimer({clock}, 0.05)
 """
 
@@ -117,7 +117,7 @@ signal.setitimer({clock}, 0.05)
     ("clock", "act"), [("signal.ITIMER_PROF", COMPUTE), ("signal.ITIMER_REAL", HANG)], ids=["computes", "waits"]
 )
 def test_a_picture_that_takes_too_long_is_ended(pool: Decoders, clock: str, act: str) -> None:
-    """Its time goes by its pixels: three seconds of the processor for a small one, ten times that for all it does."""
+    """Its time goes by its pixels: three seconds of the processor for a small one, twice that for all it does."""
     with pytest.raises(BadPicture, match="takes too long") as caught:
         pool.analyse(acting(1, CLOCKS.format(clock=clock) + act))
     assert caught.value.code == "too-slow"
