@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 # Every file that is installed has the hash that its lock says, and nothing but this project is built here.
 INSTALLER := python -m pip --quiet --disable-pip-version-check install --require-hashes --only-binary :all: --requirement
 INSTALL := $(BIN)/$(INSTALLER)
+# One package of the benchmarks, pyvips, has no wheel.
+INSTALL_WITH_SOURCES := $(subst --only-binary :all:,,$(INSTALL))
 # The locks hold names, versions and hashes only.
 LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-annotate --no-emit-options
 SECONDS ?= 3600
@@ -84,7 +86,7 @@ clean:
 	@touch $@
 
 .venv/bench: .venv/test requirements-bench.lock
-	@$(INSTALL) requirements-bench.lock
+	@$(INSTALL_WITH_SOURCES) requirements-bench.lock
 	@touch $@
 
 # Lists what a run installs, with hashes: build/sbom.json, in the form of CycloneDX.

@@ -65,7 +65,7 @@ def test_what_builds_the_project_is_pinned() -> None:
 
 def test_make_installs_by_hashes_alone() -> None:
     """But for the project itself, which is built without fetching anything, and the maker of the locks."""
-    assert all(f"$(INSTALL) {lock}" in MAKEFILE or f"$(INSTALLER) {lock}" in MAKEFILE for lock in ALL_LOCKS)
+    assert all(re.search(rf"\$\(INSTALL\w*\) {re.escape(lock)}", MAKEFILE) for lock in ALL_LOCKS)
     installs = [line.split(" install ")[1] for line in MAKEFILE.splitlines() if " install " in line and "#" not in line]
     assert [options for options in installs if "--require-hashes" not in options] == [
         "--no-deps --no-build-isolation --editable .",
