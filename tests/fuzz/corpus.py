@@ -6,16 +6,20 @@ import gzip
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 from PIL import Image
 
+from pipeline.providers.google.settings import FEATURES
 from tests.prepare.pictures import noise, scene, stored, with_orientation
+from tests.providers.google.vision_answers import annotate
+from tests.providers.openai.conftest import completion
 
 BOUNDARY = b"fuzz"
 _ANSWERS = Path(__file__).parents[1] / "providers" / "answers"
@@ -90,17 +94,36 @@ def _tar(mode: str) -> bytes:
     return file.getvalue()
 
 
-def answers() -> list[bytes]:
-    """Return bodies of answers: insights, searches, refusals."""
+def answers(provider: str) -> list[bytes]:
+    """Return bodies of answers of a provider: insights, searches, refusals; the first line may be a header."""
     refused = b'{"_type": "ErrorResponse", "errors": [{"code": "InvalidRequest", "subCode": "ParameterMissing", '
     errors = [
         refused + b'"message": "Required parameter is missing.", "parameter": "q", "moreDetails": "x"}]}',
         b'{"error": {"code": "429", "message": "Rate limit is exceeded. Try again in 12 seconds."}}',
         b'{"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 2.03:04:05."}',
-        b"<html><body>502 Bad Gateway</body></html>",
+        b'{"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"reason": "X", "retryDelay": "1.5s"}]}}',
+        b'{"error": {"type": "insufficient_quota", "param": null, "code": "rate_limit_exceeded", "message": "no"}}',
+        b"1m2s\n<html><body>502 Bad Gateway</body></html>",
         b"",
     ]
-    return [*(path.read_bytes() for path in sorted(_ANSWERS.glob("*.json"))), *errors]
+    return [*_INSIGHTS[provider](), *errors]
+
+
+def _google() -> list[bytes]:
+    every = annotate(stored(scene(200, 100)), dict.fromkeys(FEATURES.values(), 0), {})
+    return [orjson.dumps({"responses": [{name: value}]}) for name, value in every.items()]
+
+
+def _openai() -> list[bytes]:
+    said = {"caption": "A mug", "tags": ["mug"], "text": "", "safety": {"adult": "unlikely"}, "attributes": {}}
+    return [orjson.dumps(completion(content)) for content in (said, "```json\n{}\n```", None)]
+
+
+_INSIGHTS: Mapping[str, Callable[[], list[bytes]]] = {
+    "bing": lambda: [b"\n" + path.read_bytes() for path in sorted(_ANSWERS.glob("*.json"))],
+    "google": _google,
+    "openai": _openai,
+}
 
 
 @cache

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,6 +34,8 @@ from tests.fuzz import corpus
 from tests.fuzz.mutation import mutated
 from tests.manifest.test_opening import Known
 from tests.prepare.pictures import opened
+from tests.providers.google.conftest import google, sent
+from tests.providers.openai.conftest import make as openai
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MOST_ERROR_BYTES = 4096
@@ -42,12 +44,18 @@ _RULES = FitRules(max_bytes=20_000, max_side_px=32, max_decode_bytes=64_000_000,
 _INSIGHTS = TypeAdapter(Insights)
 _KNOWN: Sequence[Known] = ()
 _ROW = Row(id="1", image=InsightsToken(token="token"), ordinal=0, line=1)
-_REQUESTS = {
-    "knowledge": Request(
-        method="POST", target="/images/visualsearch", form="token", crop=Crop(left=0, top=0, right=1, bottom=1)
+_BING = PROVIDERS["bing"].make(PROVIDERS["bing"].settings(name="bing"))
+_POST = Request(method="POST", target="/images/visualsearch", form="token", crop=Crop(left=0, top=0, right=1, bottom=1))
+# What is sent to each provider, and whose answers are its seeds.
+_ASKED: Mapping[str, tuple[Provider, Request]] = {
+    "bing-knowledge": (_BING, _POST),
+    "bing-details": (_BING, Request(method="GET", target="/images/details?insightsToken=token", form="token")),
+    "bing-search": (_BING, Request(method="GET", target="/images/search?q=mug&count=10", form="token")),
+    "google": (google(features=("labels", "document_text", "web")), sent()),
+    "openai": (
+        openai(fields={"material": "what it is made of"}),
+        replace(_POST, target="/chat/completions", form="bytes"),
     ),
-    "details": Request(method="GET", target="/images/details?insightsToken=token", form="token"),
-    "search": Request(method="GET", target="/images/search?q=mug&count=10", form="token"),
 }
 
 
@@ -118,28 +126,20 @@ def _written(folder: Path, suffix: str, data: bytes) -> Path:
 def check_answer(variant: str, data: bytes) -> None:
     """Check that an answer is insights that make a record, or a problem; its first line may be a header."""
     kind, status = variant.split()
-    header, _, body = data.partition(b"\n") if kind == "knowledge" else (b"", b"", data)
-    text = header[:200].decode("latin-1")
-    headers = {"retry-after": text, "bingapis-market": text, "content-type": text, "date": text}
+    provider, request = _ASKED[kind]
+    header, _, body = data.partition(b"\n")
+    headers = dict.fromkeys(provider.kept_headers, header[:200].decode("latin-1"))
     answer = Answer(status=int(status), headers=headers, body=body or data, asked_at=0.0)
-    request = _REQUESTS[kind]
-    outcome = _PROVIDER.read(request, answer)
-    wait = _PROVIDER.advice(answer).wait
+    outcome = provider.read(request, answer)
+    wait = provider.advice(answer).wait
     assert wait is None or 0 <= wait < float("inf")
+    provider.usage(request, answer)
     if isinstance(outcome, Reading):
         _INSIGHTS.validate_python(outcome.insights, strict=True)
-        encode(build_record(_PROVIDER, _ROW, None, [(request, answer)], outcome.insights))
+        encode(build_record(provider, _ROW, None, [(request, answer)], outcome.insights))
     elif isinstance(outcome, Problem):
         assert outcome.message
         assert outcome.code
-
-
-def _provider() -> Provider:
-    kind = PROVIDERS["bing"]
-    return kind.make(kind.settings(name="bing"), "")
-
-
-_PROVIDER = _provider()
 
 
 def check_picture(_: str, data: bytes) -> None:
@@ -176,7 +176,11 @@ TARGETS: Mapping[str, Target] = {
     ),
     "answer": Target(
         check=check_answer,
-        seeds={f"{kind} {status}": corpus.answers() for kind in _REQUESTS for status in (200, 400, 403, 429, 503)},
+        seeds={
+            f"{kind} {status}": corpus.answers(kind.partition("-")[0])
+            for kind in _ASKED
+            for status in (200, 400, 403, 429, 503)
+        },
         tokens=[b'"_type"', b'"tags"', b'"actions"', b'"nextOffset"', b'"value"', b"Retry after 3s\n", b"1e400\n"],
     ),
     "picture": Target(
