@@ -15,7 +15,7 @@ LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no
 SECONDS ?= 3600
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report attack crash fuzz sbom lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report attack crash fuzz sbom lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -39,7 +39,7 @@ check: format lint types test
 serve: .venv/runtime
 	@$(BIN)/image-insights serve --catalogue $(CATALOGUE) --port $(PORT)
 
-bench: bench-prepare bench-fetch bench-engine bench-index bench-resume bench-report
+bench: bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report
 
 bench-prepare: .venv/bench
 	@$(BIN)/python tests/benchmarks/prepare.py
@@ -62,6 +62,9 @@ bench-report: .venv/bench
 
 attack: .venv/test
 	@$(BIN)/python -m tests.attack
+
+bench-poison: .venv/bench
+	@$(BIN)/python -m tests.benchmarks.poison
 
 crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long

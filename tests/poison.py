@@ -40,11 +40,11 @@ def many_scans(number: int, scans: int = 3000) -> bytes:
     return data[:-2] + data[data.rindex(_SCAN) : -2] * scans + data[-2:]
 
 
-def acting(number: int, act: str) -> bytes:
+def acting(number: int, act: str, size: tuple[int, int] = (200, 150)) -> bytes:
     """Return a PNG that makes the decoder for tests execute a text of Python."""
     target, texts = io.BytesIO(), PngImagePlugin.PngInfo()
     texts.add_text("Act", act)
-    draw(number, (200, 150)).save(target, "PNG", pnginfo=texts)
+    draw(number, size).save(target, "PNG", pnginfo=texts)
     return target.getvalue()
 
 

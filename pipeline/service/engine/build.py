@@ -43,8 +43,9 @@ from pipeline.service.findings import CatalogueConfig
 
 log = logging.getLogger("pipeline.service")
 Progress = Callable[[int, int], None]
-# Rows queued for each worker: enough to keep it busy, few enough for flat memory.
-QUEUED_PER_WORKER = 8
+# Rows queued for each worker: enough to keep it busy while another one waits for a picture that takes long, few enough
+# for flat memory (10 KB each), and for what a kill may undo.
+QUEUED_PER_WORKER = 250
 COMMIT_EVERY = 32
 # The file that lists the rows without a usable picture for the user: one JSON object per line.
 SKIPPED = "skipped.jsonl"
