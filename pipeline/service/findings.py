@@ -236,5 +236,5 @@ class Engine(Protocol):
     def read_picture(self, token: str) -> bytes:
         """Return the bytes of a picture of the catalogue; raises BadPicture if none has this token, or it changed."""
 
-    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
-        """Return a JPEG of a picture of at most `side_px` a side; raises BadPicture."""
+    def thumbnail(self, picture: bytes, width: int, height: int, *, fills: bool = False) -> bytes:
+        """Return a JPEG of a picture of at most this size; one that `fills` is cut to it. Raises BadPicture."""

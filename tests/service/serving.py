@@ -141,9 +141,9 @@ class FixedEngine:
             raise BadPicture("damaged", "no picture has this token")
         return self.files[token].read_bytes()
 
-    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
+    def thumbnail(self, picture: bytes, width: int, height: int, *, fills: bool = False) -> bytes:
         """Return a small copy of a picture."""
-        return make_thumbnail(read_header(picture), side_px)
+        return make_thumbnail(read_header(picture), width, height, fills=fills)
 
     def _findings(self, crop: Crop | None, site: str | None) -> Findings:
         self.requests.append((crop, site))

@@ -72,4 +72,5 @@ def _work(header: PictureHeader, request: dict[str, Any]) -> Reply:
             pixels = read_model_input(header, request["crop"], request["size_px"], request["resize"])
             return pack_bytes(pixels.tobytes())
         case _:
-            return pack_bytes(make_thumbnail(header, request["side_px"]))
+            size = {name: request[name] for name in ("width", "height", "fills")}
+            return pack_bytes(make_thumbnail(header, **size))

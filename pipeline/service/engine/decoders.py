@@ -78,9 +78,10 @@ class Decoders:
             picture, "model_input", settings, 3 * model.size_px**2, lambda _, body: unpack_pixels(body, model.size_px)
         )
 
-    def make_thumbnail(self, picture: bytes, side_px: int) -> bytes:
+    def make_thumbnail(self, picture: bytes, width: int, height: int, *, fills: bool = False) -> bytes:
         """Return a JPEG of a picture of at most `side_px` a side."""
-        return self._run(picture, "thumbnail", {"side_px": side_px}, MAX_THUMBNAIL_BYTES, lambda _, body: body)
+        size = {"width": width, "height": height, "fills": fills}
+        return self._run(picture, "thumbnail", size, MAX_THUMBNAIL_BYTES, lambda _, body: body)
 
     def _run(
         self,

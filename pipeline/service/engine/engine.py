@@ -113,9 +113,9 @@ class CatalogueEngine:
             raise BadPicture("damaged", "no picture of the catalogue has this token")
         return self._files.read_unchanged(file.path, file.size, file.sha256)
 
-    def thumbnail(self, picture: bytes, side_px: int) -> bytes:
-        """Return a JPEG of a picture of at most `side_px` a side; raises BadPicture."""
-        return self._decoders.make_thumbnail(picture, side_px)
+    def thumbnail(self, picture: bytes, width: int, height: int, *, fills: bool = False) -> bytes:
+        """Return a JPEG of a picture of at most this size; raises BadPicture."""
+        return self._decoders.make_thumbnail(picture, width, height, fills=fills)
 
     def _rows_like(self, item: Item) -> Iterator[Item]:
         slot = self.index.slot_of(item.sha256) if item.sha256 is not None else None

@@ -39,6 +39,7 @@ from pipeline.service.http.middleware import (
 )
 from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.routes import EndpointRoutes
+from pipeline.service.http.thumbnail_size import read_thumbnail_size
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import TextReader
 from pipeline.service.text.store import TextStore
@@ -149,7 +150,8 @@ def _add_open_routes(app: web.Application, *, is_public: bool) -> None:
         caller = caller_at(request.remote)
         with admitted(app[REQUESTS], caller) as admission:
             admission.is_waiting = False
-            body = await app[CURRENT].endpoints.thumbnail(caller, request.match_info["token"])
+            size = read_thumbnail_size(request.query)
+            body = await app[CURRENT].endpoints.thumbnail(caller, request.match_info["token"], size)
         if body is None:
             return error_response(refusals.not_found(request.path).refusal)
         return web.Response(body=body, content_type="image/jpeg", headers=thumbnail_headers)

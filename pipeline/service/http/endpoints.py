@@ -20,6 +20,7 @@ from pipeline.service.http.lookup import Lookup, LookupResult
 from pipeline.service.http.response_parts import ResponseData, SameRows
 from pipeline.service.http.search_request import read_search_request
 from pipeline.service.http.search_responses import images_response, trending_response
+from pipeline.service.http.thumbnail_size import ThumbnailSize
 from pipeline.service.http.visual_search_request import read_visual_search_request
 from pipeline.service.search.query import PageRange, SearchQuery
 from pipeline.service.search.query_log import QueryLog
@@ -93,9 +94,9 @@ class Endpoints:
         same_rows = await self._in_thread(partial(_same_rows, self._lookup.engine, shown))
         return await self._with_safe_search(call, trending_response(searches, self._links, same_rows))
 
-    async def thumbnail(self, caller: str, token: str) -> bytes | None:
+    async def thumbnail(self, caller: str, token: str, size: ThumbnailSize) -> bytes | None:
         """GET /thumbnails/<token>."""
-        return await self._lookup.thumbnail(caller, token)
+        return await self._lookup.thumbnail(caller, token, size)
 
     async def _add_text(self, call: Call, result: LookupResult, crop: Crop | None) -> LookupResult:
         """Add the text of the picture, and the titles in it as suggestions."""

@@ -20,8 +20,8 @@ from pipeline.service.findings import BadPicture, Crop, Engine, Findings
 from pipeline.service.http.call import Call
 from pipeline.service.http.insight_responses import QualityHint
 from pipeline.service.http.journal import UploadInfo
-from pipeline.service.http.json_objects import THUMBNAIL_SIDE_PX
 from pipeline.service.http.picture_source import ByToken, ByUrl, PictureSource, Upload
+from pipeline.service.http.thumbnail_size import ThumbnailSize
 from pipeline.service.refusals import invalid, temporary_failure
 from pipeline.service.text.read_queue import PicturePart
 from pipeline.service.text.reader import TextReader, add_text
@@ -133,16 +133,16 @@ class Lookup:
             text = await self._reader.read(part, partial(_read_bytes, self.engine, result), call.caller)
         return replace(result, findings=add_text(result.findings, text))
 
-    async def thumbnail(self, caller: str, token: str) -> bytes | None:
+    async def thumbnail(self, caller: str, token: str, size: ThumbnailSize) -> bytes | None:
         """Return a small copy of a picture of the catalogue or of an upload that is kept; None if there is none."""
         try:
-            return await self._in_turn(caller, partial(self._make_thumbnail, token))
+            return await self._in_turn(caller, partial(self._make_thumbnail, token, size))
         except BadPicture:
             return None
 
-    def _make_thumbnail(self, token: str) -> bytes:
+    def _make_thumbnail(self, token: str, size: ThumbnailSize) -> bytes:
         picture = self._uploads.get(token) or self.engine.read_picture(token)
-        return self.engine.thumbnail(picture, THUMBNAIL_SIDE_PX)
+        return self.engine.thumbnail(picture, size.width, size.height, fills=size.fills)
 
     async def _inspect(
         self, call: Call, data: bytes, crop: Crop | None, site: str | None

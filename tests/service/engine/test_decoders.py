@@ -67,7 +67,7 @@ def test_results_are_those_of_this_process(pool: Decoders) -> None:
     assert np.array_equal(
         pool.read_model_input(PICTURE, WHOLE, model), read_model_input(read_header(PICTURE), WHOLE, 33, "pad")
     )
-    assert pool.make_thumbnail(PICTURE, 50) == make_thumbnail(read_header(PICTURE), 50)
+    assert pool.make_thumbnail(PICTURE, 50, 40) == make_thumbnail(read_header(PICTURE), 50, 40)
 
 
 def test_a_bad_picture_is_one_there_too(pool: Decoders) -> None:
@@ -148,7 +148,7 @@ def test_a_process_that_has_grown_is_replaced(pool: Decoders) -> None:
 def test_a_bug_is_no_fault_of_the_picture(pool: Decoders) -> None:
     """It is reported as a bug, and the process goes on."""
     with pytest.raises(ServiceError, match="which is a bug") as caught:
-        pool.make_thumbnail(PICTURE, "wide")  # type: ignore[arg-type] # as only a bug can
+        pool.make_thumbnail(PICTURE, "wide", 50)  # type: ignore[arg-type] # as only a bug can
     assert not isinstance(caught.value, BadPicture)
     assert pool.analyse(PICTURE).facts.width == 400
 

@@ -416,6 +416,30 @@ def test_thumbnails_of_the_catalogue(engine: FixedEngine, start: Start, picture:
     assert served.send("GET", "/thumbnails/own_x").status == 404
 
 
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [
+        ("", (200, 200)),
+        ("?w=50", (50, 50)),
+        ("?h=40", (40, 40)),
+        ("?w=50&h=40", (40, 40)),
+        ("?w=50&h=40&c=7", (50, 40)),
+        ("?w=1000&h=500&c=4", (200, 100)),
+    ],
+)
+def test_thumbnails_have_the_size_that_is_asked_for(
+    engine: FixedEngine, start: Start, picture: bytes, tmp_path: Path, query: str, size: tuple[int, int]
+) -> None:
+    """W and h bound it, c cuts it to these proportions, and it never gets larger than the picture."""
+    (tmp_path / "mug.png").write_bytes(picture)
+    token = f"own_{0:040x}"
+    engine.files[token] = tmp_path / "mug.png"
+    served = start(engine)
+    assert Image.open(io.BytesIO(served.send("GET", f"/thumbnails/{token}{query}").body)).size == size
+    assert served.send("GET", f"/thumbnails/{token}?w=0").error["parameter"] == "w"
+    assert served.send("GET", f"/thumbnails/{token}?c=5").error["parameter"] == "c"
+
+
 def test_an_unwritable_journal_stops_the_start(engine: FixedEngine, start: Start, tmp_path: Path) -> None:
     """A journal that can't be written is an error at the start, not at the first request."""
     with pytest.raises(ServiceError, match="can't be written"):

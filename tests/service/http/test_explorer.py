@@ -138,6 +138,16 @@ def test_the_thumbnails_are_the_catalogues_own(page: Browser, served: Served, pi
     }
 
 
+def test_the_accent_colour_is_shown_until_a_thumbnail_is_there(page: Browser) -> None:
+    """Image Search reference, accentColor: it is the background until the image is loaded."""
+    made = (
+        "const thumb = tile({ name: 'x', accentColor: '1E40AF', imageInsightsToken: 'none' }).querySelector('.thumb');"
+    )
+    color = "return thumb.style.backgroundColor;"
+    assert page.run(f"{made} {color}") == "rgb(30, 64, 175)"
+    assert page.run(f"{made} thumb.querySelector('img').dispatchEvent(new Event('load')); {color}") == ""
+
+
 def test_hot_spots_lie_where_the_boxes_are(page: Browser, folder: Path) -> None:
     """The spot covers its part of the displayed picture, also if the file is turned."""
     turned = folder / "turned.jpg"
