@@ -213,6 +213,10 @@ class Engine(Protocol):
         """The number of rows of the catalogue that have no readable picture, or the id of an earlier row."""
 
     @property
+    def left_out(self) -> dict[str, int]:
+        """In how many rows a column has text that is not of its form, by column."""
+
+    @property
     def version(self) -> str:
         """A digest of the indexed catalogue: equal versions give equal findings."""
 

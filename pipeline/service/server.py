@@ -230,6 +230,7 @@ def own_url(host: str, port: int) -> str | None:
 def _announce(engine: Engine, host: str, port: int) -> None:
     page = str(URL.build(scheme="http", host=host, port=port, path="/"))
     line = {"ready": True, "port": port, "pictures": engine.count, "skipped": engine.skipped, "explorer": page}
+    line |= {"left_out": engine.left_out} if engine.left_out else {}
     sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
     sys.stdout.buffer.flush()
 

@@ -105,6 +105,7 @@ class FixedEngine:
     before: Callable[[], None] = lambda: None
     count: int = 60
     skipped: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     version: str = "fixed"
     files: dict[str, Path] = field(default_factory=dict)
     plain: bool = False

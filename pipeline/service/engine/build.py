@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
@@ -31,11 +31,13 @@ from pipeline.service.engine.index import (
     CURRENT,
     DATABASE,
     KEYS,
+    LEFT_OUT,
     SCHEMA,
     CatalogueIndex,
     connect,
     open_current,
 )
+from pipeline.service.engine.items import left_out
 from pipeline.service.engine.picture_files import PictureFiles, root_of
 from pipeline.service.engine.row_worker import RowResult, RowWorker, stamp_of
 from pipeline.service.engine.staging import Staging
@@ -162,7 +164,7 @@ def _cores() -> int:
 def _write_rows(
     db: sqlite3.Connection, results: Iterator[RowResult], digests: BuildDigests, staging: Staging, counter: _RowCounter
 ) -> None:
-    number = 0
+    number, unread = 0, Counter[str]()
     for done, result in enumerate(results, start=1):
         _stage(staging, result)
         digests.add_row(result.entry, result.stamp)
@@ -170,13 +172,17 @@ def _write_rows(
         added = result.entry.is_row and _insert(db, number, result, fields)
         if added:
             digests.add_item(fields, result.sha256)
+            unread.update(left_out(result.entry.fields))
             number += 1
         _record_problem(db, result.entry, result.problem if added or not result.entry.is_row else DUPLICATE_ID)
         if done % COMMIT_EVERY == 0:
             staging.commit()
         counter.finish_row()
     staging.commit()
-    db.executemany("INSERT INTO meta VALUES (?, ?)", {"count": str(number), **digests.meta()}.items())
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?)",
+        {"count": str(number), LEFT_OUT: orjson.dumps(unread).decode(), **digests.meta()}.items(),
+    )
 
 
 def _stage(staging: Staging, result: RowResult) -> None:

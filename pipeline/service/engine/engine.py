@@ -70,6 +70,11 @@ class CatalogueEngine:
         return self.index.skipped
 
     @property
+    def left_out(self) -> dict[str, int]:
+        """In how many rows a column has text that is not of its form, by column."""
+        return self.index.left_out
+
+    @property
     def version(self) -> str:
         """A digest of the indexed catalogue, and of the bound of the embedding model, if there is one."""
         version = str(self.index.meta["version"])

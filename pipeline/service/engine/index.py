@@ -27,6 +27,7 @@ from pipeline.service.engine.items import item_from_fields
 from pipeline.service.findings import Item
 
 CURRENT = "current"
+LEFT_OUT = "left_out"  # in meta: how many rows have text in a column that is not of the column's form
 DATABASE = "catalogue.db"
 HASHES, DESCRIPTORS, THUMBS = "hashes.npy", "descriptors.npy", "thumbs.npy"
 # Only if the catalogue was indexed with an embedding model.
@@ -97,6 +98,12 @@ class CatalogueIndex:
     def skipped(self) -> int:
         """The number of rows that have no readable picture, or the id of an earlier row."""
         return int(self._fetch("SELECT count(*) FROM skipped", ())[0][0])
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """In how many rows a column has text that is not of its form, by column."""
+        counts: dict[str, int] = orjson.loads(self.meta.get(LEFT_OUT, "{}"))
+        return counts
 
     def skipped_rows(self) -> Iterator[dict[str, object]]:
         """Yield line, id, image and reason of each row without a usable picture, or with the id of an earlier row."""
