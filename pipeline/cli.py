@@ -50,6 +50,7 @@ MaybeConfigPath = Annotated[
 
 app.command()(cli_results.export)
 app.command()(cli_results.diff)
+app.add_typer(cli_results.alerts, name="alerts")
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -82,6 +83,8 @@ def run(
             typer.echo(printable_lines("".join(traceback.format_exception(report.cause)).rstrip()), err=True)
     elif not quiet:
         typer.echo(report.summary())
+    for problem in report.alerts.problems:
+        typer.echo(printable(problem), err=True)
     if isinstance(report.cause, Stalled):  # a thread that hangs would be waited for
         sys.stdout.flush()
         os._exit(report.exit_code)

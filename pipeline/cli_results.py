@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import anyio
 import orjson
 import typer
 
 from pipeline import load_config
 from pipeline.cli_options import ConfigPath, Sets
 from pipeline.errors import UsageError
+from pipeline.guards.printable import printable
+
+alerts = typer.Typer(no_args_is_help=True, help="Alerts on what changed: see [[alerts]] in the config.")
 
 ConfigsAndOut = Annotated[
     list[Path],
@@ -50,3 +54,17 @@ def diff(
         typer.echo(orjson.dumps(changes.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
         typer.echo(changes.html() if as_html else changes.text())
+
+
+@alerts.callback()
+def _alerts() -> None:
+    """Tell typer that `alerts` is a group, although it has one command."""
+
+
+@alerts.command()
+def test(config: ConfigPath, sets: Sets = None) -> None:
+    """Send a test message by every way of every alert."""
+    from pipeline.runner.alerts import try_alerts  # noqa: PLC0415 - a run imports it later
+
+    lines = anyio.run(try_alerts, load_config(config, sets or []))
+    typer.echo("\n".join(map(printable, lines)) or "the config has no alert that sends a message")

@@ -24,6 +24,7 @@ PipelineError
 │   ├── DeadlineReached      exit 6
 │   ├── StopRequested        exit 3: the program that called the library asked for it
 │   └── Signalled            exit 128 + signal
+├── AlertError               exit 3: a message of an alert can't be sent; a run goes on, and tries again the next time
 ├── JobLocked                exit 7: another run holds the lock
 ├── ServiceError             exit 3: the embedded service can't start or has died
 └── InternalError            exit 3: a bug; the cause is chained
@@ -195,6 +196,10 @@ class Signalled(StopRun):
     def __init__(self, signal_name: str, number: int) -> None:
         self.exit_code = 128 + number
         super().__init__(f"stopped by {signal_name}")
+
+
+class AlertError(PipelineError):
+    """A message of an alert can't be sent; what the place it goes to repeats of our secrets is left out."""
 
 
 class JobLocked(PipelineError):

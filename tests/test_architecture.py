@@ -21,7 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("manifest", "prepare", "providers", "state"),
     ("fetch", "resume"),
     ("sink",),
-    ("export", "local", "report"),
+    ("alerts", "export", "local", "report"),
     ("runner",),
     ("commands",),
     ("api", "signals"),

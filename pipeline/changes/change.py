@@ -17,7 +17,7 @@ class Difference:
 
     `field` is the field of the record, such as "text" or "offers.price", `item` the item of its list: a page or an
     offer by its URL, a tag by its name. A new item has no `before`, one that is gone no `after`. `currency` is that of
-    a price, where it is the same before and after.
+    a price, or both, such as "EUR -> USD".
     """
 
     kind: Kind

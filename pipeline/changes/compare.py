@@ -115,8 +115,8 @@ def _list(rule: _ListRule, before: Item, after: Item) -> Iterator[Difference]:
 
 def _item_values(rule: _ListRule, name: str, old: Item, new: Item) -> Iterator[Difference]:
     for path in rule.values:
-        currencies = {at(item, (*path[:-1], "currency")) for item in (old, new)}
-        currency = str(currencies.pop() or "") if len(currencies) == 1 and (path[-1],) in _PRICES else ""
+        currencies = dict.fromkeys(str(at(item, (*path[:-1], "currency")) or "") for item in (old, new))
+        currency = " -> ".join(currencies) if (path[-1],) in _PRICES else ""
         yield from _values(".".join((rule.path[0], *path)), at(old, path), at(new, path), name, currency)
 
 

@@ -1,5 +1,7 @@
 """TOML to small frozen value objects; every problem is reported at once, with its key path and a way out."""
 
+from pipeline.config.alerts import AlertSettings
+from pipeline.config.conditions import Condition, parse_condition
 from pipeline.config.key import DownloadHeader, key_place, read_headers, read_key, read_keys
 from pipeline.config.load import load_config, load_service_config
 from pipeline.config.models import (
@@ -9,19 +11,20 @@ from pipeline.config.models import (
     LimitsConfig,
     ManifestConfig,
     ModelSettings,
-    OutputConfig,
     ProviderSettings,
     RetryConfig,
     SearchSettings,
-    Share,
 )
+from pipeline.config.output import OutputConfig, Share
 from pipeline.config.prepare import HeaderSettings, PrepareConfig
 from pipeline.config.section import Section
 from pipeline.config.service import ServiceConfig
 from pipeline.config.values import check_endpoint, is_loopback
 
 __all__ = [
+    "AlertSettings",
     "Columns",
+    "Condition",
     "Config",
     "DownloadHeader",
     "EmbeddedSettings",
@@ -42,6 +45,7 @@ __all__ = [
     "key_place",
     "load_config",
     "load_service_config",
+    "parse_condition",
     "read_headers",
     "read_key",
     "read_keys",

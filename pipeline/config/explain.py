@@ -15,7 +15,7 @@ from pipeline.config.section import Section
 _SHOWN_CHARS = 80
 _SECRET = re.compile(r"key|secret|token|passw|auth|credential", re.IGNORECASE)
 # A misplaced key is written here most often, so these values are never shown.
-_CONFIDENTIAL = {"endpoint", "pacer", "base_url", "value", "value_env"}
+_CONFIDENTIAL = {"endpoint", "pacer", "base_url", "value", "value_env", "webhook", "smtp"}
 
 _SENTENCES = {
     "missing": "is missing",

@@ -7,10 +7,12 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator
 from typing_extensions import TypeVar
 
+from pipeline.config.alerts import AlertSettings
+from pipeline.config.output import OutputConfig
 from pipeline.config.prepare import PrepareConfig
 from pipeline.config.section import Section
 from pipeline.config.values import (
-    Age,
+    Count,
     Duration,
     Text,
     TimeOfDay,
@@ -22,11 +24,9 @@ from pipeline.config.values import (
     check_separator,
     check_text,
     check_variable,
-    parse_share,
 )
 
 _MOST_ID_COLUMNS = 10
-Count = Annotated[int, Field(ge=0, le=10**12)]
 Money = Annotated[float, Field(ge=0, le=1e9)]
 COST_CAPS = ("max_cost", "cost_per_day", "cost_per_month", "cost_in_all")
 Channels = tuple[float, float, float]
@@ -34,26 +34,6 @@ Spread = Annotated[float, Field(gt=0)]
 Delimiter = Annotated[str, AfterValidator(check_delimiter)]
 Separator = Annotated[str, AfterValidator(check_separator), Field(max_length=10)]
 Encoding = Annotated[str, AfterValidator(check_encoding), Field(max_length=40)]
-
-
-class Share(Section):
-    """So many rows, or such a share of them."""
-
-    count: Count | None = None
-    share: float | None = Field(default=None, ge=0, le=1)
-
-    def exceeded(self, failed: int, total: int) -> bool:
-        """Return True if `failed` of `total` rows are too many; a share is judged from 20 rows on."""
-        if self.count is not None:
-            return failed > self.count
-        return self.share is not None and total >= 20 and failed > self.share * total
-
-
-def _share(value: object) -> object:
-    if isinstance(value, Share):
-        return value
-    count, share = parse_share(value)
-    return Share(count=count, share=share)
 
 
 def _names(value: object) -> object:
@@ -231,19 +211,6 @@ class RetryConfig(Section):
     row_timeout: Wait = 600.0
 
 
-class OutputConfig(Section):
-    """[output]: where the records go, and how many failures are bearable."""
-
-    dir: Text
-    max_failed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.05)
-    refresh: Age = None
-    prune: bool = False
-    max_removed: Annotated[Share, BeforeValidator(_share)] = Share(share=0.1)
-    several_manifests: bool = False
-    report: bool = False
-    history: Duration = 90 * 86400.0
-
-
 P = TypeVar("P", bound=ProviderSettings, default=ProviderSettings)
 
 
@@ -256,6 +223,7 @@ class Config(Section, Generic[P, Q]):
     limits: LimitsConfig = LimitsConfig()
     retry: RetryConfig = RetryConfig()
     output: OutputConfig
+    alerts: tuple[AlertSettings, ...] = Field(default=(), max_length=100)
     _path: str = PrivateAttr("")
 
     @property

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.config.models import Count, Delimiter, Encoding, ModelSettings, Names, Separator
+from pipeline.config.models import Delimiter, Encoding, ModelSettings, Names, Separator
 from pipeline.config.section import Section
-from pipeline.config.values import Duration, Text, check_base_url, check_variable
+from pipeline.config.values import Count, Duration, Text, check_base_url, check_variable
 
 Rate = Annotated[float, Field(ge=0, le=10_000)]
 Column = Text | None

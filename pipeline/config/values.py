@@ -187,6 +187,7 @@ def check_pacer(text: str) -> str:
     return text
 
 
+Count = Annotated[int, Field(ge=0, le=10**12)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=_YEAR)]
 Wait = Annotated[float, BeforeValidator(parse_duration), Field(ge=0.001, le=86400.0)]
 Age = Annotated[Annotated[float, Field(ge=0, le=100 * _YEAR)] | None, BeforeValidator(parse_age)]

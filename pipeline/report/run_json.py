@@ -50,6 +50,20 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alerted:
+    """The alerts of a run: how many fired, how many messages were sent, how many wait for the next run, and why.
+
+    `exit_code` is what an alert that fired wants the run to end with, 0 where none does.
+    """
+
+    fired: int = 0
+    sent: int = 0
+    waiting: int = 0
+    exit_code: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything about one run; `started` and `ended` have time zones. `complete`: the manifest was read to its end.
 
@@ -66,12 +80,15 @@ class Report:
     complete: bool = True
     run: int = 0
     changes: Mapping[str, int] = field(default_factory=dict)
+    alerts: Alerted = Alerted()
 
     @property
     def exit_code(self) -> int:
         """The exit code of the command."""
         if self.cause is not None:
             return self.cause.exit_code
+        if self.alerts.exit_code:
+            return self.alerts.exit_code
         return ExitCode.SOME_FAILED if self.tally.failures else ExitCode.DONE
 
     @property
@@ -136,6 +153,7 @@ class Report:
             "resume_after": _utc(self.resume_after) if self.resume_after else None,
             "rows": _rows(tally, self.rows_left),
             "changes": dict(self.changes),
+            "alerts": {name: getattr(self.alerts, name) for name in ("fired", "sent", "waiting")},
             "failures": dict((tally.failed + tally.failed_before).most_common()),
             "calls": _calls(self.traffic, tally),
             "usage": [_usage(self.provider, total) for total in self.traffic.usage],

@@ -19,6 +19,7 @@ from pipeline.manifest import open_manifest
 from pipeline.report.metrics import write_metrics
 from pipeline.report.page.write import write_page
 from pipeline.report.run_json import Report, Traffic, write_run_json
+from pipeline.runner.alerts import tell
 from pipeline.runner.policies import call_price, open_quota
 from pipeline.runner.stop import Stop
 from pipeline.runner.wiring import ProgressReporter, Resources, Run, RunOptions, execute
@@ -47,7 +48,8 @@ async def run(
         options = RunOptions(limit=limit, progress=progress, is_check=is_check)
         this = _open(config, options, stop, opened)
         cause = await _outcome(this)
-        written = _written(this.resources.job.folder, _report(this, cause), is_check=is_check)
+        report = _report(this, cause) if is_check else await _alerted(this, _report(this, cause))
+        written = _written(this.resources.job.folder, report, is_check=is_check)
         return await _with_page(config, written) if config.output.report and not is_check else written
 
 
@@ -103,6 +105,14 @@ def _written(folder: Path, report: Report, *, is_check: bool) -> Report:
     except OutputError as exc:
         return report if report.cause else replace(report, cause=exc)
     return report
+
+
+async def _alerted(run: Run, report: Report) -> Report:
+    """Tell of what the run has found; where that can't be done, the report says so, unless it has a cause already."""
+    try:
+        return replace(report, alerts=await tell(run, report.cause))
+    except OutputError as exc:
+        return report if report.cause else replace(report, cause=exc)
 
 
 async def _with_page(config: Config, report: Report) -> Report:

@@ -14,6 +14,7 @@ from pipeline.state.history import History
 from pipeline.state.known_rows import KnownRows
 from pipeline.state.ledger import Ledger, LedgerEntry
 from pipeline.state.migrations import migrate
+from pipeline.state.notices import Notices
 from pipeline.state.output_files import OutputFiles
 
 
@@ -27,6 +28,7 @@ class JobState:
     answers: AnswerStore
     files: OutputFiles
     history: History
+    notices: Notices
 
     def commit(
         self,
@@ -54,4 +56,5 @@ def open_state(path: Path) -> Iterator[JobState]:
             answers=AnswerStore(database),
             files=OutputFiles(database),
             history=History(database),
+            notices=Notices(database),
         )

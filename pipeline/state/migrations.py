@@ -36,14 +36,14 @@ _HISTORY = (
     "CREATE INDEX history_at ON history (at)",
     # Rows with a line that the manifest of the last complete run did not name.
     "CREATE TABLE absent (row_key BLOB PRIMARY KEY) WITHOUT ROWID",
-    # Messages of alerts: notices.py.
+    # Messages of alerts that wait to be sent: notices.py.
     """
     CREATE TABLE notices (
         number INTEGER PRIMARY KEY,
-        alert TEXT NOT NULL,          -- which alert says it, by which way
+        alert TEXT NOT NULL,          -- which alert says it
+        way TEXT NOT NULL,            -- how: command, webhook or mail
         message BLOB NOT NULL,        -- JSON
-        attempts INTEGER NOT NULL,    -- runs that tried to send it
-        sent_at REAL                  -- Unix time; NULL while it waits
+        attempts INTEGER NOT NULL     -- runs that tried to send it
     )
     """,
     # Alerts on the run whose condition held at the end of the last run.

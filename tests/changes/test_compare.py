@@ -117,11 +117,11 @@ def test_what_only_moved_is_no_change(before: Record, after: Record) -> None:
 
 
 def test_a_price_has_its_currency() -> None:
-    """Where the currency is another one, prices have none in common."""
+    """Where the currency is another one, both are named."""
     (price,) = compare(record(offers=[MUG]), record(offers=[{**MUG, "price": 1.0}]))
     assert price.currency == "EUR"
     price, currency = compare(record(offers=[MUG]), record(offers=[{**MUG, "price": 1.0, "currency": "USD"}]))
-    assert (price.currency, currency.field) == ("", "offers.currency")
+    assert (price.currency, currency.field) == ("EUR -> USD", "offers.currency")
 
 
 @given(

@@ -12,7 +12,15 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.config import Columns, Config, HeaderSettings, ManifestConfig, ModelSettings, ProviderSettings
+from pipeline.config import (
+    AlertSettings,
+    Columns,
+    Config,
+    HeaderSettings,
+    ManifestConfig,
+    ModelSettings,
+    ProviderSettings,
+)
 from pipeline.config.service import CatalogueColumns, KeySettings, ServiceConfig
 from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
@@ -56,6 +64,7 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     sections = _all_sections()
     tables = {name: model.model_fields for name, model in sections.items()}
     tables["catalogue.columns"] = CatalogueColumns.model_fields
+    tables["alerts"] = AlertSettings.model_fields
     tables["keys"] = KeySettings.model_fields
     tables["model"] = ModelSettings.model_fields
     tables["prepare.headers"] = HeaderSettings.model_fields
@@ -154,6 +163,7 @@ def _models() -> list[type[BaseModel]]:
     return [
         *_all_sections().values(),
         CatalogueColumns,
+        AlertSettings,
         KeySettings,
         ModelSettings,
         HeaderSettings,
@@ -167,8 +177,14 @@ def _models() -> list[type[BaseModel]]:
     ]
 
 
+# What a table needs beside one key, where that is more than any text.
+_NEEDED: dict[type[BaseModel], dict[str, object]] = {
+    AlertSettings: {"when": "new page", "command": ("true",), "exit_code": 20}
+}
+
+
 def _read(model: type[BaseModel], key: str, value: object) -> object:
     """Validate one value as the key's own."""
     required = {name: field for name, field in model.model_fields.items() if field.is_required()}
     needed = {name: 1.0 if _kind(field) == "number" else "x" for name, field in required.items()}
-    return getattr(model.model_validate({**needed, key: value}), key)
+    return getattr(model.model_validate({**needed, **_NEEDED.get(model, {}), key: value}), key)
