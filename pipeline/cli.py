@@ -25,6 +25,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.guards.printable import printable, printable_lines
 from pipeline.local.embedded import check_packages
+from pipeline.report.page.write import REPORT_FILE
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import Report, read_run_json
 from pipeline.report.status import job_status
@@ -76,13 +77,17 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing on success.")] = False,
 ) -> None:
     """Process every row that isn't done; run it again to resume. The only command that cron needs."""
-    report = _run(_load(config, sets), limit=limit, progress=progress_for(quiet=quiet))
+    job = _load(config, sets)
+    report = _run(job, limit=limit, progress=progress_for(quiet=quiet))
     if report.exit_code not in {ExitCode.DONE, ExitCode.SOME_FAILED}:
         typer.echo(report.summary(), err=True)
         if isinstance(report.cause, InternalError):
             typer.echo(printable_lines("".join(traceback.format_exception(report.cause)).rstrip()), err=True)
     elif not quiet:
         typer.echo(report.summary())
+        if sys.stdout.isatty():
+            page = Path(job.output.dir) / REPORT_FILE
+            typer.echo(printable(report.facts(str(page) if job.output.report else "")))
     for problem in report.alerts.problems:
         typer.echo(printable(problem), err=True)
     if isinstance(report.cause, Stalled):  # a thread that hangs would be waited for

@@ -13,6 +13,7 @@ import orjson
 from pipeline.errors import ExitCode, PipelineError, StopRun, UsageError
 from pipeline.fetch.usage_totals import UsageTotal
 from pipeline.guards.printable import printable
+from pipeline.report.facts import main_facts
 from pipeline.report.tally import Tally
 from pipeline.sink.output import write_atomically
 from pipeline.wording import counted, money
@@ -131,6 +132,11 @@ class Report:
             f"{self.seconds:.1f} s",
         ]
         return f"{self.reason}: {', '.join(parts)}" + (f"; {self.message}{self._resume_hint()}" if self.cause else "")
+
+    def facts(self, page: str = "") -> str:
+        """Return the facts that matter most to a reader, and which page to open for the rest."""
+        facts = main_facts(self.tally.known, self.changes)
+        return f"{facts}; open {page}" if page else facts
 
     def _resume_hint(self) -> str:
         """Return when to go on if that is later than now, else an empty string."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.records import Failure, Prepared
+from pipeline.report.facts import known_facts
 from pipeline.schema import Record
 from pipeline.state.ledger import LedgerEntry, State
 
@@ -16,11 +17,11 @@ class Tally:
     """Counts of rows and bytes.
 
     `seen` counts the rows read from the manifest, `begun` those that this run has started to process, `from_store` the
-    records built without a call. `faults_in_a_row` counts the rows since the last success that failed because of the
-    service or the connection. `missing` counts, by code, the failed rows that keep their record because their picture
-    can't be read now; `missing_in_a_row` those of them since the last picture that was there, as far as they are local,
-    and `missing_path` is the last one. `moved` grows with every step of any stage; while it doesn't, the run is
-    stalled.
+    records built without a call, `known` the records by what they know (facts.py). `faults_in_a_row` counts the rows
+    since the last success that failed because of the service or the connection. `missing` counts, by code, the failed
+    rows that keep their record because their picture can't be read now; `missing_in_a_row` those of them since the last
+    picture that was there, as far as they are local, and `missing_path` is the last one. `moved` grows with every step
+    of any stage; while it doesn't, the run is stalled.
     """
 
     seen: int = 0
@@ -34,6 +35,7 @@ class Tally:
     records_written: int = 0
     failures_written: int = 0
     from_store: int = 0
+    known: Counter[str] = field(default_factory=Counter)
     passed: int = 0
     encoded: int = 0
     bytes_before: int = 0
@@ -90,6 +92,7 @@ class Tally:
         self.moved += 1
         self.faults_in_a_row = 0
         self.from_store += record["calls"]["from_store"]
+        self.known.update(known_facts(record))
         if record["status"] == "ok":
             self.ok += 1
         else:
