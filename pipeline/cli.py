@@ -25,6 +25,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.guards.printable import printable, printable_lines
 from pipeline.local.embedded import check_packages
+from pipeline.report.copies import DuplicatesForm, Preference
 from pipeline.report.page.write import REPORT_FILE
 from pipeline.report.progress import progress_for
 from pipeline.report.run_json import Report, read_run_json
@@ -125,6 +126,21 @@ def report(
         return
     content = orjson.dumps(read_run_json(_folder(settings)), option=orjson.OPT_INDENT_2)
     typer.echo(printable_lines(content.decode()))
+
+
+@app.command()
+def duplicates(
+    config: ConfigPath,
+    sets: Sets = None,
+    form: Annotated[DuplicatesForm, typer.Option("--format", help="How to print the groups.")] = DuplicatesForm.TEXT,
+    keep: Annotated[
+        Preference, typer.Option(help="What decides first which picture of a group to keep.")
+    ] = Preference.SIZE,
+) -> None:
+    """List the rows whose pictures are copies of each other, in groups, with the one to keep first."""
+    from pipeline.commands.duplicates import list_duplicates  # noqa: PLC0415 - see above
+
+    typer.echo(list_duplicates(_folder(_load(config, sets)), form, keep))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from pipeline.runner.stop import Stop
 from pipeline.schema import Insights, Record
 from pipeline.sink.compact import rewrite
 from pipeline.sink.job_files import INSIGHTS, STATES, must_exist, open_job
-from pipeline.sink.output_lines import encode, says_something
+from pipeline.sink.output_lines import encode, says_something, without_itself
 from pipeline.state.job_state import JobState
 from pipeline.state.ledger import State
 
@@ -85,6 +85,7 @@ def _rewrite(config: Config) -> Renormalised:
             counts.kept += 1
             return line
         counts.rebuilt += 1
+        insights = without_itself(insights, record["id"], record["source"].get("sha256"))
         return encode(_with_insights(record, insights))
 
     with open_job(Path(config.output.dir)) as job:

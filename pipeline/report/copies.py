@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
 Kind = Literal["exact", "same", "edited", "mirrored"]
-Preference = Literal["size", "age", "format"]
-KINDS: tuple[Kind, ...] = ("exact", "same", "edited", "mirrored")
+
+
+class Preference(StrEnum):
+    """What decides first which picture of a group is kept; the others decide where it is equal."""
+
+    SIZE = "size"
+    AGE = "age"
+    FORMAT = "format"
+
+
+class DuplicatesForm(StrEnum):
+    """How groups are printed."""
+
+    TEXT = "text"
+    CSV = "csv"
+    JSON = "json"
+
+
 # The best first: without loss, then those that lose least at the same size.
 _FORMATS = ("TIFF", "PNG", "BMP", "AVIF", "WEBP", "JPEG", "MPO", "GIF")
 
@@ -71,7 +88,7 @@ class Copies:
                 self._any_link.setdefault(name, link)
             self._join(picture.id, copy["id"])
 
-    def groups(self, prefer: Preference = "size") -> Iterator[Group]:
+    def groups(self, prefer: Preference = Preference.SIZE) -> Iterator[Group]:
         """Yield the groups of at least two rows, in the order of the manifest."""
         members: dict[str, list[Picture]] = {}
         for picture in self._pictures.values():
@@ -125,5 +142,9 @@ def _rank(picture: Picture, prefer: Preference) -> tuple[object, ...]:
     size = (-picture.width * picture.height,)
     shape = (_FORMATS.index(picture.format) if picture.format in _FORMATS else len(_FORMATS), -picture.bytes)
     age = (picture.published or "9999",)  # the oldest; one without a date is not known to be old
-    orders = {"size": size + shape + age, "format": shape + size + age, "age": age + size + shape}
+    orders = {
+        Preference.SIZE: size + shape + age,
+        Preference.FORMAT: shape + size + age,
+        Preference.AGE: age + size + shape,
+    }
     return (*orders[prefer], picture.row)

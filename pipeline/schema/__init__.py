@@ -6,7 +6,7 @@ orientation. URLs are copied unchanged.
 """
 
 from pipeline.schema.images import AggregateOffer, Counts, ImageRef, Offer, Seller, SimilarImages
-from pipeline.schema.insights import DominantColor, Insights, Other, Safety, Unavailable, no_insights
+from pipeline.schema.insights import DominantColor, Duplicate, Insights, Other, Safety, Unavailable, no_insights
 from pipeline.schema.knowledge import Caption, Collection, Entity, Geo, Recipe, TriviaItem
 from pipeline.schema.parts import Attribution, Box, Origin, Person, Point, Query, Rating, Thumbnail
 from pipeline.schema.record import (
@@ -36,6 +36,7 @@ __all__ = [
     "Collection",
     "Counts",
     "DominantColor",
+    "Duplicate",
     "Entity",
     "Geo",
     "ImageRef",

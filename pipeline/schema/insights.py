@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Required
+from typing import Any, Literal, Required
 
 from typing_extensions import TypedDict
 
@@ -27,6 +27,15 @@ class Safety(TypedDict, total=False):
     medical: float
     spoof: float
     origin: Origin
+
+
+@closed
+class Duplicate(TypedDict, total=False):
+    id: Required[str]
+    path: Required[str]
+    kind: Required[Literal["exact", "same", "edited", "mirrored"]]
+    score: Required[float]
+    sha256: str  # of its file, until a record is built: then it shows what is exact
 
 
 @closed
@@ -63,6 +72,7 @@ class Insights(TypedDict, total=False):
     similar_images: Required[SimilarImages]
     similar_products: Required[SimilarImages]
     sizes: Required[list[ImageRef]]
+    duplicates: Required[list[Duplicate]]
     offers: Required[list[Offer]]
     recipes: Required[list[Recipe]]
     related_searches: Required[list[Query]]
@@ -87,6 +97,7 @@ def no_insights() -> Insights:
         "similar_images": {"items": []},
         "similar_products": {"items": []},
         "sizes": [],
+        "duplicates": [],
         "offers": [],
         "recipes": [],
         "related_searches": [],

@@ -143,6 +143,15 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """A row whose picture is a copy of the query; `score` 0..1. `exact`: the same bytes; see engine/copies.py."""
+
+    item: Item
+    kind: Literal["exact", "same", "edited", "mirrored"]
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InferredTag:
     """A tag or category that the rows of matching pictures share; `supporters` counts these rows."""
 
@@ -176,9 +185,10 @@ class Findings:
     `same` has the rows that show the same picture (for pages, sizes, offers, ImageById), the best match first.
     `similar` has the rows with similar pictures, ranked, at most similarity_search.MAX_SIMILAR, for paging. `products`
     are those of `similar` that have a price. The site filter applies to `similar` and `products` only (Visual Search
-    query guide). `offers` are the rows of `same` that have a price. `token` names the query picture if the catalogue
-    has it. `text` is None until reader.add_text adds it with its `uris`: the engine reads no text. `unavailable` has
-    (kind, reason) for each insight of the record that this service can't give.
+    query guide). `duplicates` has the rows whose pictures are copies of the whole picture, itself included, whether or
+    not they have a page. `offers` are the rows of `same` that have a price. `token` names the query picture if the
+    catalogue has it. `text` is None until reader.add_text adds it with its `uris`: the engine reads no text.
+    `unavailable` has (kind, reason) for each insight of the record that this service can't give.
     """
 
     width: int
@@ -197,6 +207,7 @@ class Findings:
     suggestions: tuple[str, ...]
     token: str | None
     unavailable: tuple[tuple[str, str], ...]
+    duplicates: tuple[Duplicate, ...] = ()
     text: RecognisedText | None = None
     uris: tuple[TextUri, ...] = ()
 

@@ -26,7 +26,7 @@ from pipeline.records import (
     Usage,
     image_name,
 )
-from pipeline.schema import SCHEMA_VERSION, Calls, CallsUsage, Insights, Record, RecordSource, Sent
+from pipeline.schema import SCHEMA_VERSION, Calls, CallsUsage, Duplicate, Insights, Record, RecordSource, Sent
 
 Exchange = tuple[Request, Answer]
 _NO_INSIGHT = {"market", "insights_token", "unavailable", "hints"}
@@ -51,6 +51,7 @@ def build_record(
 ) -> Record:
     """Join the provider's half of a record with where the picture came from, how it was sent and what it cost."""
     answers = [answer for _, answer in exchanges]
+    insights = without_itself(insights, row.id, prepared.source.sha256 if prepared else None)
     head: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "id": row.id,
@@ -68,6 +69,20 @@ def build_record(
     if row.search_result is not None:
         head["search_result"] = row.search_result
     return cast("Record", head | insights)
+
+
+def without_itself(insights: Insights, row_id: str, sha256: str | None) -> Insights:
+    """Return insights whose duplicates are other rows; `sha256` is the hash of the row's own file.
+
+    A service that got the picture in another encoding can't know that a file is the same byte for byte; hashes show it.
+    """
+    duplicates: list[Duplicate] = []
+    for copy in insights["duplicates"]:
+        if copy["id"] != row_id:
+            is_exact = copy.get("sha256") == sha256 and sha256 is not None
+            named = Duplicate(id=copy["id"], path=copy["path"], kind=copy["kind"], score=copy["score"])
+            duplicates.append({**named, "kind": "exact", "score": 1.0} if is_exact else named)
+    return {**insights, "duplicates": duplicates}
 
 
 def says_something(insights: Insights) -> bool:

@@ -18,7 +18,7 @@ def record(number: int, sha256: str, *duplicates: tuple[int, str, float], **sour
     return made
 
 
-def groups(*records: dict[str, Any], prefer: Preference = "size") -> list[Group]:
+def groups(*records: dict[str, Any], prefer: Preference = Preference.SIZE) -> list[Group]:
     """Return the groups of these records."""
     copies = Copies()
     for row, each in enumerate(records):
@@ -50,7 +50,7 @@ def test_a_duplicate_outside_the_job_makes_no_group() -> None:
     assert groups(record(0, "a", (99, "same", 1.0))) == []
 
 
-@pytest.mark.parametrize(("prefer", "kept"), [("size", 1), ("format", 2), ("age", 0)])
+@pytest.mark.parametrize(("prefer", "kept"), [(Preference.SIZE, 1), (Preference.FORMAT, 2), (Preference.AGE, 0)])
 def test_what_is_kept_can_be_chosen(prefer: Preference, kept: int) -> None:
     """The largest, the one without loss, or the oldest."""
     duplicates = (1, "same", 1.0), (2, "same", 1.0)

@@ -21,6 +21,7 @@ from pipeline.service.engine.thumbnails import make_thumbnail
 from pipeline.service.findings import (
     BadPicture,
     Crop,
+    Duplicate,
     Engine,
     Findings,
     InferredTag,
@@ -83,6 +84,7 @@ def make_findings(items: Sequence[Item]) -> Findings:
         same=same,
         similar=similar,
         products=tuple(match for match in similar if match.item.price is not None),
+        duplicates=tuple(Duplicate(item=item, kind="same", score=0.99) for item in items[:2]),
         offers=(OfferGroup(currency="EUR", low_price=10.0, items=tuple(items[:2])),),
         tags=(InferredTag(name="mug", confidence=0.8, box=(0.1, 0.2, 0.9, 0.8), supporters=4),),
         best_query="Blue mug 0",

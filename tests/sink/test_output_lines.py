@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import orjson
 
-from pipeline.schema import no_insights
-from pipeline.sink.output_lines import build_record, encode, encode_failure
+from pipeline.schema import Insights, no_insights
+from pipeline.sink.output_lines import build_record, encode, encode_failure, without_itself
 from tests.rows import REQUEST, Provider, make_answer, make_failure, make_row
 
 
@@ -45,3 +46,20 @@ def test_lines_are_whole_lines_of_json() -> None:
         "retryable": False,
         "at": "1970-01-01T00:00:50Z",
     }
+
+
+def test_a_record_names_other_rows_as_duplicates() -> None:
+    """The row itself is no duplicate of itself; what has the hash of its file is exact; the hash is left out."""
+    copies = [("own", "same", "a"), ("twin", "same", "a"), ("small", "same", "b"), ("old", "edited", None)]
+    duplicates = [
+        {"id": name, "path": f"{name}.jpg", "kind": kind, "score": 0.9, **({"sha256": digest} if digest else {})}
+        for name, kind, digest in copies
+    ]
+    insights = cast("Insights", {**no_insights(), "duplicates": duplicates})
+    assert without_itself(insights, "own", "a")["duplicates"] == [
+        {"id": "twin", "path": "twin.jpg", "kind": "exact", "score": 1.0},
+        {"id": "small", "path": "small.jpg", "kind": "same", "score": 0.9},
+        {"id": "old", "path": "old.jpg", "kind": "edited", "score": 0.9},
+    ]
+    kinds = [copy["kind"] for copy in without_itself(insights, "own", None)["duplicates"]]
+    assert kinds == ["same", "same", "edited"]

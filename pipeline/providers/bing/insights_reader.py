@@ -24,6 +24,10 @@ _CAPTION = Shape(
 _HINT = Shape({"category": ("category", str)})
 # Not in the documents: what the embedded service adds, in the record's own terms.
 _COLOR = Shape({"share": ("share", float)}, scalars={"hex": ("hex", color)})
+_DUPLICATE = Shape(
+    {name: (name, str) for name in ("id", "path", "kind", "sha256")} | {"score": ("score", float)},
+)
+_DUPLICATE_KINDS = ("exact", "same", "edited", "mirrored")
 _UNAVAILABLE = Shape({"kind": ("kind", str), "reason": ("reason", str)})
 
 
@@ -65,6 +69,7 @@ _LISTS = {
     "imageQualityHints": ("hints", _HINT.read),
     "contractualRules": ("attributions", attribution),
     "dominantColors": ("dominant_colors", _COLOR.read),
+    "duplicates": ("duplicates", _DUPLICATE.read),
     "unavailable": ("unavailable", unavailable),
 }
 _RESPONSE = Shape(
@@ -93,10 +98,15 @@ def read_insights(document: Json, context: Context) -> Insights:
     if context.origin == "catalogue" and "image_id" not in insights.get("image", {}):
         insights.pop("image", None)  # the picture is not in the catalogue: the image only repeats what was sent
     insights["dominant_colors"] = [item for item in insights["dominant_colors"] if "hex" in item]
+    insights["duplicates"] = [item for item in insights["duplicates"] if _is_duplicate(item)]
     insights["hints"] = [hint["category"] for hint in insights["hints"] if "category" in hint]
     insights["attributions"] += _attributions(context)
     insights["other"] = context.other
     return cast("Insights", insights)
+
+
+def _is_duplicate(item: Json) -> bool:
+    return item.keys() >= {"id", "path", "kind", "score"} and item["kind"] in _DUPLICATE_KINDS
 
 
 def _move_token(document: Json, insights: Json) -> None:

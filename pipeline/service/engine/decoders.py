@@ -25,6 +25,8 @@ from pipeline.service.engine.decoder_messages import (
     unpack_pixels,
     unpack_query,
 )
+from pipeline.service.engine.model_input import Resize
+from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.engine.query import Query
 from pipeline.service.findings import BadPicture, Crop, ModelConfig
 
@@ -73,10 +75,15 @@ class Decoders:
 
     def read_model_input(self, picture: bytes, crop: Crop, model: ModelConfig) -> Bytes:
         """Return the part `crop` of a picture as a model takes it: RGB (size, size, 3)."""
-        settings = {"crop": crop, "size_px": model.size_px, "resize": model.resize}
-        return self._run(
-            picture, "model_input", settings, 3 * model.size_px**2, lambda _, body: unpack_pixels(body, model.size_px)
-        )
+        return self._read_square(picture, crop, model.size_px, model.resize)
+
+    def read_stretched(self, picture: bytes, side_px: int) -> Bytes:
+        """Return a whole picture, stretched to a square: RGB (side, side, 3)."""
+        return self._read_square(picture, WHOLE, side_px, "squash")
+
+    def _read_square(self, picture: bytes, crop: Crop, side_px: int, resize: Resize) -> Bytes:
+        settings = {"crop": crop, "size_px": side_px, "resize": resize}
+        return self._run(picture, "model_input", settings, 3 * side_px**2, lambda _, body: unpack_pixels(body, side_px))
 
     def make_thumbnail(self, picture: bytes, width: int, height: int, *, fills: bool = False) -> bytes:
         """Return a JPEG of a picture of at most `side_px` a side."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipeline.errors import ServiceError
 from pipeline.service.engine import derived_insights
 from pipeline.service.engine.analysis import PictureFacts
 from pipeline.service.engine.build import Progress, build_index
+from pipeline.service.engine.copy_finder import CopyFinder
 from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.embedding import Embedder, open_model
 from pipeline.service.engine.index import CatalogueIndex, open_current
@@ -58,6 +60,7 @@ class CatalogueEngine:
         self._decoders = decoders or Decoders(os.cpu_count() or 1)
         self._files = PictureFiles(Path(index.meta.get("root", "/")))
         self._same: dict[int, tuple[int, ...]] = {}
+        self._copies = CopyFinder(index, self._decoders, self._files)
 
     @property
     def count(self) -> int:
@@ -88,7 +91,10 @@ class CatalogueEngine:
         digest = sha256(picture).hexdigest()
         own = self.index.slot_of(digest) if crop is None else None
         neighbours = find_neighbours(self.index, query.views, own, self._embed(picture, crop or WHOLE))
-        return self._findings(query.facts, digest, neighbours, site, own)
+        findings = self._findings(query.facts, digest, neighbours, site, own)
+        if crop is not None:
+            return findings
+        return replace(findings, duplicates=self._copies.find(picture, query.facts, neighbours, own))
 
     def inspect_token(self, token: str, *, crop: Crop | None = None, site: str | None = None) -> Findings | None:
         """Return the findings about a picture of the catalogue; None if none has this token, or its file changed."""

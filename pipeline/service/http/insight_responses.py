@@ -2,10 +2,11 @@
 
 Sources: Visual Search query and response guides.
 
-The responses have three top-level members that the published protocol does not have, and that its clients ignore:
+The responses have four top-level members that the published protocol does not have, and that its clients ignore:
 
     "unavailable": [{"kind": "entities", "reason": "one sentence"}]   insights that this service can't give
     "dominantColors": [{"hex": "6F4E37", "share": 0.41}]              the largest first
+    "duplicates": [{"id", "path", "kind", "score": 0.98, "sha256"}]   rows whose pictures are copies of this one
     "imageCaption": {"caption", "dataSourceUrl"}                      as in ImageInsights, for ImageKnowledge too
 
 and a tag of ImageKnowledge has "confidence": 0..1 beside its documented members. With a quality hint, "unavailable"
@@ -25,6 +26,7 @@ from pipeline.service.http.json_objects import (
     ServiceLinks,
     bounding_box,
     dominant_colors,
+    duplicates,
     omit_none,
     query,
     text_recognition,
@@ -91,6 +93,7 @@ def image_knowledge(data: ResponseData, request: VisualSearchRequest) -> Json:
     tags = [*(_tag(tag, data) for tag in data.findings.tags), *_text_tags(data.findings)]
     extensions = {
         "dominantColors": dominant_colors(data.findings.dominant_colors),
+        "duplicates": duplicates(data.findings.duplicates),
         "imageCaption": image_caption(data),
         "unavailable": unavailable(unavailable_reasons(data)),
     }
@@ -112,6 +115,7 @@ def image_insights(data: ResponseData, request: DetailsRequest) -> Json:
         **omit_none(members),
         "image": source_image(data),
         "dominantColors": dominant_colors(data.findings.dominant_colors),
+        "duplicates": duplicates(data.findings.duplicates),
         "unavailable": unavailable(reasons),
     }
 

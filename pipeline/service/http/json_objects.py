@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from pipeline.service.findings import Crop, Item, ItemRating
+from pipeline.service.findings import Crop, Duplicate, Item, ItemRating
 from pipeline.service.http.wire_names import PATH_PREFIXES
 from pipeline.service.text.recognised_text import Quad, RecognisedText, TextLine
 
@@ -181,6 +181,22 @@ def text_recognition(text: RecognisedText) -> Json:
 def dominant_colors(colors: Iterable[tuple[str, float]]) -> list[Json]:
     """Return the dominantColors extension (insight_responses.py)."""
     return [{"hex": code, "share": share} for code, share in colors]
+
+
+def duplicates(copies: Iterable[Duplicate]) -> list[Json]:
+    """Return the duplicates extension (insight_responses.py)."""
+    return [
+        omit_none(
+            {
+                "id": copy.item.id,
+                "path": copy.item.image,
+                "kind": copy.kind,
+                "score": copy.score,
+                "sha256": copy.item.sha256,
+            }
+        )
+        for copy in copies
+    ]
 
 
 def unavailable(reasons: Iterable[tuple[str, str]]) -> list[Json]:

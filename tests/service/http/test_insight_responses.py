@@ -39,6 +39,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "imageQualityHints": [{"category": str}],
         "dominantColors": [{"hex": str, "share": NUMBER}],
         "imageCaption": "ImageCaption",
+        "duplicates": [{"id": str, "path": str, "kind": str, "score": NUMBER, "sha256": str}],
         "unavailable": [{"kind": str, "reason": str}],
     },
     "ImageTag": {
@@ -141,6 +142,7 @@ OBJECTS: dict[str, dict[str, Any]] = {
         "imageTags": {"value": [{"name": str}]},
         "imageQualityHints": [{"category": str}],
         "dominantColors": [{"hex": str, "share": NUMBER}],
+        "duplicates": [{"id": str, "path": str, "kind": str, "score": NUMBER, "sha256": str}],
         "unavailable": [{"kind": str, "reason": str}],
     },
     "Images": {
@@ -355,7 +357,7 @@ def test_one_module_gives_one_member(module: str, findings_of: FindingsOf, item_
     data = ResponseData(findings=findings_of(rows), token="t", related=("mugs",))
     request = DetailsRequest(source=SOURCE, modules=frozenset({module}), everything=False, query="mug")
     members = image_insights(data, request).keys() & (OBJECTS["ImageInsights"].keys() - {"image", "imageInsightsToken"})
-    assert len(members - {"_type", "dominantColors", "unavailable"}) == 1
+    assert len(members - {"_type", "dominantColors", "duplicates", "unavailable"}) == 1
 
 
 def test_related_searches_need_the_query(findings_of: FindingsOf, item_of: ItemOf) -> None:
