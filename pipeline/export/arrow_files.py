@@ -15,7 +15,7 @@ from pipeline.export.writer import Write, package, table_path
 
 _ARROW: dict[Kind, str] = {"text": "string", "integer": "int64", "number": "double", "boolean": "bool"}
 _SQL: dict[Kind, str] = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
-_DUCKDB_MEMORY = "256MB"
+_DUCKDB = {"memory_limit": "256MB", "threads": 1}
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def duckdb_file(path: Path, tables: Sequence[Table]) -> Iterator[Write]:
     schemas = {table.name: _schema(arrow, table) for table in tables}
     with new_file(path) as temporary:
         try:
-            with closing(duckdb.connect(str(temporary), config={"memory_limit": _DUCKDB_MEMORY})) as database:
+            with closing(duckdb.connect(str(temporary), config=_DUCKDB)) as database:
                 for table in tables:
                     columns = ", ".join(f'"{column.name}" {_SQL[column.kind]}' for column in table.columns)
                     database.execute(f'CREATE TABLE "{table.name}" ({columns})')
