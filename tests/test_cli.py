@@ -185,7 +185,7 @@ def test_renormalising_waits_for_no_manifest_from_stdin(config: Path, tmp_path: 
 PLANNING = """
 import os, signal, sys, tempfile
 from pathlib import Path
-import pipeline.commands.plan as plan
+from pipeline.commands.row_requests import RowRequests
 from pipeline.entry import main
 
 number = int(sys.argv.pop())
@@ -195,7 +195,7 @@ def stop(*_):
     os.kill(os.getpid(), number)
     raise AssertionError("the signal was not obeyed")
 
-plan._picture = stop
+RowRequests.__call__ = stop
 main()
 """
 

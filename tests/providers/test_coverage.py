@@ -190,6 +190,7 @@ def test_reads_into_the_schema(
     record = {
         "schema": "1",
         "id": "1",
+        "ordinal": 0,
         "status": "ok",
         "provider": provider,
         "asked_at": "2026-01-31T00:00:00Z",
