@@ -26,8 +26,8 @@ class DuplicatesForm(StrEnum):
     JSON = "json"
 
 
-# The best first: without loss, then those that lose least at the same size.
-_FORMATS = ("TIFF", "PNG", "BMP", "AVIF", "WEBP", "JPEG", "MPO", "GIF")
+# The best first: those without loss, those with, and one of 256 colours.
+_FORMATS = {"TIFF": 0, "PNG": 0, "BMP": 0, "AVIF": 1, "WEBP": 1, "JPEG": 1, "MPO": 1, "GIF": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ def _picture(row: int, record: Mapping[str, Any]) -> Picture:
 def _rank(picture: Picture, prefer: Preference) -> tuple[object, ...]:
     """Return what sorts the picture to keep first: by what is preferred, then by the others, then by the manifest."""
     size = (-picture.width * picture.height,)
-    shape = (_FORMATS.index(picture.format) if picture.format in _FORMATS else len(_FORMATS), -picture.bytes)
+    shape = (_FORMATS.get(picture.format, 3), -picture.bytes)
     age = (picture.published or "9999",)  # the oldest; one without a date is not known to be old
     orders = {
         Preference.SIZE: size + shape + age,

@@ -54,9 +54,25 @@ def lines() -> list[dict[str, Any]]:
 
 LAST_NIGHT = {"at": "2026-11-30T02:00:00Z", "run": 2}
 CHANGES = [
-    {"id": "row-000000", "kind": "field", "field": "offers", "before": 20.0, "after": 19.0, **LAST_NIGHT},
-    {"id": "row-000001", "kind": "field", "field": "offers", "before": 20.0, "after": 10.0, **LAST_NIGHT},
-    {"id": "row-000005", "kind": "added", "field": None, "before": None, "after": HOSTILE, **LAST_NIGHT},
+    {
+        "id": "row-000000",
+        "kind": "field",
+        "field": "offers.price",
+        "item": "https://shop.example.com/a",
+        "before": 20.0,
+        "after": 19.0,
+        **LAST_NIGHT,
+    },
+    {
+        "id": "row-000001",
+        "kind": "field",
+        "field": "offers.price",
+        "item": "https://shop.example.com/a",
+        "before": 20.0,
+        "after": 10.0,
+        **LAST_NIGHT,
+    },
+    {"id": "row-000005", "kind": "added", "before": None, "after": HOSTILE, **LAST_NIGHT},
 ]
 
 
@@ -65,7 +81,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a job."""
     folder = tmp_path_factory.mktemp("report")
     config = write_job(folder, lines())
-    old = {"id": "row-000009", "at": "2026-11-29T02:00:00Z", "run": 1, "kind": "removed"}
+    old = {
+        "id": "row-000009",
+        "at": "2026-11-29T02:00:00Z",
+        "run": 1,
+        "kind": "removed",
+        "before": "a.jpg",
+        "after": None,
+    }
     (folder / "out" / "changes.jsonl").write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in [old, *CHANGES]))
     write_page(load(config), folder / "out")
     return folder
@@ -138,7 +161,7 @@ def test_a_hostile_row_does_nothing(page: Browser) -> None:
         ("text:sale category=kitchen", "1 of 400 rows"),
         ("-tag:mug -tag:chair code=truncated", "2 of 400 rows"),
         ("copy:exact", "1 of 400 rows"),
-        ("changed=offers", "2 of 400 rows"),
+        ("changed=offers.price", "2 of 400 rows"),
         ("price<1", "1 of 400 rows"),
         ("nosuch:field", "0 of 400 rows"),
     ],

@@ -1,61 +1,64 @@
-"""Reads what the last run changed from changes.jsonl, as far as it is there."""
+"""What the last run that changed anything has changed, as the page shows it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-CHANGES = "changes.jsonl"
+from pipeline.changes.change import Change
+from pipeline.sink.changes_file import read_changes
+from pipeline.sink.job_files import CHANGES
+
 _MOST_SHOWN = 2000
 _MOST_CHARS = 400  # of a value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LastChanges:
-    """The changes of the last run that changed anything: `total` of them, of which `shown` go into the page.
+    """The changes of one run: counted by name, and `shown` as far as they go into the page."""
 
-    `kinds` counts them by kind, or by field where a field has changed.
-    """
-
+    run: int = 0
     at: str = ""
-    total: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    shown: Sequence[dict[str, Any]] = ()
+    shown: list[Change] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.kinds.total()
+
+    def as_json(self) -> Sequence[dict[str, Any]]:
+        """Return what the page holds of those that are shown."""
+        return [_as_json(change) for change in self.shown]
 
 
 def last_changes(folder: Path) -> LastChanges:
-    """Return the changes of the last run in the file; nothing where there is no file, or it can't be read."""
-    run: object = None
-    at, kinds = "", Counter[str]()
-    shown: list[dict[str, Any]] = []
-    for change in _changes(folder / CHANGES):
-        if change.get("run") != run:
-            run, at, kinds, shown = change.get("run"), str(change.get("at", "")), Counter(), []
-        kinds[str(change.get("field") or change.get("kind"))] += 1
-        if len(shown) < _MOST_SHOWN:
-            shown.append(_shortened(change))
-    return LastChanges(at=at, total=kinds.total(), kinds=kinds, shown=shown)
+    """Return the changes of the last run in changes.jsonl; raises OutputError where the file can't be read."""
+    last = LastChanges()
+    for change in read_changes(folder / CHANGES):
+        if change.run != last.run:
+            last = LastChanges(run=change.run, at=change.at)
+        last.kinds[change.name] += 1
+        if len(last.shown) < _MOST_SHOWN:
+            last.shown.append(change)
+    return last
 
 
-def _changes(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            for line in file:
-                change = orjson.loads(line)
-                if isinstance(change, dict):
-                    yield change
-    except (OSError, orjson.JSONDecodeError):  # a line that is being written ends it
-        return
-
-
-def _shortened(change: dict[str, Any]) -> dict[str, Any]:
-    values = {name: _short(change.get(name)) for name in ("before", "after")}
-    return {name: change.get(name) for name in ("id", "kind", "field")} | values
+def _as_json(change: Change) -> dict[str, Any]:
+    difference = change.difference
+    return {
+        "id": change.id,
+        "name": change.name,
+        "item": difference.item,
+        "before": _short(difference.before),
+        "after": _short(difference.after),
+        "currency": difference.currency,
+    }
 
 
 def _short(value: object) -> object:

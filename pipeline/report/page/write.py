@@ -132,7 +132,7 @@ def _data(
         "base": base,
         "file": INSIGHTS,
         "groups": [_group(group) for group in groups[:_MOST_GROUPS]],
-        "changes": changed.shown,
+        "changes": changed.as_json(),
     }
     places = {key: place for place, key in enumerate(gathered.keys)}
     shown = {str(places[key]): b64encode(webp).decode() for key, webp in thumbnails.items() if key in places}
@@ -173,7 +173,7 @@ def _thumbnails(folder: Path, gathered: _Gathered, groups: Sequence[Group], chan
     room = _MOST_BYTES - gathered.rows.size - gathered.records.size
     first = chain(
         (key for failed in gathered.totals.failures.values() for _, _, key in failed.first),
-        (row_key(str(change["id"])) for change in changed.shown),
+        (row_key(change.id) for change in changed.shown),
         (row_key(picture.id) for group in groups for picture in (group.kept, *(c.picture for c in group.copies))),
         gathered.keys,
     )

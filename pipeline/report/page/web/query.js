@@ -28,7 +28,7 @@ const TEXTS = {
 const changedFields = new Map(); // what has changed in the last run, by id
 for (const change of facts.changes) {
   if (!changedFields.has(change.id)) changedFields.set(change.id, []);
-  changedFields.get(change.id).push(change.field || change.kind);
+  changedFields.get(change.id).push(change.name);
 }
 TEXTS.changed = (row) => changedFields.get(row[ID]) || [];
 const copyKinds = new Map(); // what a row is in its group of copies, by id

@@ -7,21 +7,22 @@ function movedPercent({ before, after }) {
   return typeof before === "number" && typeof after === "number" && before ? Math.abs(100 * (after - before) / before) : Infinity;
 }
 
-function changeValue(value) {
-  return value === null ? make("span", { class: "sub" }, "nothing") : said(value);
+function changeValue(value, currency) {
+  if (value === null) return make("span", { class: "sub" }, "nothing");
+  return said(typeof value === "number" && currency ? money(value, currency) : value);
 }
 
 function changeRow(change) {
   const place = placeById.get(change.id);
   const name = place === undefined ? said(change.id)
     : make("button", { type: "button", class: "link", onclick: () => openPlace(place) }, said(change.id));
-  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, change.field || change.kind),
-    make("td", {}, changeValue(change.before)), make("td", {}, changeValue(change.after)));
+  return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, said(change.name), change.item ? make("small", {}, " ", said(change.item)) : ""),
+    make("td", {}, changeValue(change.before, change.currency)), make("td", {}, changeValue(change.after, change.currency)));
 }
 
 function showChanges(most = CHANGES_AT_ONCE) {
   const kind = one("changes-kind").value, percent = Number(one("changes-percent").value);
-  const chosen = facts.changes.filter((change) => (!kind || (change.field || change.kind) === kind) && (!percent || movedPercent(change) >= percent));
+  const chosen = facts.changes.filter((change) => (!kind || change.name === kind) && (!percent || movedPercent(change) >= percent));
   const head = make("tr", {}, ...["Row", "What", "Before", "After"].map((text) => make("th", { scope: "col" }, text)));
   const more = chosen.length > most ? make("button", { type: "button", onclick: () => showChanges(most + CHANGES_AT_ONCE) }, `Show more of ${chosen.length}`) : null;
   const body = chosen.length
@@ -32,7 +33,7 @@ function showChanges(most = CHANGES_AT_ONCE) {
 
 function startChanges() {
   if (!facts.changes.length) return;
-  for (const kind of [...new Set(facts.changes.map((change) => change.field || change.kind))].sort()) {
+  for (const kind of [...new Set(facts.changes.map((change) => change.name))].sort()) {
     one("changes-kind").append(make("option", { value: kind }, kind));
   }
   one("changes-filter").hidden = one("changes-list").hidden = false;
