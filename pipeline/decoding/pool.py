@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 
 from pipeline.decoding.process import DecoderProcess
 
@@ -18,8 +17,7 @@ class PoolClosed(Exception):
 class ProcessPool:
     """Processes that run the same program; safe to share between threads.
 
-    Whoever takes a process gives it back, or ends it. A new process gets the messages `greeting` first. Processes end
-    with the pool, at the latest when it is forgotten.
+    A process that is taken must be given back, or ended. A new process gets the messages `greeting` first.
     """
 
     def __init__(self, program: str, *greeting: bytes) -> None:
@@ -28,7 +26,6 @@ class ProcessPool:
         self._all: set[DecoderProcess] = set()
         self._lock = threading.Lock()
         self._is_closed = False
-        weakref.finalize(self, _end_all, self._all)
 
     @property
     def is_closed(self) -> bool:
@@ -81,8 +78,3 @@ class ProcessPool:
                 busy.kill()
         for process in idle:
             process.end(END_SECONDS)
-
-
-def _end_all(processes: set[DecoderProcess]) -> None:
-    for process in processes:
-        process.end()

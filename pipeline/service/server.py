@@ -137,7 +137,7 @@ def check_address(config: ServeConfig) -> None:
 
 def _open_engine(config: ServeConfig, is_stopping: Callable[[], bool], decoders: Decoders) -> Engine:
     progress = ProgressReporter(is_stopping)
-    return open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model, decoders=decoders)
+    return open_engine(config.catalogue, config.index_dir, decoders, progress=progress, model=config.model)
 
 
 async def _end_decoding(decoders: Decoders, stop: anyio.Event, is_built: anyio.Event) -> None:

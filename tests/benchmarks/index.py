@@ -28,6 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw
 
 from pipeline.service.engine.build import build_index
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.embedding import Embedder, open_model
 from pipeline.service.engine.engine import CatalogueEngine
 from pipeline.service.engine.index import DATABASE, EMBEDDINGS, CatalogueIndex, connect
@@ -130,12 +131,14 @@ def search(results: Results, folder: Path) -> None:
             embed(folder / "large", open_model(model))
 
         def look(model: ModelConfig | None = model) -> Figures:
-            engine = CatalogueEngine(CatalogueIndex(folder / "large"), open_model(model) if model else None)
-            engine.inspect(stream.getvalue())
-            began = time.process_time()
-            for _ in range(LOOKS):
+            embedder = open_model(model) if model else None
+            with Decoders(1) as decoders:
+                engine = CatalogueEngine(CatalogueIndex(folder / "large"), decoders, embedder)
                 engine.inspect(stream.getvalue())
-            return {"look_ms": 1000 * (time.process_time() - began) / LOOKS}
+                began = time.perf_counter()  # a part of the work is done in a decoder process
+                for _ in range(LOOKS):
+                    engine.inspect(stream.getvalue())
+                return {"look_ms": 1000 * (time.perf_counter() - began) / LOOKS}
 
         results.show(f"{LARGE} pictures, {name}", **apart(look))
 

@@ -20,6 +20,7 @@ import anyio
 from aiohttp import ClientSession, FormData, web
 from PIL import Image
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import CatalogueConfig
@@ -87,8 +88,8 @@ async def throughput(text: bool) -> dict[str, float]:
     """Print and return the answers a second, with all cores asking at once; no picture comes twice."""
     pictures = [png(sheet.draw()) for sheets in SHEETS.values() for sheet in sheets]
     pictures += [path.read_bytes() for path in sorted((SAMPLE.parent / "images").iterdir())[:40]]
-    with tempfile.TemporaryDirectory() as name:
-        engine = open_engine(CatalogueConfig(path=SAMPLE), Path(name))
+    with tempfile.TemporaryDirectory() as name, Decoders(os.cpu_count() or 1) as decoders:
+        engine = open_engine(CatalogueConfig(path=SAMPLE), Path(name), decoders)
         runner = web.AppRunner(build_app(engine, AppConfig(text=text)))
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -39,14 +38,6 @@ def tell(process: DecoderProcess, act: str, max_bytes: int = 100) -> bytes:
     """Send a text of Python and return the reply."""
     process.send(act.encode())
     return process.receive(max_bytes)
-
-
-def is_running(pid: int) -> bool:
-    """Return True if a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("size", [0, 1, 3_000_000])
@@ -140,13 +131,3 @@ def test_processes_are_used_again_and_end_with_their_pool() -> None:
     assert pool.end(second) == -signal.SIGKILL
     with pytest.raises(PoolClosed):
         pool.start()
-
-
-def test_a_forgotten_pool_leaves_no_process() -> None:
-    """Its processes end when nobody can use it any more."""
-    pool = ProcessPool(OBEY)
-    process = pool.start()
-    pid = int(tell(process, "reply = str(os.getpid()).encode()"))
-    pool.give_back(process)
-    del pool, process
-    wait_until(lambda: not is_running(pid), "the process has ended")

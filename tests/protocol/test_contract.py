@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.app import AppConfig
@@ -94,9 +95,11 @@ def shop(tmp_path: Path) -> Iterator[Served]:
                 "tags": f"mug;{name}",
             }
         )
-    engine = open_engine(CatalogueConfig(path=write_manifest(tmp_path / "rows.csv", rows)), tmp_path / "index")
-    with serving(engine, AppConfig(base_url="http://127.0.0.1:9")) as served:
-        yield served
+    catalogue = CatalogueConfig(path=write_manifest(tmp_path / "rows.csv", rows))
+    with Decoders(1) as decoders:
+        engine = open_engine(catalogue, tmp_path / "index", decoders)
+        with serving(engine, AppConfig(base_url="http://127.0.0.1:9")) as served:
+            yield served
 
 
 def requests(token: str) -> Iterator[tuple[str, dict[str, str], dict[str, str]]]:

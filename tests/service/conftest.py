@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, Findings, Item
 from pipeline.service.http.app import AppConfig
@@ -65,9 +66,16 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_engine(catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def decoders() -> Iterator[Decoders]:
+    """Return the decoder processes that all engines of these tests share."""
+    with Decoders(2) as decoders:
+        yield decoders
+
+
+@pytest.fixture(scope="session")
+def real_engine(catalogue: Path, decoders: Decoders, tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """Return the real engine over the small catalogue."""
-    return open_engine(CatalogueConfig(path=catalogue), tmp_path_factory.mktemp("index"))
+    return open_engine(CatalogueConfig(path=catalogue), tmp_path_factory.mktemp("index"), decoders)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ import orjson
 import pytest
 
 from pipeline.errors import ServiceError
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import CatalogueEngine, open_engine
 from pipeline.service.engine.renewal import RenewalConfig, catalogue_stamp
 from pipeline.service.findings import CatalogueConfig, Item
@@ -224,18 +225,20 @@ def test_a_build_that_can_not_start_changes_nothing(launch: Start, table: Path, 
     assert "renewed: 4 rows" in next_line(service)
 
 
-async def test_words_that_can_not_be_indexed_keep_the_old_index(tmp_path: Path, pictures: Path) -> None:
+async def test_words_that_can_not_be_indexed_keep_the_old_index(
+    tmp_path: Path, pictures: Path, decoders: Decoders
+) -> None:
     """An engine whose rows can't be read is not used, and raises the error that a renewal survives."""
 
     class Broken(CatalogueEngine):
         def items(self, numbers: Sequence[int] | None = None) -> Iterator[Item]:
             raise sqlite3.OperationalError("disk I/O error")
 
-    old = open_engine(CatalogueConfig(path=pictures), tmp_path / "index")
+    old = open_engine(CatalogueConfig(path=pictures), tmp_path / "index", decoders)
     assert isinstance(old, CatalogueEngine)
     current = build_app(old, AppConfig())[CURRENT]
     with pytest.raises(ServiceError, match="disk I/O error"):
-        await current.replace_engine(Broken(old.index))
+        await current.replace_engine(Broken(old.index, decoders))
     assert current.engine is old
 
 
@@ -300,9 +303,9 @@ def test_a_terminal_that_goes_away_ends_the_service(launch: Start, table: Path) 
     assert service.wait(timeout=HANG_SECONDS) == 0
 
 
-async def test_a_call_keeps_the_engine_it_started_with(tmp_path: Path, pictures: Path) -> None:
+async def test_a_call_keeps_the_engine_it_started_with(tmp_path: Path, pictures: Path, decoders: Decoders) -> None:
     """A call that is in progress when the engine is replaced uses the old one; the next call uses the new one."""
-    old = open_engine(CatalogueConfig(path=pictures), tmp_path / "index")
+    old = open_engine(CatalogueConfig(path=pictures), tmp_path / "index", decoders)
     current = build_app(old, AppConfig())[CURRENT]
     first, started, replaced = current.endpoints, anyio.Event(), anyio.Event()
     used: list[Endpoints] = []
@@ -320,7 +323,8 @@ async def test_a_call_keeps_the_engine_it_started_with(tmp_path: Path, pictures:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send)
         await started.wait()
-        await current.replace_engine(open_engine(CatalogueConfig(path=fill(pictures, 1, first=9)), tmp_path / "index"))
+        catalogue = CatalogueConfig(path=fill(pictures, 1, first=9))
+        await current.replace_engine(open_engine(catalogue, tmp_path / "index", decoders))
         replaced.set()
     await send()
     assert used == [first, current.endpoints]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -52,12 +51,10 @@ class CatalogueEngine:
     Everything that touches the bytes of a picture is done by `decoders`, in processes of their own.
     """
 
-    def __init__(
-        self, index: CatalogueIndex, embedder: Embedder | None = None, decoders: Decoders | None = None
-    ) -> None:
+    def __init__(self, index: CatalogueIndex, decoders: Decoders, embedder: Embedder | None = None) -> None:
         self.index = index
         self._embedder = embedder
-        self._decoders = decoders or Decoders(os.cpu_count() or 1)
+        self._decoders = decoders
         self._files = PictureFiles(Path(index.meta.get("root", "/")))
         self._same: dict[int, tuple[int, ...]] = {}
         self._copies = CopyFinder(index, self._decoders, self._files)
@@ -188,10 +185,10 @@ class CatalogueEngine:
 def open_engine(
     catalogue: CatalogueConfig,
     index_dir: Path,
+    decoders: Decoders,
     *,
     progress: Progress | None = None,
     model: ModelConfig | None = None,
-    decoders: Decoders | None = None,
 ) -> Engine:
     """Bring the index of a catalogue up to date and open it; with a `model`, its embeddings decide what is similar.
 
@@ -200,10 +197,10 @@ def open_engine(
     """
     embedder = open_model(model) if model else None
     index = build_index(catalogue, index_dir, progress, embedder=embedder, decoders=decoders)
-    return CatalogueEngine(index, embedder, decoders)
+    return CatalogueEngine(index, decoders, embedder)
 
 
-def open_existing(index_dir: Path, model: ModelConfig | None = None, decoders: Decoders | None = None) -> Engine:
+def open_existing(index_dir: Path, decoders: Decoders, model: ModelConfig | None = None) -> Engine:
     """Open the index as it is, without reading the catalogue; raises ServiceError if there is none."""
     embedder = open_model(model) if model else None
     try:
@@ -212,7 +209,7 @@ def open_existing(index_dir: Path, model: ModelConfig | None = None, decoders: D
         raise ServiceError(f"{index_dir}: the index can't be opened ({exc.strerror})") from exc
     if index is None or index.model != (embedder.key if embedder else ""):
         raise ServiceError(f"{index_dir}: there is no index of this version of the service and its model")
-    return CatalogueEngine(index, embedder, decoders)
+    return CatalogueEngine(index, decoders, embedder)
 
 
 def drop_far_behind(ranked: Sequence[Match]) -> tuple[Match, ...]:

@@ -16,8 +16,10 @@ from anyio import TASK_STATUS_IGNORED
 from anyio.abc import TaskStatus
 
 from pipeline.errors import PipelineError, ServiceError
+from pipeline.service.engine.build import build_index
 from pipeline.service.engine.decoders import Decoders
-from pipeline.service.engine.engine import open_engine, open_existing
+from pipeline.service.engine.embedding import open_model
+from pipeline.service.engine.engine import open_existing
 from pipeline.service.findings import CatalogueConfig, Engine, ModelConfig
 
 STDIN = 0
@@ -61,7 +63,7 @@ async def keep_up_to_date(
     stamp: CatalogueStamp,
     request: RebuildRequest,
     replace_engine: Callable[[Engine], Awaitable[None]],
-    decoders: Decoders | None = None,
+    decoders: Decoders,
 ) -> None:
     """Rebuild the index on every request, and when the catalogue differs from `stamp`; then call `replace_engine`.
 
@@ -74,7 +76,7 @@ async def keep_up_to_date(
             _report(f"rebuilding ({await request.take()})")
             try:
                 await _build_in_child(config)
-                engine = await anyio.to_thread.run_sync(open_existing, config.index_dir, config.model, decoders)
+                engine = await anyio.to_thread.run_sync(open_existing, config.index_dir, decoders, config.model)
                 await replace_engine(engine)
             except PipelineError as exc:
                 _report(f"not renewed: {exc}")
@@ -147,6 +149,7 @@ def main() -> None:
             sys.exit("the service has died")
 
     try:
-        open_engine(config.catalogue, config.index_dir, progress=progress, model=config.model)
+        embedder = open_model(config.model) if config.model else None
+        build_index(config.catalogue, config.index_dir, progress, embedder=embedder)
     except PipelineError as exc:
         sys.exit(str(exc))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, Item
 
@@ -11,8 +12,8 @@ SAMPLE = Path(__file__).resolve().parents[3] / "data" / "catalogue.csv"
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return open_engine(CatalogueConfig(path=SAMPLE), tmp_path_factory.mktemp("sample-index"))
+def sample(decoders: Decoders, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return open_engine(CatalogueConfig(path=SAMPLE), tmp_path_factory.mktemp("sample-index"), decoders)
 
 
 @pytest.fixture(scope="session")

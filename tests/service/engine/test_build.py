@@ -126,13 +126,13 @@ def test_a_killed_build_goes_on_where_it_was(tmp_path: Path, analysed: list[int]
     ]
 
 
-def test_open_engines_continue_while_the_index_is_replaced(tmp_path: Path) -> None:
+def test_open_engines_continue_while_the_index_is_replaced(tmp_path: Path, decoders: Decoders) -> None:
     """An engine that was opened before a rebuild gives the same findings, from its own generation."""
     folder, index_dir = fill(tmp_path / "pictures", 4), tmp_path / "index"
-    reader, query = open_engine(CatalogueConfig(path=folder), index_dir), encode(draw(2), quality=90)
+    reader, query = open_engine(CatalogueConfig(path=folder), index_dir, decoders), encode(draw(2), quality=90)
     before = reader.inspect(query)
     (folder / "002.png").unlink()
-    fresh = open_engine(CatalogueConfig(path=folder), index_dir)
+    fresh = open_engine(CatalogueConfig(path=folder), index_dir, decoders)
     assert [match.item.id for match in before.same] == ["002.png"]
     assert reader.inspect(query) == before
     assert fresh.inspect(query).same == ()
@@ -214,10 +214,10 @@ def test_a_catalogue_that_is_cut_off_is_served_up_to_the_cut(tmp_path: Path, cap
     assert "can't be read on" in named["reason"]
 
 
-def test_an_empty_catalogue_answers(tmp_path: Path) -> None:
+def test_an_empty_catalogue_answers(tmp_path: Path, decoders: Decoders) -> None:
     """Without any row the engine still returns colours and size."""
     (tmp_path / "empty").mkdir()
-    engine = open_engine(CatalogueConfig(path=tmp_path / "empty"), tmp_path / "index")
+    engine = open_engine(CatalogueConfig(path=tmp_path / "empty"), tmp_path / "index", decoders)
     assert isinstance(engine, CatalogueEngine)
     findings = engine.inspect(encode(draw(3)))
     assert (engine.count, findings.same, findings.similar, list(engine.items())) == (0, (), (), [])

@@ -27,6 +27,7 @@ from tests.service.engine.drawing import draw, encode, fill
 from tests.service.engine.models import GREY, SIZE, mean_color, tokens_first, two_inputs, whole_input
 
 COLORS = {"red": "#e02020", "orange": "#e07020", "green": "#20c020", "teal": "#20a0a0", "blue": "#2020e0"}
+Build = Callable[[CatalogueConfig, Path, ModelConfig | None], CatalogueEngine]
 
 
 @pytest.fixture
@@ -64,10 +65,16 @@ def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return done
 
 
-def build_with(catalogue: CatalogueConfig, index_dir: Path, model: ModelConfig | None) -> CatalogueEngine:
-    engine = open_engine(catalogue, index_dir, model=model)
-    assert isinstance(engine, CatalogueEngine)
-    return engine
+@pytest.fixture
+def build_with(decoders: Decoders) -> Build:
+    """Return a function that indexes a catalogue with a model."""
+
+    def build(catalogue: CatalogueConfig, index_dir: Path, model: ModelConfig | None) -> CatalogueEngine:
+        engine = open_engine(catalogue, index_dir, decoders, model=model)
+        assert isinstance(engine, CatalogueEngine)
+        return engine
+
+    return build
 
 
 def embed(model: ModelConfig, picture: bytes) -> Floats:
@@ -79,14 +86,18 @@ def similar_ids(engine: Engine, color: str) -> list[str]:
     return [match.item.id.removesuffix(".png") for match in engine.inspect(query).similar]
 
 
-def test_the_model_decides_what_is_similar(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+def test_the_model_decides_what_is_similar(
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build
+) -> None:
     """A plain orange picture, which is similar to none by its shapes, gets those of the nearest colours, in order."""
     ids = similar_ids(build_with(colors, tmp_path / "index", model), "#e06020")
     assert ids == ["orange", "red"]
     assert similar_ids(build_with(colors, tmp_path / "plain", None), "#e06020") == []
 
 
-def test_the_config_sets_the_least_similarity(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+def test_the_config_sets_the_least_similarity(
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build
+) -> None:
     """A higher `alike_from` leaves out the farther ones, needs no new embeddings, and gives another version."""
     wide = build_with(colors, tmp_path / "index", model)
     narrow = build_with(colors, tmp_path / "index", replace(model, alike_from=0.97))
@@ -95,7 +106,9 @@ def test_the_config_sets_the_least_similarity(tmp_path: Path, colors: CatalogueC
     assert narrow.version != wide.version
 
 
-def test_the_overlay_decides_what_is_the_same(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+def test_the_overlay_decides_what_is_the_same(
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build
+) -> None:
     """A model does not change what is the same: a copy is found, and no other picture of its colour."""
     engine = build_with(colors, tmp_path / "index", model)
     copy = Image.open(colors.path / "red.png").resize((120, 90))
@@ -104,7 +117,7 @@ def test_the_overlay_decides_what_is_the_same(tmp_path: Path, colors: CatalogueC
     assert [match.item.id for match in findings.similar] == ["orange.png"]
 
 
-def test_scores_are_fractions(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+def test_scores_are_fractions(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build) -> None:
     """The scores are cosines, the best first."""
     engine = build_with(colors, tmp_path / "index", model)
     scores = [match.score for match in engine.inspect(encode(Image.new("RGB", (50, 50), "#e02020"), "PNG")).similar]
@@ -112,7 +125,9 @@ def test_scores_are_fractions(tmp_path: Path, colors: CatalogueConfig, model: Mo
     assert all(0.3 <= score <= 1 for score in scores)
 
 
-def test_the_model_gets_the_crop(tmp_path: Path, colors: CatalogueConfig, model: ModelConfig) -> None:
+def test_the_model_gets_the_crop(
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build
+) -> None:
     """Of a picture that is half blue and half green, the crop selects the half to search for."""
     engine = build_with(colors, tmp_path / "index", model)
     pair = Image.new("RGB", (200, 100), "#2020e0")
@@ -203,7 +218,7 @@ WRONG: dict[str, tuple[Callable[[Path], Path], dict[str, object], str]] = {
 
 @pytest.mark.parametrize(("make", "settings", "message"), WRONG.values(), ids=WRONG.keys())
 def test_a_model_that_does_not_fit_is_one_sentence(
-    tmp_path: Path, make: Callable[[Path], Path], settings: dict[str, object], message: str
+    tmp_path: Path, make: Callable[[Path], Path], settings: dict[str, object], message: str, decoders: Decoders
 ) -> None:
     """It is refused before anything is indexed, with the file's name and what to check."""
     config = replace(
@@ -211,7 +226,7 @@ def test_a_model_that_does_not_fit_is_one_sentence(
         **settings,  # type: ignore[arg-type]  # the parameters' own names
     )
     with pytest.raises(ConfigError, match=message) as refused:
-        open_engine(CatalogueConfig(path=fill(tmp_path / "pictures", 1)), tmp_path / "index", model=config)
+        open_engine(CatalogueConfig(path=fill(tmp_path / "pictures", 1)), tmp_path / "index", decoders, model=config)
     assert str(refused.value).startswith(f"model {tmp_path / 'wrong.onnx'}: ")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "index").exists()
@@ -233,7 +248,7 @@ def test_the_service_loads_no_runtime_without_a_model() -> None:
 
 
 def test_a_picture_without_a_finite_vector_matches_nothing(
-    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, build_with: Build
 ) -> None:
     """A picture whose mean is the config's own has the zero vector: no similar pictures, and no failure."""
     engine = build_with(colors, tmp_path / "index", replace(model, mean=(128 / 255, 128 / 255, 128 / 255)))
@@ -241,7 +256,7 @@ def test_a_picture_without_a_finite_vector_matches_nothing(
 
 
 def test_the_same_model_does_not_run_again(
-    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int]
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int], build_with: Build
 ) -> None:
     """The index of an unchanged catalogue is opened; of a changed catalogue, only the new picture is computed."""
     first = build_with(colors, tmp_path / "index", model)
@@ -254,7 +269,7 @@ def test_the_same_model_does_not_run_again(
 
 @pytest.mark.parametrize("change", ["model", "weights", "preprocessing"])
 def test_another_model_costs_only_its_embeddings(
-    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int], change: str
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int], change: str, build_with: Build
 ) -> None:
     """With another file, other weights, or another mean, every picture is embedded again, and none analysed."""
     before = build_with(colors, tmp_path / "index", model)
@@ -271,7 +286,7 @@ def test_another_model_costs_only_its_embeddings(
 
 
 def test_a_model_can_be_added_and_removed(
-    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int]
+    tmp_path: Path, colors: CatalogueConfig, model: ModelConfig, work: dict[str, int], build_with: Build
 ) -> None:
     """Embeddings are added to an index, and removed, without a picture being analysed again."""
     for used in (None, model, None):

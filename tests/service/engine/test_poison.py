@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from pipeline.service.engine.build import SKIPPED, build_index
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import BadPicture, CatalogueConfig
 from tests.poison import CRASH, TAKE_MEMORY, acting, acting_decoder, huge_header, many_scans
@@ -46,8 +47,9 @@ def test_poison_costs_its_rows(poisoned: Path, tmp_path: Path) -> None:
 
 def test_an_upload_that_crashes_its_decoder_costs_one_request(poisoned: Path, tmp_path: Path) -> None:
     """The engine says so, and answers the next one."""
-    engine = open_engine(CatalogueConfig(path=poisoned), tmp_path / "index")
-    with pytest.raises(BadPicture, match="crashed"):
-        engine.inspect(POISON["crash.png"][0])
-    good = next(item for item in engine.items() if item.token)
-    assert engine.inspect_token(str(good.token))
+    with Decoders(1) as decoders:
+        engine = open_engine(CatalogueConfig(path=poisoned), tmp_path / "index", decoders)
+        with pytest.raises(BadPicture, match="crashed"):
+            engine.inspect(POISON["crash.png"][0])
+        good = next(item for item in engine.items() if item.token)
+        assert engine.inspect_token(str(good.token))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.service.engine import typed_values
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.items import item_from_fields, left_out
 from pipeline.service.engine.typed_values import AVAILABILITIES
@@ -121,11 +122,11 @@ def test_what_has_no_form_is_left_out_of_its_row_and_named() -> None:
     assert sorted(left_out(fields)) == ["availability", "prep_time", "price", "published", "rating"]
 
 
-def test_the_index_counts_what_is_left_out(tmp_path: Path) -> None:
+def test_the_index_counts_what_is_left_out(tmp_path: Path, decoders: Decoders) -> None:
     """By column, over all rows that are served."""
     rows = [
         {"id": str(n), "image": "none.png", "published": day, "price": "x"} for n, day in enumerate(("2026", "soon"))
     ]
     catalogue = write_manifest(tmp_path / "rows.csv", rows)
-    engine = open_engine(CatalogueConfig(path=catalogue), tmp_path / "index")
+    engine = open_engine(CatalogueConfig(path=catalogue), tmp_path / "index", decoders)
     assert engine.left_out == {"published": 2, "price": 2}

@@ -12,6 +12,7 @@ from urllib.parse import quote_plus
 import pytest
 from PIL import Image
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig
 from tests.service.serving import Served, draw_mug
@@ -34,7 +35,7 @@ def resized(picture: bytes) -> bytes:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, start: Callable[..., Served]) -> Served:
+def shop(tmp_path: Path, start: Callable[..., Served], decoders: Decoders) -> Served:
     """Return a service over a catalogue with one picture in two sizes, from several sellers."""
     pictures = {"blue.png": draw_mug(BLUE), "small.png": resized(draw_mug(BLUE)), "red.png": draw_mug(RED)}
     for name, data in {**pictures, "green.png": draw_mug(GREEN, shape="ellipse")}.items():
@@ -43,7 +44,7 @@ def shop(tmp_path: Path, start: Callable[..., Served]) -> Served:
         writer = csv.DictWriter(file, ["id", "image", "title", "price", "currency", "page_url", "cook_time"])
         writer.writeheader()
         writer.writerows({"title": "Mug", "currency": "EUR", **row} for row in ROWS)
-    return start(open_engine(CatalogueConfig(path=tmp_path / "catalogue.csv"), tmp_path / "index"))
+    return start(open_engine(CatalogueConfig(path=tmp_path / "catalogue.csv"), tmp_path / "index", decoders))
 
 
 def counted(image: dict[str, Any]) -> dict[str, int]:

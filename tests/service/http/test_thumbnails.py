@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig
 from tests.service.engine.drawing import draw, encode
@@ -62,9 +63,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_only_what_was_indexed_is_served(folder: Path, tmp_path: Path, start: Start, change: str) -> None:
+def test_only_what_was_indexed_is_served(
+    folder: Path, tmp_path: Path, start: Start, change: str, decoders: Decoders
+) -> None:
     """No link, device or FIFO is followed, nothing larger is read, and other content is not shown."""
-    engine = open_engine(CatalogueConfig(path=folder.parent), tmp_path / "index")
+    engine = open_engine(CatalogueConfig(path=folder.parent), tmp_path / "index", decoders)
     tokens = {item.image: item.token for item in engine.items()}
     served = start(engine)
     target = f"/thumbnails/{tokens['inner/mug.bmp']}"

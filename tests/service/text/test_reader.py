@@ -14,6 +14,7 @@ import anyio
 import pytest
 from anyio.from_thread import BlockingPortal
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.pictures import WHOLE
 from pipeline.service.findings import BadPicture, CatalogueConfig, Crop, Engine
@@ -171,14 +172,14 @@ def test_without_the_packages_every_picture_has_the_reason(
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Engine:
+def catalogue(tmp_path: Path, decoders: Decoders) -> Engine:
     """Index two pictures with text, one of them under two ids, and a row without a picture."""
     (tmp_path / "card.png").write_bytes(CARD)
     (tmp_path / "sign.png").write_bytes(png(SIGNS[0].draw()))
     with (tmp_path / "list.csv").open("w", newline="") as file:
         rows = [("a", "card.png"), ("b", "card.png"), ("c", "sign.png"), ("d", "gone.png")]
         csv.writer(file).writerows([("id", "image"), *rows])
-    return open_engine(CatalogueConfig(path=tmp_path / "list.csv"), tmp_path / "index")
+    return open_engine(CatalogueConfig(path=tmp_path / "list.csv"), tmp_path / "index", decoders)
 
 
 async def read_all(reader: TextReader, engine: Engine) -> None:
