@@ -133,9 +133,7 @@ def duplicates(
     config: ConfigPath,
     sets: Sets = None,
     form: Annotated[DuplicatesForm, typer.Option("--format", help="How to print the groups.")] = DuplicatesForm.TEXT,
-    keep: Annotated[
-        Preference, typer.Option(help="What decides first which picture of a group to keep.")
-    ] = Preference.SIZE,
+    keep: Annotated[Preference, typer.Option(help="What decides first which one to keep.")] = Preference.SIZE,
 ) -> None:
     """List the rows whose pictures are copies of each other, in groups, with the one to keep first."""
     from pipeline.commands.duplicates import list_duplicates  # noqa: PLC0415 - see above

@@ -79,8 +79,9 @@ def changes(changed: LastChanges) -> str:
     """Return what the last run that changed anything has changed, as counts."""
     if not changed.total:
         return "<p>No change has been noted.</p>"
-    counts = ", ".join(f"{counted(count, 'change')} of {kind}" for kind, count in changed.kinds.most_common())
-    return f"<p>{changed.total:,} noted at {escape(printable(_moment(changed.at)))}: {escape(printable(counts))}.</p>"
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in changed.kinds.most_common())
+    noted = f"{counted(changed.total, 'change')} noted at {_moment(changed.at)}: {counts}."
+    return f"<p>{escape(printable(noted))}</p>"
 
 
 def image_address(image: str, base: str | None) -> str:
