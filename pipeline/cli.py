@@ -25,10 +25,9 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, ExitCode, InternalError, PipelineError, Stalled
 from pipeline.guards.printable import printable, printable_lines
 from pipeline.local.embedded import check_packages
-from pipeline.report.copies import DuplicatesForm, Preference
 from pipeline.report.page.write import REPORT_FILE
 from pipeline.report.progress import progress_for
-from pipeline.report.run_json import Report, read_run_json
+from pipeline.report.run_json import Report
 from pipeline.report.status import job_status
 from pipeline.runner.execution import beside
 from pipeline.runner.job import run as run_job
@@ -50,6 +49,8 @@ MaybeConfigPath = Annotated[
     Path | None, typer.Argument(metavar="[CONFIG]", help="The job's TOML config.", show_default=False)
 ]
 
+app.command()(cli_results.report)
+app.command()(cli_results.duplicates)
 app.command()(cli_results.export)
 app.command()(cli_results.diff)
 app.add_typer(cli_results.alerts, name="alerts")
@@ -109,36 +110,6 @@ def plan(config: ConfigPath, sets: Sets = None) -> None:
 def status(config: ConfigPath, sets: Sets = None) -> None:
     """Show how far the job is, and how its last run ended."""
     typer.echo(printable_lines(job_status(Path(_load(config, sets).output.dir))))
-
-
-@app.command()
-def report(
-    config: ConfigPath,
-    sets: Sets = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead: what the last run did.")] = False,
-) -> None:
-    """Write report.html, a page about the job and its last run that opens by double click, and print its path."""
-    settings = _load(config, sets)
-    if not as_json:
-        from pipeline.report.page.write import write_page  # noqa: PLC0415 - see above
-
-        typer.echo(printable(str(write_page(settings, _folder(settings)))))
-        return
-    content = orjson.dumps(read_run_json(_folder(settings)), option=orjson.OPT_INDENT_2)
-    typer.echo(printable_lines(content.decode()))
-
-
-@app.command()
-def duplicates(
-    config: ConfigPath,
-    sets: Sets = None,
-    form: Annotated[DuplicatesForm, typer.Option("--format", help="How to print the groups.")] = DuplicatesForm.TEXT,
-    keep: Annotated[Preference, typer.Option(help="What decides first which one to keep.")] = Preference.SIZE,
-) -> None:
-    """List the rows whose pictures are copies of each other, in groups, with the one to keep first."""
-    from pipeline.commands.duplicates import list_duplicates  # noqa: PLC0415 - see above
-
-    typer.echo(list_duplicates(_folder(_load(config, sets)), form, keep))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands that take the results of a job elsewhere, and say what has changed in them."""
+"""The commands that show the results of a job, take them elsewhere, and say what has changed in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from pipeline import load_config
 from pipeline.cli_options import ConfigPath, Sets
 from pipeline.errors import UsageError
-from pipeline.guards.printable import printable
+from pipeline.guards.printable import printable, printable_lines
+from pipeline.report.copies import DuplicatesForm, Preference
+from pipeline.report.run_json import read_run_json
 
 alerts = typer.Typer(no_args_is_help=True, help="Alerts on what changed: see [[alerts]] in the config.")
 
@@ -23,6 +25,34 @@ ConfigsAndOut = Annotated[
 Tables = Annotated[
     str, typer.Option(metavar="NAME,...", help="Child tables to write too, such as tags,offers,pages; or all.")
 ]
+
+
+def report(
+    config: ConfigPath,
+    sets: Sets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json instead: what the last run did.")] = False,
+) -> None:
+    """Write report.html, a page about the job and its last run that opens by double click, and print its path."""
+    settings = load_config(config, sets or [])
+    if not as_json:
+        from pipeline.report.page.write import write_page  # noqa: PLC0415 - a run doesn't need it
+
+        typer.echo(printable(str(write_page(settings, Path(settings.output.dir)))))
+        return
+    content = orjson.dumps(read_run_json(Path(settings.output.dir)), option=orjson.OPT_INDENT_2)
+    typer.echo(printable_lines(content.decode()))
+
+
+def duplicates(
+    config: ConfigPath,
+    sets: Sets = None,
+    form: Annotated[DuplicatesForm, typer.Option("--format", help="How to print the groups.")] = DuplicatesForm.TEXT,
+    keep: Annotated[Preference, typer.Option(help="What decides first which one to keep.")] = Preference.SIZE,
+) -> None:
+    """List the rows whose pictures are copies of each other, in groups, with the one to keep first."""
+    from pipeline.commands.duplicates import list_duplicates  # noqa: PLC0415 - a run doesn't need it
+
+    typer.echo(list_duplicates(Path(load_config(config, sets or []).output.dir), form, keep))
 
 
 def export(paths: ConfigsAndOut, sets: Sets = None, tables: Tables = "") -> None:

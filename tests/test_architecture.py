@@ -206,3 +206,23 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_a_wrong_import_would_be_found(module: str, imported: str) -> None:
     """The rule refuses what it is there for."""
     assert _wrong(module, imported)
+
+
+def test_modules_functions_and_constructors_are_short() -> None:
+    """A module has at most 300 lines, a function 40, and a constructor that is written by hand eight arguments."""
+    wrong = [
+        f"{path.relative_to(PROJECT)} has {count} lines"
+        for path in MODULES.values()
+        if (count := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    ]
+    for module, path in MODULES.items():
+        for node in ast.walk(_tree(module)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            place = f"{path.relative_to(PROJECT)}:{node.lineno} {node.name}"
+            if (node.end_lineno or node.lineno) - node.lineno >= 40:
+                wrong.append(f"{place} has more than 40 lines")
+            arguments = len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs) - 1
+            if node.name == "__init__" and arguments > 8:
+                wrong.append(f"{place} has {arguments} arguments")
+    assert not wrong, "\n" + "\n".join(wrong)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, Item
 from tests.service.engine.conftest import SAMPLE
@@ -96,9 +97,9 @@ def duplicates(engine: Engine, item_id: str, folder: Path, path: str) -> dict[st
     return {copy.item.id: copy.kind for copy in found if copy.item.id != item_id}
 
 
-def test_every_planted_copy_is_found_and_none_is_invented(planted: Path, tmp_path: Path) -> None:
+def test_every_planted_copy_is_found_and_none_is_invented(planted: Path, tmp_path: Path, decoders: Decoders) -> None:
     """Each copy finds its original and the other way round, with the kind of what was done to it, and nothing else."""
-    engine = open_engine(CatalogueConfig(path=planted), tmp_path)
+    engine = open_engine(CatalogueConfig(path=planted), tmp_path, decoders)
     for item in engine.items():
         name = item.id.removesuffix("-copy")
         other = name if item.id.endswith("-copy") else f"{name}-copy"
@@ -117,12 +118,12 @@ def clock(hour: int, minute: int) -> bytes:
     return file(image, "PNG")
 
 
-def test_clocks_of_other_hours_are_no_copies(tmp_path: Path) -> None:
+def test_clocks_of_other_hours_are_no_copies(tmp_path: Path, decoders: Decoders) -> None:
     """Drawings that differ in a few lines only are different pictures."""
     times = [(hour, minute) for hour in (1, 2, 3, 5) for minute in (0, 5, 40)]
     for hour, minute in times:
         (tmp_path / f"{hour:02}{minute:02}.png").write_bytes(clock(hour, minute))
-    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index")
+    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index", decoders)
     for hour, minute in times:
         name = f"{hour:02}{minute:02}.png"
         assert duplicates(engine, name, tmp_path, name) == {}
@@ -153,13 +154,13 @@ def test_the_sample_has_copies_and_many_near_twins(sample: Engine, rows: dict[st
         assert not invented, item.id
 
 
-def test_a_copy_whose_file_is_gone_is_left_out(tmp_path: Path) -> None:
+def test_a_copy_whose_file_is_gone_is_left_out(tmp_path: Path, decoders: Decoders) -> None:
     """What can't be compared any more is not claimed; the same bytes need no file."""
     (tmp_path / "a.jpg").write_bytes(file(scene(1), quality=92))
     (tmp_path / "b.jpg").write_bytes(file(scene(1), quality=40))
     (tmp_path / "c.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
     data = (tmp_path / "a.jpg").read_bytes()
-    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index")
+    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index", decoders)
     (tmp_path / "b.jpg").write_bytes(b"gone")
     (tmp_path / "c.jpg").unlink()
     assert {copy.item.id: copy.kind for copy in engine.inspect(data).duplicates} == {"a.jpg": "exact", "c.jpg": "exact"}
