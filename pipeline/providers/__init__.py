@@ -12,6 +12,8 @@ from pipeline.providers.bing.provider import make_bing, make_local
 from pipeline.providers.bing.settings import BingSettings, LocalSettings
 from pipeline.providers.google.provider import make_google
 from pipeline.providers.google.settings import GoogleSettings
+from pipeline.providers.lens.provider import make_lens
+from pipeline.providers.lens.settings import LensSettings
 from pipeline.providers.openai.provider import make_openai
 from pipeline.providers.openai.settings import OpenAISettings
 
@@ -42,6 +44,7 @@ def register(name: str, kind: ProviderKind[S]) -> None:
 
 register("bing", ProviderKind(settings=BingSettings, build=make_bing))
 register("google", ProviderKind(settings=GoogleSettings, build=make_google))
+register("lens", ProviderKind(settings=LensSettings, build=make_lens))
 register("local", ProviderKind(settings=LocalSettings, build=make_local))
 register("openai", ProviderKind(settings=OpenAISettings, build=make_openai))
 

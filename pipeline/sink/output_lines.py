@@ -61,7 +61,7 @@ def build_record(
         "asked_at": timestamp(min(answer.asked_at for answer in answers)),
         "carry": dict(row.carry),
         "source": _source(row.image, prepared),
-        "sent": _sent(row, prepared),
+        "sent": _sent(row, prepared, exchanges[-1][0]),
         "calls": _calls(provider, exchanges),
     }
     if row.market:
@@ -133,9 +133,10 @@ def _source(image: Image, prepared: Prepared | None) -> RecordSource:
     }
 
 
-def _sent(row: Row, prepared: Prepared | None) -> Sent:
-    if prepared is None:
-        sent = Sent(form="token" if isinstance(row.image, InsightsToken) else "url")
+def _sent(row: Row, prepared: Prepared | None, request: Request) -> Sent:
+    """Return how a picture was sent; a prepared one may be sent as the public URL of its file."""
+    if prepared is None or request.form != "bytes":
+        sent = Sent(form=request.form)
     else:
         sent = Sent(
             form="bytes",

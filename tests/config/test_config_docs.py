@@ -26,6 +26,7 @@ from pipeline.providers import settings_models
 from pipeline.providers.bing.filters import ImageSearch
 from pipeline.providers.bing.settings import QuerySettings
 from pipeline.providers.google.settings import GooglePrices
+from pipeline.providers.lens.settings import LensPrices
 from pipeline.providers.openai.fields import FieldSettings
 from pipeline.providers.openai.settings import PriceSettings
 
@@ -76,6 +77,7 @@ def _tables() -> dict[str, dict[str, FieldInfo]]:
     tables["provider.fields"] = FieldSettings.model_fields
     tables["provider.prices openai"] = PriceSettings.model_fields
     tables["provider.prices google"] = GooglePrices.model_fields
+    tables["provider.prices lens"] = LensPrices.model_fields
     return tables
 
 
@@ -173,6 +175,7 @@ def _models() -> list[type[BaseModel]]:
         FieldSettings,
         PriceSettings,
         GooglePrices,
+        LensPrices,
         *settings_models().values(),
     ]
 
