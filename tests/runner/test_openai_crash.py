@@ -108,5 +108,6 @@ def test_two_processes_with_one_key_keep_both_limits(tmp_path: Path) -> None:
     stamps = [call["at"] for call in seen]
     assert max(sum(start_ <= at < start_ + 1 for at in stamps) for start_ in stamps) <= 20
     sent = sum(call["tokens"] + call["max_tokens"] for call in seen[:-1])
-    # The pace allows for lateness of one second, in which so much may be made up for; and a call may arrive late.
-    assert stamps[-1] - stamps[0] >= 0.95 * (sent - tokens / 60) / tokens * 60
+    # A second's tokens may be made up for, and answers give back what of their tokens was not used. Each process with
+    # a pace of its own would take half of the time.
+    assert stamps[-1] - stamps[0] >= 0.75 * (sent - tokens / 60) / tokens * 60
