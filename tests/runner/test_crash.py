@@ -182,29 +182,44 @@ def silent(tmp_path: Path, pictures: Path, storm: Storm) -> Iterator[socket.sock
         yield listener
 
 
-def test_a_signal_waits_for_the_answer_that_is_awaited(storm: Storm, silent: socket.socket) -> None:
-    """After SIGTERM the answer in flight still makes its record, and nothing more is asked."""
+SIGNALS = pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name
+)
+
+
+@SIGNALS
+def test_a_signal_waits_for_the_answer_that_is_awaited(
+    storm: Storm, silent: socket.socket, number: signal.Signals
+) -> None:
+    """The answer in flight still makes its record, nothing more is asked, and the run says so when the signal comes."""
     process = storm.start()
     connection, _ = silent.accept()
     with connection:
         assert connection.recv(65536)
-        process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not is_pending(process.pid, signal.SIGTERM), "the signal has arrived")
+        process.send_signal(number)
+        said = wait_until((storm.config.parent / "stderr.log").read_text, "the run has said what happens")
+        assert said.startswith(f"image-insights: {number.name}: finishing what is in flight")
+        assert "run again to go on, send the signal again to stop at once" in said
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(NOTHING), NOTHING))
-        assert storm.end(process) == 143
+        assert storm.end(process) == 128 + number
     assert len(lines_of(storm.config.parent / "out" / "insights.jsonl")) == 1  # of the row whose picture came first
 
 
-def test_a_second_signal_ends_the_run_at_once(storm: Storm, silent: socket.socket) -> None:
-    """It waits for no answer, and leaves no report of an end in good order."""
+@SIGNALS
+def test_a_second_signal_ends_the_run_at_once(storm: Storm, silent: socket.socket, number: signal.Signals) -> None:
+    """It waits for no answer, says that nothing is lost, and leaves no report of an end in good order."""
     process = storm.start()
     connection, _ = silent.accept()
     with connection:
         assert connection.recv(65536)
         for _ in range(2):
-            process.send_signal(signal.SIGTERM)
-            wait_until(lambda: not is_pending(process.pid, signal.SIGTERM), "the signal has arrived")
-        assert storm.end(process) == 143
+            process.send_signal(number)
+            wait_until(lambda: not is_pending(process.pid, number), "the signal has arrived")
+        assert storm.end(process) == 128 + number
+    said = (storm.config.parent / "stderr.log").read_text().splitlines()
+    assert said[-1] == (
+        f"image-insights: {number.name} again: stopped at once; what was committed is safe, run again to go on"
+    )
     assert not (storm.config.parent / "out" / RUN_FILE).exists()
 
 
