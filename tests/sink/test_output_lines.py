@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -9,6 +10,7 @@ import orjson
 
 from pipeline.schema import Insights, no_insights
 from pipeline.sink.output_lines import build_record, encode, encode_failure, without_itself
+from tests.providers.google.conftest import prepared
 from tests.rows import REQUEST, Provider, make_answer, make_failure, make_row
 
 
@@ -25,6 +27,18 @@ def test_a_record_names_the_calls_it_comes_from() -> None:
     answers = [(REQUEST, make_answer(trace="T1")), (REQUEST, make_answer()), (REQUEST, make_answer(trace="T2"))]
     record = build_record(Provider(), make_row("a"), None, answers, no_insights())
     assert (record["provider"], record["calls"]["trace_ids"]) == ("test", ["T1", "T2"])
+
+
+def test_how_a_picture_was_sent_is_what_its_request_says() -> None:
+    """A local file that was prepared may be sent as its public URL: then nothing of the bytes is in `sent`."""
+    row, picture = make_row("a", path=Path("a.png")), prepared()
+    as_bytes, as_url = (
+        build_record(Provider(), row, picture, [(request, make_answer())], no_insights())
+        for request in (replace(REQUEST, form="bytes"), replace(REQUEST, form="url"))
+    )
+    assert as_bytes["sent"]["bytes"] == len(picture.data)
+    assert as_url["sent"] == {"form": "url"}
+    assert as_url["source"] == as_bytes["source"]
 
 
 def test_lines_are_whole_lines_of_json() -> None:
