@@ -19,6 +19,7 @@ from PIL import Image
 from pipeline.providers.google.settings import FEATURES
 from tests.prepare.pictures import noise, scene, stored, with_orientation
 from tests.providers.google.vision_answers import annotate
+from tests.providers.lens.lens_answers import search_answer
 from tests.providers.openai.conftest import completion
 
 BOUNDARY = b"fuzz"
@@ -103,6 +104,7 @@ def answers(provider: str) -> list[bytes]:
         b'{"statusCode": 403, "message": "Out of call volume quota. Quota will be replenished in 2.03:04:05."}',
         b'{"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"reason": "X", "retryDelay": "1.5s"}]}}',
         b'{"error": {"type": "insufficient_quota", "param": null, "code": "rate_limit_exceeded", "message": "no"}}',
+        b'{"search_metadata": {"status": "Error"}, "error": "Your account has run out of searches."}',
         b"1m2s\n<html><body>502 Bad Gateway</body></html>",
         b"",
     ]
@@ -119,9 +121,15 @@ def _openai() -> list[bytes]:
     return [orjson.dumps(completion(content)) for content in (said, "```json\n{}\n```", None)]
 
 
+def _lens() -> list[bytes]:
+    kinds = ("visual_matches", "products", "exact_matches", "all")
+    return [orjson.dumps(search_answer(kind, "https://e.example.com/a.jpg")) for kind in kinds]
+
+
 _INSIGHTS: Mapping[str, Callable[[], list[bytes]]] = {
     "bing": lambda: [b"\n" + path.read_bytes() for path in sorted(_ANSWERS.glob("*.json"))],
     "google": _google,
+    "lens": _lens,
     "openai": _openai,
 }
 

@@ -35,6 +35,8 @@ from tests.fuzz.mutation import mutated
 from tests.manifest.test_opening import Known
 from tests.prepare.pictures import opened
 from tests.providers.google.conftest import google, sent
+from tests.providers.lens.conftest import lens
+from tests.providers.lens.conftest import sent as search
 from tests.providers.openai.conftest import make as openai
 
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -52,6 +54,7 @@ _ASKED: Mapping[str, tuple[Provider, Request]] = {
     "bing-details": (_BING, Request(method="GET", target="/images/details?insightsToken=token", form="token")),
     "bing-search": (_BING, Request(method="GET", target="/images/search?q=mug&count=10", form="token")),
     "google": (google(features=("labels", "document_text", "web")), sent()),
+    "lens": (lens(), search("all")),
     "openai": (
         openai(fields={"material": "what it is made of"}),
         replace(_POST, target="/chat/completions", form="bytes"),
