@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope, current_time, to_thread
 from pydantic import SecretStr
 
 from pipeline.errors import OutputError, Unreachable
@@ -28,6 +28,8 @@ from pipeline.fetch.retry import RetryBudget, Retrying, Try
 from pipeline.fetch.transport import Transport, WithheldError
 from pipeline.providers.base import Service
 from pipeline.records import Answer, Outcome, Problem, Request, Usage
+
+LARGE_BODY: Final = 128 * 1024  # bytes: what takes some 3 ms to be read, and most answers are smaller
 
 
 @dataclass(slots=True)
@@ -168,10 +170,21 @@ class Fetcher:
         self._outage.answered()
         await self._learn(answer.ms / 1000, permit)
         self.counters.answers += 1
-        outcome = read_outcome(self._service, request, answer)
+        outcome = await self._read(request, answer)
         if isinstance(outcome, Problem) and self._client_state.is_named_by(outcome):
             self._client_state.forget()
         return answer, outcome
+
+    async def _read(self, request: Request, answer: Answer) -> Outcome:
+        """Read an answer; a large one in a thread, so that the event loop goes on.
+
+        It was paid for: no cancellation takes it away.
+        """
+        if len(answer.body) < LARGE_BODY:
+            return read_outcome(self._service, request, answer)
+        with CancelScope(shield=True):
+            outcome = await to_thread.run_sync(read_outcome, self._service, request, answer)
+        return outcome  # noqa: RET504 - a scope may end without a value, as far as types say
 
     async def _learn(self, took: float, permit: Permit) -> None:
         """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""
