@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from pipeline.providers.collector import Json, as_list, as_object, fields, take
 from pipeline.providers.google.boxes import number
-from pipeline.providers.google.collector import Collector, Json, as_list, as_object, fields, take, take_share
+from pipeline.providers.google.collector import GoogleCollector, take_share
 from pipeline.schema import DominantColor, Entity, Geo, ImageRef, Safety, Tag
 
 _LIKELIHOODS: Final = ("UNKNOWN", "VERY_UNLIKELY", "UNLIKELY", "POSSIBLE", "LIKELY", "VERY_LIKELY")
@@ -16,17 +17,17 @@ _LIKELY: Final = 0.75
 _SAFETY: Final = ("adult", "violence", "racy", "medical", "spoof")
 
 
-def read_labels(value: list[Any], collector: Collector) -> None:
+def read_labels(value: list[Any], collector: GoogleCollector) -> None:
     """Read what the picture shows as a whole; a label has no box."""
     _read_tags("labelAnnotations", "description", "label", value, collector)
 
 
-def read_objects(value: list[Any], collector: Collector) -> None:
+def read_objects(value: list[Any], collector: GoogleCollector) -> None:
     """Read the things in the picture with their boxes."""
     _read_tags("localizedObjectAnnotations", "name", "object", value, collector)
 
 
-def _read_tags(where: str, name: str, source: str, value: list[Any], collector: Collector) -> None:
+def _read_tags(where: str, name: str, source: str, value: list[Any], collector: GoogleCollector) -> None:
     items = collector.objects(where, value)
     for item in items:
         tag = fields(
@@ -38,17 +39,17 @@ def _read_tags(where: str, name: str, source: str, value: list[Any], collector: 
     collector.keep_columns(where, items)
 
 
-def read_logos(value: list[Any], collector: Collector) -> None:
+def read_logos(value: list[Any], collector: GoogleCollector) -> None:
     """Read the logos in the picture."""
     _read_entities("logoAnnotations", "Logo", value, collector)
 
 
-def read_landmarks(value: list[Any], collector: Collector) -> None:
+def read_landmarks(value: list[Any], collector: GoogleCollector) -> None:
     """Read the places that the picture shows, with where on Earth they are."""
     _read_entities("landmarkAnnotations", "Landmark", value, collector)
 
 
-def _read_entities(where: str, kind: str, value: list[Any], collector: Collector) -> None:
+def _read_entities(where: str, kind: str, value: list[Any], collector: GoogleCollector) -> None:
     items = collector.objects(where, value)
     for item in items:
         entity = fields(
@@ -82,7 +83,7 @@ def _take_geo(item: Json) -> Geo | None:
     return {"lat": float(latitude), "long": float(longitude)}
 
 
-def read_faces(value: list[Any], collector: Collector) -> None:
+def read_faces(value: list[Any], collector: GoogleCollector) -> None:
     """Read where faces are; nothing says whose."""
     items = collector.objects("faceAnnotations", value)
     for item in items:
@@ -91,7 +92,7 @@ def read_faces(value: list[Any], collector: Collector) -> None:
     collector.keep_columns("faceAnnotations", items)
 
 
-def read_safety(value: Json, collector: Collector) -> None:
+def read_safety(value: Json, collector: GoogleCollector) -> None:
     """Read how likely the picture is unsafe: very unlikely as 0, very likely as 1, unknown not at all."""
     rest = dict(value)
     safety = fields(**{name: _take_likelihood(rest, name) for name in _SAFETY})
@@ -115,7 +116,7 @@ def _take_likelihood(source: Json, name: str) -> float | None:
     return (rank - 1) / (len(names) - 2) if rank else None
 
 
-def read_colours(value: Json, collector: Collector) -> None:
+def read_colours(value: Json, collector: GoogleCollector) -> None:
     """Read the colours, those of the largest areas first; the accent colour is that with the highest score."""
     rest = dict(value)
     dominant = take(rest, "dominantColors", dict) or {}
@@ -145,7 +146,7 @@ def _hex(colour: Any) -> str | None:
     return "#" + "".join(f"{round(channel or 0):02x}" for channel in channels)
 
 
-def read_products(value: Json, collector: Collector) -> None:
+def read_products(value: Json, collector: GoogleCollector) -> None:
     """Read the products of the user's own product set that look like what the picture shows."""
     rest, items = dict(value), collector.insights["similar_products"]["items"]
     results = collector.objects("productSearchResults.results", take(rest, "results", list) or [])

@@ -1,40 +1,19 @@
-"""What readers of an answer share: the insights that they fill, and what of the answer has no field there."""
+"""What the readers of Google's answers take besides: boxes from corners in pixels, and shares."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
+from pipeline.providers.collector import Collector, Json
 from pipeline.providers.google.boxes import Frame, number
-from pipeline.schema import Box, Insights, no_insights
-
-Json = dict[str, Any]
-T = TypeVar("T")
+from pipeline.schema import Box
 
 
 @dataclass(slots=True, kw_only=True)
-class Collector:
-    """The insights of one picture while its answer is read; `frame` is what corners in pixels refer to."""
+class GoogleCollector(Collector):
+    """A Collector whose `frame` is what corners in pixels refer to."""
 
     frame: Frame
-    insights: Insights = field(default_factory=no_insights)
-
-    def keep(self, where: str, value: Any) -> None:
-        """Keep a value that has no field, unless it is empty."""
-        if value not in (None, "", [], {}):
-            self.insights["other"].append({"where": where, "value": value})
-
-    def keep_columns(self, where: str, items: Iterable[Json]) -> None:
-        """Keep what is left of the items of a list: for each name one list, null where an item lacks it."""
-        rows = list(items)
-        for name in dict.fromkeys(name for row in rows for name in row):
-            self.insights["other"].append({"where": f"{where}[].{name}", "value": [row.get(name) for row in rows]})
-
-    def objects(self, where: str, value: list[Any]) -> list[Json]:
-        """Return the objects in a list as copies, from which readers take; anything else in it is kept."""
-        self.keep(where, [item for item in value if type(item) is not dict])
-        return [dict(item) for item in value if type(item) is dict]
 
     def take_box(self, source: Json, name: str) -> Box | None:
         """Take a polygon as a box."""
@@ -44,25 +23,6 @@ class Collector:
         return box
 
 
-def as_object(value: Any) -> Json:
-    """Return an object of JSON, and an empty one for anything else."""
-    return value if type(value) is dict else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list of JSON, and an empty one for anything else."""
-    return value if type(value) is list else []
-
-
-def take(source: Json, name: str, kind: type[T]) -> T | None:
-    """Take a value of this type from an object; another one stays there."""
-    value = source.get(name)
-    if type(value) is not kind:
-        return None
-    del source[name]
-    return value
-
-
 def take_share(source: Json, name: str) -> float | None:
     """Take a number from 0 to 1."""
     value = number(source.get(name))
@@ -70,8 +30,3 @@ def take_share(source: Json, name: str) -> float | None:
         return None
     del source[name]
     return float(value)
-
-
-def fields(**values: Any) -> Json:
-    """Return the values that are known."""
-    return {name: value for name, value in values.items() if value is not None}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pipeline.network.waits import parse_wait, wait_of_headers
-from pipeline.providers.google.collector import Json, as_list, as_object
+from pipeline.providers.collector import Json, as_list, as_object
 from pipeline.providers.json_body import is_damaged_json
 from pipeline.records import Answer, Problem, ProblemKind, Request
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Final
 
+from pipeline.providers.collector import Json, as_list, as_object
 from pipeline.providers.google.annotations import (
     read_colours,
     read_faces,
@@ -16,7 +17,7 @@ from pipeline.providers.google.annotations import (
     read_products,
     read_safety,
 )
-from pipeline.providers.google.collector import Collector, Json, as_list, as_object
+from pipeline.providers.google.collector import GoogleCollector
 from pipeline.providers.google.errors import classify_error, classify_status, unreadable
 from pipeline.providers.google.text import read_text, text_frame
 from pipeline.providers.google.web import read_web
@@ -25,7 +26,7 @@ from pipeline.records import Answer, Problem, Request
 from pipeline.schema import Insights, Unavailable
 
 _NOT_OFFERED: Final = "the service knows no offers; the feature products looks into your own product set"
-_Reader = tuple[type, Callable[[Any, Collector], None]]
+_Reader = tuple[type, Callable[[Any, GoogleCollector], None]]
 # In the order in which their tags and entities are to come.
 _READERS: Final[dict[str, _Reader]] = {
     "localizedObjectAnnotations": (list, read_objects),
@@ -75,7 +76,7 @@ def read_answer(request: Request, answer: Answer, features: Sequence[str]) -> In
 def _read(response: Json, request: Request, features: Sequence[str], unavailable: list[Unavailable]) -> Insights:
     """Read every annotation of a response; what no reader knows is kept."""
     frame, problem = text_frame(response, request.picture_size)
-    collector = Collector(frame=frame)
+    collector = GoogleCollector(frame=frame)
     for name, (kind, read) in _READERS.items():
         if type(response.get(name)) is kind:
             read(response.pop(name), collector)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pipeline.providers.collector import Json, as_list, as_object, take
 from pipeline.providers.google.boxes import Frame
-from pipeline.providers.google.collector import Collector, Json, as_list, as_object, take
+from pipeline.providers.google.collector import GoogleCollector
 from pipeline.providers.google.text_lines import Break, LineCutter, Word
 from pipeline.schema import Region, Text
 
@@ -23,7 +24,7 @@ _OF_SYMBOL: Final = frozenset({"boundingBox", "confidence", "property", "text"})
 _SWAPPED: Final = "boxes of text: the service read the picture with its sides swapped"
 
 
-def read_text(response: Json, collector: Collector) -> None:
+def read_text(response: Json, collector: GoogleCollector) -> None:
     """Take both forms of text from a response: the whole with its words, and the finer parts of it."""
     whole = collector.objects(_WORDS, take(response, _WORDS, list) or [])
     full = dict(take(response, _FULL, dict) or {})
@@ -59,7 +60,7 @@ def text_frame(response: Json, sent: tuple[int, int] | None) -> tuple[Frame, str
     return Frame((width, height)), ""
 
 
-def _regions(page: Json, collector: Collector) -> Iterator[Region]:
+def _regions(page: Json, collector: GoogleCollector) -> Iterator[Region]:
     """Yield the blocks of a page that have text; what else is known of page and blocks is kept."""
     blocks = collector.objects(_BLOCKS, take(page, "blocks", list) or [])
     for name in ("width", "height"):  # the size of what was sent
@@ -80,7 +81,7 @@ def _regions(page: Json, collector: Collector) -> Iterator[Region]:
     collector.keep(f"{_FULL}.pages[]", page)
 
 
-def _read_paragraph(paragraph: Json, cutter: LineCutter, confidences: list[Any], collector: Collector) -> None:
+def _read_paragraph(paragraph: Json, cutter: LineCutter, confidences: list[Any], collector: GoogleCollector) -> None:
     """Cut a paragraph into lines; its end always ends a line."""
     _keep_unknown(paragraph, _OF_PARAGRAPH, f"{_BLOCKS}[].paragraphs[]", collector)
     for word in as_list(paragraph.get("words")):
@@ -91,7 +92,7 @@ def _read_paragraph(paragraph: Json, cutter: LineCutter, confidences: list[Any],
     cutter.end_line()
 
 
-def _word(source: Json, collector: Collector) -> Word:
+def _word(source: Json, collector: GoogleCollector) -> Word:
     """Join the symbols of a word; a break belongs to the word, whichever of its symbols has it."""
     text, before, after = "", Break.NONE, Break.NONE
     for symbol in as_list(source.get("symbols")):
@@ -111,6 +112,6 @@ def _word(source: Json, collector: Collector) -> Word:
     return Word(text=text, polygon=source.get("boundingBox"), before=before, after=after)
 
 
-def _keep_unknown(source: Json, known: frozenset[str], where: str, collector: Collector) -> None:
+def _keep_unknown(source: Json, known: frozenset[str], where: str, collector: GoogleCollector) -> None:
     for name in source.keys() - known:
         collector.keep(f"{where}.{name}", source[name])

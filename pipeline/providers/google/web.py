@@ -10,13 +10,14 @@ import html
 import re
 from typing import Any, Final, cast
 
-from pipeline.providers.google.collector import Collector, Json, as_list, as_object, fields, take
+from pipeline.providers.collector import Json, as_list, as_object, fields, take
+from pipeline.providers.google.collector import GoogleCollector
 from pipeline.schema import Entity, ImageRef
 
 _MARKUP: Final = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
-def read_web(value: Json, collector: Collector) -> None:
+def read_web(value: Json, collector: GoogleCollector) -> None:
     """Read the whole of a web detection."""
     rest, insights = dict(value), collector.insights
     _read_labels(take(rest, "bestGuessLabels", list) or [], collector)
@@ -29,7 +30,7 @@ def read_web(value: Json, collector: Collector) -> None:
     collector.keep("webDetection", rest)
 
 
-def _read_labels(value: list[Any], collector: Collector) -> None:
+def _read_labels(value: list[Any], collector: GoogleCollector) -> None:
     """Read the best guess; the language of it, and further guesses, are kept beside it."""
     labels = collector.objects("webDetection.bestGuessLabels", value)
     if labels and (text := take(labels[0], "label", str)) is not None:
@@ -37,7 +38,7 @@ def _read_labels(value: list[Any], collector: Collector) -> None:
     collector.keep_columns("webDetection.bestGuessLabels", labels)
 
 
-def _read_entities(value: list[Any], collector: Collector) -> None:
+def _read_entities(value: list[Any], collector: GoogleCollector) -> None:
     items = collector.objects("webDetection.webEntities", value)
     for item in items:
         known = fields(name=take(item, "description", str), id=take(item, "entityId", str))
@@ -47,7 +48,7 @@ def _read_entities(value: list[Any], collector: Collector) -> None:
     collector.keep_columns("webDetection.webEntities", items)
 
 
-def _read_pages(value: list[Any], collector: Collector) -> None:
+def _read_pages(value: list[Any], collector: GoogleCollector) -> None:
     """Read pages; those without a matching image come last: they are about what is shown, and not about the picture."""
     where = "webDetection.pagesWithMatchingImages"
     items = collector.objects(where, value)
@@ -80,7 +81,7 @@ def _title(title: str | None) -> str | None:
     return None if title is None else " ".join(html.unescape(_MARKUP.sub("", title)).split())
 
 
-def _take_images(rest: Json, name: str, match: str, collector: Collector) -> list[ImageRef]:
+def _take_images(rest: Json, name: str, match: str, collector: GoogleCollector) -> list[ImageRef]:
     """Take a list of images, of which nothing is known but the URL."""
     where = f"webDetection.{name}"
     items = collector.objects(where, take(rest, name, list) or [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from pipeline.providers.lens.collector import Collector, fields, take
+from pipeline.providers.collector import Collector, fields, take
 from pipeline.schema import Entity, Query
 
 

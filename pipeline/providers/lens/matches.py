@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from pipeline.providers.lens.collector import Collector, Json, fields, take, take_number, take_size
+from pipeline.providers.collector import Collector, Json, fields, take
+from pipeline.providers.lens.numbers import take_number, take_size
 from pipeline.schema import AggregateOffer, ImageRef, Offer
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from pipeline.providers.collector import Collector, Json
 from pipeline.providers.json_body import parse_json
-from pipeline.providers.lens.collector import Collector, Json
 from pipeline.providers.lens.errors import classify_error, says_no_results, unfinished, unreadable
 from pipeline.providers.lens.knowledge import read_knowledge, read_related, read_text
 from pipeline.providers.lens.matches import read_exact_matches, read_look_alikes, read_products

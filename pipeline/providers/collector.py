@@ -1,10 +1,9 @@
-"""What readers of an answer share: the insights that they fill, and what of the answer has no field there."""
+"""What readers of answers share: the insights that they fill, and what of an answer has no field there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, TypeVar
 
 from pipeline.schema import Insights, no_insights
@@ -15,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True, kw_only=True)
 class Collector:
-    """The insights of one search while its answer is read."""
+    """The insights of one answer while it is read."""
 
     insights: Insights = field(default_factory=no_insights)
 
@@ -36,6 +35,16 @@ class Collector:
         return [dict(item) for item in value if type(item) is dict]
 
 
+def as_object(value: Any) -> Json:
+    """Return an object of JSON, and an empty one for anything else."""
+    return value if type(value) is dict else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list of JSON, and an empty one for anything else."""
+    return value if type(value) is list else []
+
+
 def take(source: Json, name: str, kind: type[T]) -> T | None:
     """Take a value of this type from an object; another one stays there."""
     value = source.get(name)
@@ -43,25 +52,6 @@ def take(source: Json, name: str, kind: type[T]) -> T | None:
         return None
     del source[name]
     return value
-
-
-def take_number(source: Json, name: str) -> float | None:
-    """Take a finite number that is not negative."""
-    value: Any = source.get(name)
-    if type(value) not in (int, float) or not isfinite(value) or value < 0:
-        return None
-    del source[name]
-    return float(value)
-
-
-def take_size(source: Json, *names: str) -> int | None:
-    """Take a size in px under the first of these names that has one."""
-    for name in names:
-        value = source.get(name)
-        if type(value) is int and value > 0:
-            del source[name]
-            return value
-    return None
 
 
 def fields(**values: Any) -> Json:
