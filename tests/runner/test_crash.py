@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -187,12 +187,21 @@ SIGNALS = pytest.mark.parametrize(
 )
 
 
+def heed(number: signal.Signals) -> Callable[[], None]:
+    """Return what lets a child heed a signal that a background shell, or nohup, has switched off."""
+
+    def default() -> None:
+        signal.signal(number, signal.SIG_DFL)
+
+    return default
+
+
 @SIGNALS
 def test_a_signal_waits_for_the_answer_that_is_awaited(
     storm: Storm, silent: socket.socket, number: signal.Signals
 ) -> None:
     """The answer in flight still makes its record, nothing more is asked, and the run says so when the signal comes."""
-    process = storm.start()
+    process = storm.start(preexec_fn=heed(number))
     connection, _ = silent.accept()
     with connection:
         assert connection.recv(65536)
@@ -208,7 +217,7 @@ def test_a_signal_waits_for_the_answer_that_is_awaited(
 @SIGNALS
 def test_a_second_signal_ends_the_run_at_once(storm: Storm, silent: socket.socket, number: signal.Signals) -> None:
     """It waits for no answer, says that nothing is lost, and leaves no report of an end in good order."""
-    process = storm.start()
+    process = storm.start(preexec_fn=heed(number))
     connection, _ = silent.accept()
     with connection:
         assert connection.recv(65536)
