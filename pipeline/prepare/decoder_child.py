@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.decoding.child import Parent, deadline, limit_memory
+from pipeline.decoding.child import Parent, limit_memory, picture_deadline
 from pipeline.errors import PrepareError
+from pipeline.guards.picture_guard import open_image
 from pipeline.prepare.decoder_messages import Settings, pack_failure, pack_needed_bytes, pack_prepared, unpack_settings
 from pipeline.prepare.fit import fit, fit_from_header
 from pipeline.prepare.fit_rules import FitRules
@@ -36,16 +37,22 @@ def _most_bytes(rules: FitRules) -> int:
     return _BASE_BYTES + rules.max_decode_bytes + 2 * rules.max_file_bytes
 
 
+def _pixels(data: bytes) -> int:
+    """Return the size of a picture by its header, which has been read before."""
+    width, height = open_image(data).size
+    return width * height
+
+
 def _replies(data: bytes, settings: Settings, parent: Parent) -> Iterator[bytes]:
     """Yield the messages about one picture; one that must be decoded waits until the run has the memory for it."""
     try:
-        with deadline(settings.timeout):
+        with picture_deadline(most_seconds=settings.timeout):
             prepared = fit_from_header(data, settings.rules)
         if not isinstance(prepared, Prepared):
             yield pack_needed_bytes(prepared)
             if parent.receive() is None:
                 return
-            with deadline(settings.timeout):
+            with picture_deadline(_pixels(data), settings.timeout):
                 prepared = fit(data, settings.rules)
     except PrepareError as exc:
         yield pack_failure(exc)

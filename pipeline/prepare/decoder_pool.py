@@ -126,7 +126,8 @@ class DecoderPool:
         if is_deadline(code):
             seconds = f"{self._settings.timeout:g} s"
             return PrepareError(
-                "too-slow", f"preparing the picture takes longer than prepare.decode_timeout allows ({seconds})"
+                "too-slow",
+                f"preparing the picture takes longer than its size, and prepare.decode_timeout ({seconds}), allow",
             )
         return PrepareError(
             "decoder-died", "the process that decoded the picture died (crash or out of memory)", retryable=True

@@ -1,8 +1,7 @@
 """What twenty poison pictures cost a catalogue of a thousand: python -m tests.benchmarks.poison [PICTURES].
 
 The job runs twice with the provider `local`, so that the run prepares the pictures and the service indexes them: once
-over good pictures only, and once with a decoder that hangs, crashes or takes memory at some of them. A picture may take
-five seconds (`prepare.decode_timeout`).
+over good pictures only, and once with a decoder that hangs, crashes or takes memory at some of them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from tests.running import lines_of, write_config
 from tests.service.engine.drawing import draw, encode
 
 PICTURES, MOST_TIMES = 1000, 2.0
-DECODE_TIMEOUT = "5s"  # the default is for pictures of 200 megapixels
 SIZE, MAX_SIDE_PX = (1000, 800), 600  # so that the run decodes every picture
 # Each with the code of its failure.
 POISON: tuple[tuple[str, bytes, str], ...] = (
@@ -86,7 +84,7 @@ def _run_job(folder: Path, pictures: dict[str, bytes]) -> Figures:
     for name, data in pictures.items():
         (source / name).write_bytes(data)
     local = {"name": "local", "endpoint": "", "key_env": "", "text": False}
-    prepare = {"max_side_px": MAX_SIDE_PX, "decode_timeout": DECODE_TIMEOUT}
+    prepare = {"max_side_px": MAX_SIDE_PX}
     output = {"max_failed": len(POISON)}
     config = write_config(folder / "job.toml", source, "", provider=local, prepare=prepare, output=output)
     with acting_decoder(folder):

@@ -66,7 +66,7 @@ def test_a_process_that_dies_is_noticed(process: DecoderProcess, number: signal.
 @pytest.mark.parametrize(
     ("act", "number"),
     [
-        ("with deadline(0.1): time.sleep(1000)", signal.SIGALRM),
+        ("with deadline(0.1, 1000): time.sleep(1000)", signal.SIGALRM),
         ("with deadline(1000, 0.1):\n while True: pass", signal.SIGPROF),
     ],
     ids=["waits", "computes"],

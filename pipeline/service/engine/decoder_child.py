@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from pipeline.decoding.child import Parent, deadline, limit_memory, memory_bytes
+from pipeline.decoding.child import Parent, limit_memory, memory_bytes, picture_deadline
 from pipeline.service.engine.analysis import analyse
 from pipeline.service.engine.decoder_messages import (
     Reply,
@@ -27,11 +27,6 @@ from pipeline.service.findings import BadPicture
 
 # A process at rest takes 35 MB, and the largest picture that is decoded 512 MB and some copies.
 MAX_PROCESS_BYTES = 1536 * 1024 * 1024
-# Seconds of processor time: for all that is not decoding, and for each px that is decoded. The slowest usual pictures
-# take a tenth of it (AVIF and WebP: 0.03 s a megapixel, a header: some ms).
-BASE_SECONDS, SECONDS_PER_PX = 3.0, 0.15e-6
-# A decoder that waits for something has this many times as long: a busy machine slows usual pictures down tenfold.
-MAX_WAIT_FACTOR = 2
 # A process that keeps more memory than this after a picture makes way for a new one.
 RETIRED_ABOVE_BYTES = 256 * 1024 * 1024
 
@@ -49,10 +44,9 @@ def main() -> None:
 def _reply(picture: bytes, request: dict[str, Any]) -> Reply:
     """Return the result, what is wrong with the picture, or what went wrong (a bug)."""
     try:
-        with deadline(MAX_WAIT_FACTOR * BASE_SECONDS, BASE_SECONDS):
+        with picture_deadline():
             header = read_header(picture, request.get("max_side_px"))
-        seconds = BASE_SECONDS + SECONDS_PER_PX * header.width * header.height
-        with deadline(MAX_WAIT_FACTOR * seconds, seconds):
+        with picture_deadline(header.width * header.height):
             return _work(header, request)
     except BadPicture as exc:
         return pack_problem(exc)

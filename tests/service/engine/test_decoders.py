@@ -12,8 +12,9 @@ import numpy as np
 import orjson
 import pytest
 
+from pipeline.decoding import child
 from pipeline.errors import ServiceError
-from pipeline.service.engine import decoder_child, decoder_messages
+from pipeline.service.engine import decoder_messages
 from pipeline.service.engine.analysis import Analysis, analyse, pack_features
 from pipeline.service.engine.decoder_messages import check_reply, pack_bug, pack_problem
 from pipeline.service.engine.decoders import Decoders, DecodersClosed
@@ -126,7 +127,7 @@ def test_a_picture_that_takes_too_long_is_ended(pool: Decoders, clock: str, act:
 
 def test_a_large_picture_has_more_time() -> None:
     """The largest one that is decoded has 43 s of the processor."""
-    assert pytest.approx(43, abs=1) == decoder_child.BASE_SECONDS + decoder_child.SECONDS_PER_PX * 2**28
+    assert pytest.approx(43, abs=1) == child.BASE_SECONDS + child.SECONDS_PER_PX * 2**28
 
 
 def test_a_process_that_was_killed_gets_a_second_chance(pool: Decoders, tmp_path: Path) -> None:
