@@ -97,7 +97,7 @@ def test_killed_at_random_instants(tmp_path: Path, long: bool, capsys: pytest.Ca
 
 def test_two_processes_with_one_key_keep_both_limits(tmp_path: Path) -> None:
     """Two jobs at once, in processes of their own: together within the calls of a second and the tokens of a minute."""
-    rows, tokens = 12, 600_000
+    rows, tokens = 12, 300_000
     with running_process(tmp_path / "journal.jsonl") as service:
         limits = {"qps": 20, "tokens_per_minute": tokens}
         jobs = [write_job(tmp_path / name, service.endpoint, rows, **limits) for name in "ab"]
@@ -107,7 +107,6 @@ def test_two_processes_with_one_key_keep_both_limits(tmp_path: Path) -> None:
     assert len(seen) == 2 * rows
     stamps = [call["at"] for call in seen]
     assert max(sum(start_ <= at < start_ + 1 for at in stamps) for start_ in stamps) <= 20
-    sent = sum(call["tokens"] + call["max_tokens"] for call in seen[:-1])
-    # A second's tokens may be made up for, and answers give back what of their tokens was not used. Each process with
-    # a pace of its own would take half of the time.
-    assert stamps[-1] - stamps[0] >= 0.75 * (sent - tokens / 60) / tokens * 60
+    used = sum(call["tokens"] + call["tokens_out"] for call in seen[:-1])  # an answer gives back what it did not use
+    # The pace allows for lateness of one second, in which so much may be made up for; and a call may arrive late.
+    assert stamps[-1] - stamps[0] >= 0.95 * (used - tokens / 60) / tokens * 60

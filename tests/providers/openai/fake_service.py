@@ -75,6 +75,7 @@ class Seen:
     has_schema: bool
     max_tokens: int
     tokens: int
+    tokens_out: int
     size: tuple[int, int]
     at: float
 
@@ -187,7 +188,7 @@ class OpenAIService:
             return web.json_response(
                 {"error": refused.error}, status=refused.status, headers={**headers, **refused.headers}
             )
-        self._note(seen, 200, answer["choices"][0]["finish_reason"])
+        self._note(seen, 200, answer["choices"][0]["finish_reason"], answer["usage"]["completion_tokens"])
         return web.json_response(answer, headers=headers)
 
     def _fault(self) -> Fault:
@@ -280,7 +281,7 @@ class OpenAIService:
             "system_fingerprint": "fp_0123456789",
         }
 
-    def _note(self, call: _Call, status: int, ending: str) -> None:
+    def _note(self, call: _Call, status: int, ending: str, tokens_out: int = 0) -> None:
         seen = Seen(
             picture=call.picture,
             status=status,
@@ -288,6 +289,7 @@ class OpenAIService:
             has_schema=call.has_schema,
             max_tokens=call.max_tokens,
             tokens=call.tokens,
+            tokens_out=tokens_out,
             size=call.size,
             at=time.monotonic(),
         )
