@@ -11,7 +11,7 @@ import orjson
 
 from pipeline.guards.printable import printable
 from pipeline.report.copies import Copies, Copy, DuplicatesForm, Group, Picture, Preference
-from pipeline.sink.current_lines import current_lines
+from pipeline.sink.job_lines import current_lines
 from pipeline.wording import counted
 
 _COLUMNS = ("group", "keep", "kind", "score", "id", "path", "width", "height", "bytes", "format", "published")

@@ -1,10 +1,14 @@
-"""The lines of a job as they are now, in the order of the manifest; they may be read beside a run."""
+"""The lines of a job as they are now, records and failures alike, in the order of the manifest.
+
+They may be read beside a run.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,17 @@ _ATTEMPTS = 5
 Line = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentLine:
+    """A row's record or failure as `content`, and where it is: `length` bytes of its file from `offset` on."""
+
+    row_key: bytes
+    is_record: bool
+    offset: int
+    length: int
+    content: Line = field(repr=False)
+
+
 class JobLines:
     """The records and failures of one job at one moment; `files` maps the names of its files to open descriptors."""
 
@@ -28,6 +43,17 @@ class JobLines:
         self._folder = folder
         self._places = places
         self._files = files
+
+    def current(self) -> Iterator[CurrentLine]:
+        """Yield the line of each row that has one; raises OutputError where one is not what was written."""
+        for key, state, offset, length in self._places.in_manifest_order():
+            yield CurrentLine(
+                row_key=key,
+                is_record=state is State.DONE,
+                offset=offset,
+                length=length,
+                content=self._content(state, offset, length),
+            )
 
     def in_manifest_order(self) -> Iterator[tuple[bytes, Line]]:
         """Yield each row's key and line; the `status` of a failure is "failed".
@@ -45,6 +71,14 @@ class JobLines:
         return None if place is None else self._read(key, *place)
 
     def _read(self, key: bytes, state: State, offset: int, length: int) -> Line | None:
+        line = self._content(state, offset, length)
+        row_id, is_record = line.get("id"), state is State.DONE
+        is_own = isinstance(row_id, str) and row_key(row_id) == key
+        if is_record and not is_own:
+            raise self._changed(_NAMES[state])
+        return (line if is_record else {**line, "status": "failed"}) if is_own else None
+
+    def _content(self, state: State, offset: int, length: int) -> Line:
         name = _NAMES[state]
         try:
             line = orjson.loads(os.pread(self._files[name], length, offset))
@@ -52,11 +86,7 @@ class JobLines:
             raise self._changed(name) from exc
         if not isinstance(line, dict):
             raise self._changed(name)
-        row_id, is_record = line.get("id"), state == State.DONE
-        is_own = isinstance(row_id, str) and row_key(row_id) == key
-        if is_record and not is_own:
-            raise self._changed(name)
-        return (line if is_record else {**line, "status": "failed"}) if is_own else None
+        return line
 
     def _changed(self, name: str) -> OutputError:
         path = self._folder / name
@@ -80,6 +110,12 @@ def read_lines(folder: Path) -> Iterator[JobLines]:
                     yield JobLines(folder, state.files, files)
                     return
     raise OutputError(f"the files in {folder} are being replaced; wait for the run, or run again if it was killed")
+
+
+def current_lines(folder: Path) -> Iterator[CurrentLine]:
+    """Yield the current line of each row of the job in `folder`, in flat memory; raises as `read_lines` does."""
+    with read_lines(folder) as job:
+        yield from job.current()
 
 
 def _open(path: Path, opened: ExitStack) -> int:

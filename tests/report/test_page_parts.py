@@ -20,7 +20,7 @@ from pipeline.report.page.rate import rate_chart
 from pipeline.report.page.write import REPORT_FILE, write_page
 from pipeline.report.run_json import RUN_FILE
 from pipeline.resume.keys import row_key
-from pipeline.sink.current_lines import CurrentLine
+from pipeline.sink.job_lines import CurrentLine
 from pipeline.sink.thumbnails import Thumbnails
 from tests.report.jobs import make_failure, make_record, rectangle, write_job
 from tests.running import load

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pipeline.sink.current_lines import CurrentLine
+from pipeline.sink.job_lines import CurrentLine
 
 # The values of an entry, in their order; rows.js names them too.
 FIELDS = (

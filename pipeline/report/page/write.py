@@ -26,8 +26,8 @@ from pipeline.report.page.rate import rate_chart
 from pipeline.report.page.verdict import FailedRows, Totals, changes, counted_rows, failures, verdict
 from pipeline.report.run_json import RUN_FILE, read_run_json
 from pipeline.resume.keys import row_key
-from pipeline.sink.current_lines import CurrentLine, current_lines
 from pipeline.sink.job_files import INSIGHTS
+from pipeline.sink.job_lines import CurrentLine, current_lines
 from pipeline.sink.output import write_atomically
 from pipeline.sink.thumbnails import Thumbnails
 
