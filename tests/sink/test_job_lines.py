@@ -37,5 +37,6 @@ def test_a_file_that_is_another_now_is_not_read_as_if_it_were_the_same(tmp_path:
     write_job(tmp_path, [make_record(0)])
     path = tmp_path / "out" / "insights.jsonl"
     path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(OutputError, match=r"insights\.jsonl (is not what was written there|can't be read).*run the job again"):
+    said = r"insights\.jsonl (is not what was written there|can't be read).*run the job again"
+    with pytest.raises(OutputError, match=said):
         [*current_lines(tmp_path / "out")]
