@@ -21,7 +21,8 @@ from tenacity.wait import wait_base, wait_random_exponential
 from pipeline.alerts.mail import send_mail
 from pipeline.child_environment import child_environment
 from pipeline.config import AlertSettings
-from pipeline.errors import AlertError
+from pipeline.errors import AlertError, ConfigError
+from pipeline.network.environment import open_session
 
 WAIT: wait_base = wait_random_exponential(multiplier=1, max=10)
 _ATTEMPTS = 3
@@ -92,10 +93,12 @@ async def _post_once(url: str, body: bytes, headers: Mapping[str, str]) -> None:
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
+            open_session(url, timeout) as session,
             session.post(url, data=body, headers=headers, allow_redirects=False) as response,
         ):
             status = response.status
+    except ConfigError as exc:  # of the proxy, or the certificates
+        raise AlertError(f"the webhook can't be reached: {exc}") from None
     except (aiohttp.ClientError, OSError, ValueError) as exc:
         raise _MayPassError(f"the webhook can't be reached ({type(exc).__name__})") from None
     if status in {408, 425, 429} or status >= 500:

@@ -19,13 +19,13 @@ from yarl import URL
 from pipeline.errors import PipelineError
 from pipeline.fetch.body import Body
 from pipeline.fetch.client_state import ClientState
-from pipeline.fetch.network import proxy_for, tls_context
 from pipeline.fetch.pacing.pace import Permit
 from pipeline.fetch.pacing.pacer import Pacer
 from pipeline.fetch.policy import FetchCounters
 from pipeline.fetch.redaction import Redactor
 from pipeline.guards.signed_urls import signatures
 from pipeline.network.connector import CleanConnector
+from pipeline.network.environment import proxy_for, tls_context
 from pipeline.providers.base import Service, TokenService
 from pipeline.records import Answer, Problem, ProblemKind, Request
 
@@ -167,7 +167,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
             trace_configs=list(traces),
-            trust_env=False,  # see network.py: also ~/.netrc would be read
+            trust_env=False,  # see network/environment.py: also ~/.netrc would be read
             proxy=self._proxy,
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,

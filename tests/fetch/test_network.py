@@ -12,12 +12,14 @@ import anyio
 import anyio.abc
 import pytest
 import trustme
+from aiohttp import ClientTimeout, web
+from aiohttp.test_utils import TestServer
 from anyio.abc import SocketStream
 from anyio.streams.tls import TLSListener, TLSStream
 
 from pipeline.errors import ConfigError, Unreachable
-from pipeline.fetch.network import proxy_for, tls_context
 from pipeline.fetch.redaction import REMOVED
+from pipeline.network.environment import open_session, proxy_for, tls_context
 from pipeline.records import Reading, Request
 from tests.fetch.conftest import KEY, Fetching
 
@@ -177,3 +179,22 @@ def test_certificates_that_can_not_be_read_are_named(tmp_path: Path, monkeypatch
     with pytest.raises(ConfigError, match=r"SSL_CERT_FILE: .*nowhere\.pem can't be read"):
         tls_context("https://api.example.com")
     assert tls_context("http://127.0.0.1:1") is True
+
+
+async def test_a_session_sends_no_login_of_the_user_s_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ~/.netrc says of a host: webhooks and accounts get what the config says, and nothing else."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen: list[str | None] = []
+
+    async def note(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization"))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", note)
+    async with TestServer(app, host="127.0.0.1") as server:
+        address = str(server.make_url("/"))
+        async with open_session(address, ClientTimeout(total=20)) as session, session.get(address):
+            pass
+    assert seen == [None]

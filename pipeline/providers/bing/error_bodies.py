@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.network.waits import wait_of_headers
 from pipeline.providers.bing.shapes import Json
 from pipeline.providers.bing.spoken_waits import wait_in_words
+from pipeline.providers.error_words import kebab_case, without_reason
 from pipeline.records import Answer, Problem, ProblemKind
 
 MAX_URL_CHARS = 2048  # beyond it the service answers 404 (Image Search reference, Endpoints)
@@ -248,8 +249,7 @@ def _effective_status(status: int, error: ErrorBody, document: Any) -> int:
 def _problem_message(error: ErrorBody, status: int) -> str:
     message = error.full_message
     if not message:
-        phrase = next((known.phrase for known in HTTPStatus if known == status), "an unknown status")
-        message = f"the service answered {status} ({phrase}) and gave no reason"
+        message = without_reason(status)
     return f"{message} (parameter {error.parameter})" if error.parameter else message
 
 
@@ -270,10 +270,3 @@ def trace_details(answer: Answer) -> dict[str, str]:
     """Return the trace id, by which the service's support identifies the call, or an empty dict."""
     trace_id = answer.headers.get("bingapis-traceid") or answer.headers.get("apim-request-id")
     return {"trace_id": trace_id} if trace_id else {}
-
-
-def kebab_case(name: str) -> str:
-    """Write ParameterInvalidValue as parameter-invalid-value; return an empty string for what is not a name."""
-    if not re.fullmatch(r"[A-Za-z]{2,60}", name):
-        return ""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()

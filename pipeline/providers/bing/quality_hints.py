@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.providers.bing.error_bodies import kebab_case, trace_details
+from pipeline.providers.bing.error_bodies import trace_details
+from pipeline.providers.error_words import kebab_case
 from pipeline.records import Answer, Problem, ProblemKind
 from pipeline.schema import Insights
 

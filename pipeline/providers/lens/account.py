@@ -15,6 +15,7 @@ from anyio import Lock, current_time
 from pydantic import SecretStr
 from yarl import URL
 
+from pipeline.network.environment import open_session
 from pipeline.providers.json_body import parse_json
 from pipeline.records import Problem
 
@@ -96,12 +97,9 @@ class Account:
 
     async def _look(self, key: SecretStr) -> Allowance:
         url = URL(self._endpoint + PATH).with_query(api_key=key.get_secret_value())
-        is_proxied = url.scheme == "https"  # plain HTTP is for this machine only
         try:
             async with (
-                aiohttp.ClientSession(
-                    timeout=_TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), trust_env=is_proxied
-                ) as session,
+                open_session(self._endpoint, _TIMEOUT) as session,
                 session.get(url, allow_redirects=False) as response,
             ):
                 return allowance_of(response.status, parse_json(await _read_capped(response)), time.time())

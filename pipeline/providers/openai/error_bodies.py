@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from pipeline.providers.error_words import kebab_case, without_reason
 from pipeline.providers.openai.chat import OTHER_NAME, PLAIN_JSON
 from pipeline.providers.openai.rate_limits import is_out_of_tokens, wait_of
 from pipeline.records import Answer, Problem, ProblemKind
@@ -196,8 +197,7 @@ def _fallback(error: ErrorBody, status: int, *, has_schema: bool) -> str:
 
 
 def _message(error: ErrorBody, status: int) -> str:
-    phrase = next((known.phrase for known in HTTPStatus if known == status), "an unknown status")
-    message = error.message or f"the service answered {status} ({phrase}) and gave no reason"
+    message = error.message or without_reason(status)
     if status == HTTPStatus.NOT_FOUND and not error.message:
         message += "; check the path of provider.endpoint, which often ends in /v1"
     return f"{message} (parameter {error.param})" if error.param else message
@@ -212,10 +212,3 @@ def trace_details(answer: Answer) -> dict[str, str]:
     """Return the id by which the service's support finds the call, or an empty dict."""
     trace_id = answer.headers.get("x-request-id") or answer.headers.get("apim-request-id")
     return {"trace_id": trace_id} if trace_id else {}
-
-
-def kebab_case(name: str) -> str:
-    """Write model_not_found and BadRequestError as model-not-found and bad-request-error; empty for what is no name."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z_]{1,60}", name):
-        return ""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).replace("_", "-").lower()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 from yarl import URL
 
 from pipeline.errors import ConfigError
@@ -51,3 +52,18 @@ def tls_context(endpoint: str) -> ssl.SSLContext | bool:
         raise ConfigError(name, [f"{path} can't be read as certificates in PEM form ({exc.strerror or exc})"]) from exc
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def open_session(address: str, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """Return a session for single requests to an address, by its proxy and certificates; raises ConfigError.
+
+    It keeps no cookies, and doesn't read ~/.netrc, as aiohttp's own trust_env would.
+    """
+    proxy, context = proxy_for(address), tls_context(address)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
+        proxy=proxy,
+        trust_env=False,
+    )
