@@ -13,7 +13,8 @@ from pipeline.config import Config
 from pipeline.providers import PROVIDERS
 from pipeline.providers.google.provider import Google
 from pipeline.records import Answer, Prepared, Request, SourceFacts
-from tests.providers.google.fake_vision import KEY, FakeVision, serving
+from tests.providers.fakes import serving
+from tests.providers.google.fake_vision import KEY, FakeVision
 from tests.running import draw, load, write_config, write_manifest
 
 KEY_ENV = "TEST_GOOGLE_KEY"

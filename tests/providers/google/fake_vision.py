@@ -13,8 +13,7 @@ import json
 import time
 from base64 import b64decode
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.request import urlopen
 
 from aiohttp import web
 
+from tests.providers.fakes import serving
 from tests.providers.google.vision_answers import annotate
 from tests.providers.google.vision_contract import (
     MOST_BODY_BYTES,
@@ -238,19 +238,6 @@ def quota_error(feature: str, wait: float, *, per: str = "Minute") -> tuple[int,
     }
     retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait:.3f}s"}
     return error(429, "RESOURCE_EXHAUSTED", said, details=[info, *([retry] if wait else [])])
-
-
-@asynccontextmanager
-async def serving(fake: FakeVision, port: int = 0) -> AsyncIterator[FakeVision]:
-    """Serve on loopback; `endpoint` of the fake says where."""
-    runner = web.AppRunner(fake.app())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    fake.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield fake
-    finally:
-        await runner.cleanup()
 
 
 async def _main() -> None:

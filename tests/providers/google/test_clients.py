@@ -6,21 +6,20 @@ These tests need google-cloud-vision and google-api-python-client; where one is 
 from __future__ import annotations
 
 import json
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
 from pipeline.providers.google.settings import FEATURES
+from tests.providers.fakes import serving_in_thread
 from tests.providers.google.conftest import google, prepared
-from tests.providers.google.fake_vision import KEY, FakeVision, quota_error, serving
+from tests.providers.google.fake_vision import KEY, FakeVision, quota_error
 from tests.providers.google.vision_answers import annotate
 from tests.providers.google.vision_contract import MESSAGES, TYPES
 from tests.rows import make_row
@@ -33,19 +32,8 @@ ALL = tuple(name for name in FEATURES if name != "text")
 @pytest.fixture
 def fake() -> Iterator[FakeVision]:
     """Serve in a thread of its own, as the clients wait for their answers."""
-    vision, started, ended = FakeVision(), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with serving(vision):
-            started.set()
-            await anyio.to_thread.run_sync(ended.wait)
-
-    thread = threading.Thread(target=anyio.run, args=(serve,))
-    thread.start()
-    started.wait()
-    yield vision
-    ended.set()
-    thread.join()
+    with serving_in_thread(FakeVision()) as fake:
+        yield fake
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from pipeline.config import Config
 from pipeline.providers import PROVIDERS
 from pipeline.providers.lens.provider import Lens
 from pipeline.records import Answer, Request
-from tests.providers.lens.fake_serpapi import KEY, FakeSerpApi, serving
+from tests.providers.fakes import serving
+from tests.providers.lens.fake_serpapi import KEY, FakeSerpApi
 from tests.running import draw, load, write_config, write_manifest
 
 KEY_ENV = "TEST_LENS_KEY"

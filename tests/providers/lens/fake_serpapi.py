@@ -11,14 +11,13 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from tests.providers.fakes import serving
 from tests.providers.lens.lens_answers import empty_answer, metadata, search_answer
 
 KEY: Final = "fake-serpapi-key-0123456789"
@@ -147,19 +146,6 @@ def _problem_of(query: Json) -> str:
     if "q" in query and kind not in _WITH_WORDS:
         return "Unsupported `q` parameter."
     return ""
-
-
-@asynccontextmanager
-async def serving(fake: FakeSerpApi, port: int = 0) -> AsyncIterator[FakeSerpApi]:
-    """Serve on loopback; `endpoint` of the fake says where."""
-    runner = web.AppRunner(fake.app())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    fake.endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
-        yield fake
-    finally:
-        await runner.cleanup()
 
 
 async def _main() -> None:

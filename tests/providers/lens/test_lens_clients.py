@@ -5,18 +5,17 @@ These tests need serpapi; where it is missing they are skipped, and say so.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import anyio
 import pytest
 from pydantic import SecretStr
 
 from pipeline.records import RemoteUrl
+from tests.providers.fakes import serving_in_thread
 from tests.providers.lens.conftest import lens
-from tests.providers.lens.fake_serpapi import INVALID_KEY, KEY, FakeSerpApi, serving
+from tests.providers.lens.fake_serpapi import INVALID_KEY, KEY, FakeSerpApi
 from tests.providers.lens.lens_answers import NO_RESULTS
 from tests.rows import make_row
 
@@ -25,20 +24,9 @@ URL = "https://pictures.example.com/a b.jpg?x=1&y=2"
 
 @pytest.fixture
 def fake() -> Iterator[FakeSerpApi]:
-    """Serve in a thread of its own, as the client waits for its answers."""
-    service, started, ended = FakeSerpApi(), threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with serving(service):
-            started.set()
-            await anyio.to_thread.run_sync(ended.wait)
-
-    thread = threading.Thread(target=anyio.run, args=(serve,))
-    thread.start()
-    started.wait()
-    yield service
-    ended.set()
-    thread.join()
+    """Serve in a thread of its own, as the clients wait for their answers."""
+    with serving_in_thread(FakeSerpApi()) as fake:
+        yield fake
 
 
 @pytest.fixture
