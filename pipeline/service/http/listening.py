@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import anyio
 from aiohttp import web
@@ -27,14 +27,16 @@ async def listening(
         server = runner.server
         assert server is not None
         listener = Listener(sockets, server, most_connections(connections))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.run)
-            try:
-                yield sockets[0].getsockname()[1]
-            finally:
-                tasks.cancel_scope.cancel()
-                for each in sockets:
-                    each.close()
+        with ExitStack() as opened:
+            for each in sockets:
+                opened.enter_context(each)
+            # The sockets are closed when nothing accepts any more: a client may come at the last moment.
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(listener.run)
+                try:
+                    yield sockets[0].getsockname()[1]
+                finally:
+                    tasks.cancel_scope.cancel()
         listener.finish()
         await requests.wait_until_empty(FINISH_SECONDS)  # aiohttp's shutdown ignores a body that is still arriving
     finally:
