@@ -13,6 +13,7 @@ INSTALL_WITH_SOURCES := $(subst --only-binary :all:,,$(INSTALL))
 # The locks hold names, versions and hashes only.
 LOCK := build/lock/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-strip-extras --no-header --no-annotate --no-emit-options
 SECONDS ?= 3600
+INPUTS ?= 0
 SOURCES := pipeline tests data
 
 .PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report attack crash fuzz sbom lock clean
@@ -70,8 +71,9 @@ crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long
 
 # Tries inputs that are nearly right on every parser of strangers' bytes; what fails is tried first the next time.
+# make fuzz INPUTS=2000 tries the same ones each time.
 fuzz: .venv/test
-	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --inputs $(INPUTS)
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -102,7 +102,7 @@ def physical_lines(binary: ReplayedStream, encoding: str, place: str) -> Iterato
     """Yield line after line, each cut at MAX_LINE_CHARS, without a byte order mark; long runs of empty lines as one.
 
     Bytes that can't be decoded become lone surrogates, so that only their own line fails. Raises TableError with the
-    number of the last line where the file can't be read on (I/O, compression).
+    number of the last line where the file can't be read on (I/O, compression), or is not in `encoding`.
     """
     binary.skips_empty_lines = "\n\n".encode(encoding) == b"\n\n"
     stream = io.TextIOWrapper(io.BufferedReader(binary, HEAD_BYTES), encoding=encoding, errors=_ERRORS, newline="")
@@ -119,6 +119,9 @@ def physical_lines(binary: ReplayedStream, encoding: str, place: str) -> Iterato
                 _skip_rest(stream, line)
             yield line
         yield from _empty_lines(binary.take_skipped())
+    except UnicodeError as exc:  # such as of UTF-16 without the mark that says its byte order
+        ways_out = 'set it to "auto", or to the encoding of the file, such as "utf-8" or "utf-16-le"'
+        raise TableError(f"{place}: is not in the encoding that `encoding` says ({exc}); {ways_out}") from exc
     except (OSError, *DAMAGED) as exc:
         raise TableError(f"{place}: can't be read on after line {count}: {exc}") from exc
 

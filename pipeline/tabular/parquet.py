@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
@@ -28,14 +29,16 @@ class ParquetRows:
     def __init__(self, file: TableFile, columns: WantedColumns) -> None:
         self._place = file.path
         self._arrow = _pyarrow(file)
+        # What reading a damaged file may raise: pyarrow decodes names and makes values of Python by the way.
+        self._damaged = (OSError, ValueError, OverflowError, self._arrow.ArrowException)
         reader = import_module("pyarrow.parquet").ParquetFile
         try:
             source = open_location(file.path) if is_cloud(file.path) else file.path
             self._file = reader(source, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        except (OSError, self._arrow.ArrowException) as exc:
+            schema = self._file.schema_arrow
+            self.header: tuple[str, ...] = tuple(schema.names)
+        except self._damaged as exc:
             raise TableError(f"{file.section}.path: {file.path} can't be read: {exc}") from exc
-        schema = self._file.schema_arrow
-        self.header: tuple[str, ...] = tuple(schema.names)
         check_columns(self.header, columns, file.path)
         aliases = find_aliases(self.header, columns.names)
         wanted = {aliases.get(name, name) for name in columns.names}
@@ -51,7 +54,7 @@ class ParquetRows:
                 for row in zip(*values, strict=True):
                     count += 1
                     yield _line(batch.schema.names, row)
-        except (OSError, self._arrow.ArrowException) as exc:
+        except self._damaged as exc:
             raise TableError(f"{self._place}: can't be read on after {counted(count, 'row')}: {exc}") from exc
 
     def close(self) -> None:
@@ -65,17 +68,34 @@ class ParquetRows:
             raise TableError(f"{self._place}: {problem}")
 
     def _values(self, column: Any) -> list[Any]:
-        """Return a column's values as JSON has them; what JSON has no form for is text."""
+        """Return a column's values as JSON has them; what JSON has no form for is text.
+
+        Bytes that are no UTF-8 become lone surrogates, as in every other table, so that only their own row fails.
+        """
         types = self._arrow.types
         if types.is_temporal(column.type) or types.is_decimal(column.type):
             column = column.cast(self._arrow.string())
-        values: list[Any] = column.to_pylist()
+        values: list[Any]
+        try:
+            values = column.to_pylist()
+        except UnicodeDecodeError:
+            values = [_decoded(scalar) for scalar in column]
         return values
+
+
+def _decoded(scalar: Any) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError as exc:
+        return exc.object.decode("utf-8", "surrogateescape")
 
 
 def _line(names: Sequence[str], row: Sequence[Any]) -> str:
     fields = dict(zip(names, row, strict=True))
-    return orjson.dumps(fields, default=_text, option=orjson.OPT_APPEND_NEWLINE).decode()
+    try:
+        return orjson.dumps(fields, default=_text, option=orjson.OPT_APPEND_NEWLINE).decode()
+    except orjson.JSONEncodeError:  # lone surrogates, or an integer of more than 64 bits
+        return json.dumps(fields, default=_text, ensure_ascii=False) + "\n"
 
 
 def _text(value: object) -> str:

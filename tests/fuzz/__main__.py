@@ -1,4 +1,7 @@
-"""Runs the fuzz targets for a time: python -m tests.fuzz --seconds 3600 [TARGET...]; exit code 1 where one fails."""
+"""Runs the fuzz targets for a time: python -m tests.fuzz --seconds 3600 [TARGET...]; exit code 1 where one fails.
+
+With --inputs N each target has N inputs, the same ones each time: a check of a change must not fail by chance.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +18,25 @@ _DATABASE = DirectoryBasedExampleDatabase(".hypothesis/fuzz")
 
 
 def main() -> int:
-    """Run each target for its share of the time."""
+    """Run each target for its share of the time, or on a number of inputs."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("targets", nargs="*", choices=[*TARGETS, []], metavar="TARGET")
     arguments.add_argument("--seconds", type=float, default=60.0)
+    arguments.add_argument("--inputs", type=int, default=0)
     options = arguments.parse_args()
     names = options.targets or list(TARGETS)
-    return max(_run(name, TARGETS[name], options.seconds / len(names)) for name in names)
+    seconds = options.seconds / len(names)
+    return max(_run(name, TARGETS[name], inputs=options.inputs, seconds=seconds) for name in names)
 
 
-def _run(name: str, target: Target, seconds: float) -> int:
-    """Try one target until the time is over or something fails; what fails is kept, and tried first the next time."""
+def _run(name: str, target: Target, *, inputs: int, seconds: float) -> int:
+    """Try one target until it had its inputs, or the time is over; what fails is tried first the next time."""
     ends, count = time.monotonic() + seconds, 0
 
     @settings(
-        max_examples=200,
-        derandomize=False,
-        database=_DATABASE,
+        max_examples=inputs or 200,
+        derandomize=bool(inputs),
+        database=None if inputs else _DATABASE,
         deadline=None,
         print_blob=False,
         suppress_health_check=list(HealthCheck),
@@ -44,7 +49,8 @@ def _run(name: str, target: Target, seconds: float) -> int:
         target.hold(*drawn)
 
     try:
-        while time.monotonic() < ends:
+        batch()
+        while not inputs and time.monotonic() < ends:
             batch()
     except Exception:
         traceback.print_exc()

@@ -144,6 +144,23 @@ def test_a_damaged_file_gives_the_rows_before_the_damage(tmp_path: Path) -> None
     assert "can't be read on after 3000 rows" in str(raised.value)
 
 
+def test_a_text_that_is_no_utf8_costs_its_own_row(tmp_path: Path) -> None:
+    """The rows around it are read: some writers don't check what they store."""
+    texts = arrow.array([b"a.png", b"b\xee.png", b"c.png"], arrow.binary())
+    path = write(tmp_path / "m.parquet", {"image": texts.cast(arrow.string(), safe=False), "n": [1, 2, 3]})
+    first, second, third = rows_of(path)
+    assert isinstance(second, Failure)
+    assert (first.id, second.code, second.line, third.id) == ("a.png", "bad-encoding", 2, "c.png")
+
+
+def test_a_column_whose_name_is_no_utf8_is_one_sentence(tmp_path: Path) -> None:
+    """The file is refused, as one that can't be read."""
+    path = write(tmp_path / "m.parquet", {"image": ["a.png"], "zzzz": ["b"]})
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"z\xe7zz"))
+    with pytest.raises(TableError, match=r"m\.parquet can't be read: .*utf-8"):
+        rows_of(path)
+
+
 def test_known_rows_are_counted_unparsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows with the same values are known, as lines of text are."""
     monkeypatch.setattr("pipeline.manifest.segments.BATCH_ROWS", 2)
