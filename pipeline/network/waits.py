@@ -38,6 +38,8 @@ def wait_of_headers(headers: Mapping[str, str], now: float) -> float | None:
     `headers` has lower-case names. Retry-After counts first; the times at which a rate limit is reset stand in for it,
     the latest of them. Points in time are measured against the server's own Date, as its clock may differ from ours.
     """
+    if not any(headers.get(name) for name in WAIT_HEADERS[1:]):
+        return None  # as nearly every answer
     start = _moment(headers.get("date", ""))
     start = now if start is None else start
     for name in _MILLISECOND_HEADERS:

@@ -41,6 +41,8 @@ class BudgetPace:
 
     def take(self, now: float, amount: float) -> None:
         """Count what is about to be sent."""
+        if not amount:
+            return
         self._last_at, self._last_amount = now, amount
         self.spend(amount)
 

@@ -131,8 +131,9 @@ class Pace:
         if sent_at is None:
             self._give_back(permit)
             return
-        self._amounts.add(permit.counts_at, -permit.amount)
-        self._amounts.add(sent_at, permit.amount)
+        if permit.amount:
+            self._amounts.add(permit.counts_at, -permit.amount)
+            self._amounts.add(sent_at, permit.amount)
         permit.counts_at = sent_at
         self._forget(sent_at, self._window(sent_at, self.limit(sent_at)))
         permit.sent_at, permit.load = sent_at, int(self._stamps)
