@@ -171,7 +171,7 @@ class LimitsConfig(Section):
 
     qps: float = Field(default=3.0, ge=0, le=10_000)
     concurrency: int = Field(default=0, ge=0, le=1000)
-    guard: float = Field(default=0.01, ge=0, le=0.25)
+    guard: float = Field(default=0.003, ge=0, le=0.25)
     tokens_per_minute: Count = 0
     units_per_minute: Count = 0
     pacer: Annotated[str, AfterValidator(check_pacer)] = "file"

@@ -70,6 +70,7 @@ class Fetcher:
         self._outage = OutageDetector(service.endpoint, policy.retry.row_timeout)
         self._concurrency = Concurrency(policy.rate)
         self._late_arrivals = LateArrivals()
+        self._has_rate = policy.rate.qps > 0
         self._gate = Gate(pacer, self._concurrency)
         self._budget = RetryBudget()
         self._retrying = Retrying(policy.retry, self._budget, self._gate.sleep)
@@ -187,8 +188,10 @@ class Fetcher:
         return outcome  # noqa: RET504 - a scope may end without a value, as far as types say
 
     async def _learn(self, took: float, permit: Permit) -> None:
-        """Learn from the seconds an attempt took, and tell the pacer where its send arrived late."""
+        """Learn from the seconds an attempt took, and tell the pacer where its send may have arrived late."""
         self._concurrency.answered(took)
+        if not self._has_rate:
+            return
         late = self._late_arrivals.of(took - ((permit.sent_at or permit.granted_at) - permit.granted_at))
         if late:
             await self._pacer.late(permit, late)

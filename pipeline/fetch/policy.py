@@ -16,7 +16,7 @@ class RateLimit:
 
     qps: float = 3.0
     concurrency: int = 0
-    guard: float = 0.01
+    guard: float = 0.003
     amount_per_minute: float = 0.0
 
 

@@ -23,12 +23,13 @@ RING: Final = 16_384  # stamps kept, so no faster than this many sends in a seco
 PENDING: Final = 1_024  # permits whose send has not left yet
 PENDING_LIMIT: Final = 15.0  # the sender has died: longer than a connect may take
 POLL: Final = 0.02  # another process's send has to leave first
-CATCH_UP: Final = 0.05  # lateness that may be made up for, above 20 sends in a second
-TIMER: Final = 0.005  # the same below, for what a timer is late
+CATCH_UP: Final = 0.05  # lateness that may be made up for
 LATE_MAX: Final = 0.1  # an answer later than that says little about when its request arrived
-GUARD_MAX: Final = 0.25
-GUARD_HALF_LIFE: Final = 60.0
-EDGE: Final = 0.9  # refused with so much of the limit used: jitter, not a wrong limit
+GUARD_LEAST: Final = 0.01  # after a refusal
+GUARD_MAX: Final = 0.1
+GUARD_WIDE: Final = 0.05  # a refusal in spite of so much is no jitter
+GUARD_HALF_LIFE: Final = 300.0
+EDGE: Final = 0.9  # so much of the limit was used: the window was full
 AMOUNT_STEP: Final = MINUTE / 4  # a limit of a minute takes so long to show that it was raised too far
 MOST_AMOUNT: Final = 1e12
 
@@ -111,7 +112,7 @@ class Pace:
         if wait > now:
             return wait - now
         if slots:
-            self._advance(now, window / slots, slots)
+            self.next_at = max(self.next_at, now - CATCH_UP) + window / slots
         self._amounts.take(now, amount, most)
         self._calls_left.take(now, 1.0)
         self._amount_left.take(now, amount)
@@ -202,19 +203,25 @@ class Pace:
     def _window(self, now: float, limit: float) -> float:
         """Return the seconds in which `limit` sends may leave; below one a second the window is longer instead."""
         guard = self.limits.guard
-        if extra := self.extra_guard:
+        if (extra := self.extra_guard) and limit >= self.limits.qps:
             guard += extra * 0.5 ** (max(0.0, now - self.extra_guard_at) / GUARD_HALF_LIFE)
         return (1 + guard) / min(1.0, limit or 1.0)
 
     def _correct(self, now: float, load: int) -> None:
-        """Widen the guard for a refusal at our own edge, else go down to what the service let through."""
+        """Widen the guard for a refusal at our own edge, else go down to what the service let through.
+
+        A window that is full but for the send which has just left it is our own edge, as long as no wide guard was
+        kept: few sends fill the window of a low rate.
+        """
         limit = self.limit(now)
-        if limit and limit == self.limits.qps and load >= EDGE * int(limit):
-            wider = 2 * (self._window(now, 1.0) - 1)
-            self.extra_guard = min(max(wider, 0.01), GUARD_MAX) - self.limits.guard
+        slots, guard = int(limit), self._window(now, limit) * min(1.0, limit or 1.0) - 1
+        is_full = load >= min(EDGE * slots, slots - 1)
+        if limit and limit == self.limits.qps and is_full and guard < GUARD_WIDE:
+            self.extra_guard = min(max(2 * guard, GUARD_LEAST), GUARD_MAX) - self.limits.guard
             self.extra_guard_at = now
         elif load:
-            self._learnt.lower(max(float(load), limit / 4), self.paused_until)
+            below = min(load, slots - 1 if slots > 1 else 0.75 * limit) if limit else load
+            self._learnt.lower(max(below, limit / 4), self.paused_until)
 
     def _correct_amount(self, now: float, sent: float) -> None:
         """Go down to what the service let through in the last minute, and below the limit that proved too high."""
@@ -222,9 +229,6 @@ class Pace:
         if sent > 0:
             within = min(sent, EDGE * limit) if limit else sent
             self._learnt_amount.lower(max(within, limit / 4), self.paused_until)
-
-    def _advance(self, now: float, step: float, slots: int) -> None:
-        self.next_at = max(self.next_at, now - credit(slots)) + step
 
     def _free_at(self, now: float, window: float, slots: int) -> float:
         """Return when the window has room for one more."""
@@ -266,8 +270,3 @@ class Pace:
                 self.cells[index : last - 1] = self.cells[index + 1 : last]
                 self._pending -= 1
                 return
-
-
-def credit(slots: int) -> float:
-    """Return the seconds of lateness that may be made up for at a limit of so many sends."""
-    return CATCH_UP if slots > 20 else TIMER

@@ -19,9 +19,10 @@ from anyio import current_time
 from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
-from pipeline.fetch.pacing.amounts import CATCH_UP, MINUTE
+from pipeline.fetch.pacing import amounts
+from pipeline.fetch.pacing.amounts import MINUTE
 from pipeline.fetch.pacing.budgets import paced_until
-from pipeline.fetch.pacing.pace import LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit, credit
+from pipeline.fetch.pacing.pace import CATCH_UP, LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit
 from pipeline.fetch.pacing.redis_scripts import ANSWERED, SETTLE, TAKE
 from pipeline.fetch.policy import RateLimit
 from pipeline.fetch.redaction import Redactor
@@ -127,7 +128,8 @@ class RedisPacer:
         now = current_time() + self._ahead
         slots, window = self._pace.allowance(now)
         most = self._pace.amount_limit(now)
-        return [name, slots, window, credit(slots), POLL, PENDING_LIMIT, IDLE, self._learnt, amount, most, CATCH_UP]
+        late = CATCH_UP, amounts.CATCH_UP
+        return [name, slots, window, late[0], POLL, PENDING_LIMIT, IDLE, self._learnt, amount, most, late[1]]
 
 
 def _last_minute(amounts: Mapping[bytes, bytes], now: float) -> float:

@@ -16,21 +16,33 @@ def taught(latencies: list[float]) -> LateArrivals:
     return lateness
 
 
+def test_what_an_answer_took_longer_than_the_fastest_is_how_late_its_request_may_be() -> None:
+    """Differences of a few milliseconds are not worth a word."""
+    lateness = taught([0.02, 0.05, 0.03])
+    assert lateness.of(0.045) == pytest.approx(0.025)
+    assert lateness.of(0.021) == 0.0
+
+
 def test_a_stall_is_told_for_everything_it_held_up() -> None:
-    """Twenty answers of one stall of 40 ms are late by about that, the last like the first."""
+    """Twenty answers of one stall of 80 ms are late by about that, the last like the first."""
     chance = random.Random(1)
     lateness = taught([0.02 + chance.uniform(0, 0.005) for _ in range(200)])
-    assert [lateness.of(0.0625) for _ in range(20)] == pytest.approx([0.04] * 20, abs=0.012)
-    assert lateness.of(0.0225) == 0.0
+    assert [lateness.of(0.1025) for _ in range(20)] == pytest.approx([0.08] * 20, abs=0.005)
 
 
-@pytest.mark.parametrize("typical", [0.02, 0.5, 5.0])
-def test_answers_that_vary_widely_are_rarely_late(typical: float) -> None:
-    """A service whose answers take half to three times as long is believed: few are outliers."""
+@pytest.mark.parametrize("typical", [0.5, 5.0])
+def test_a_service_that_takes_its_time_is_rarely_late(typical: float) -> None:
+    """Where answers take half to three times as long, it is the service: few may have arrived late."""
     chance = random.Random(2)
     lateness = taught([])
     late = [lateness.of(typical * chance.lognormvariate(0, 0.5)) > 0 for _ in range(2000)]
-    assert sum(late[200:]) < 0.08 * 1800
+    assert sum(late[200:]) < 0.15 * 1800
+
+
+def test_the_fastest_answer_is_forgotten() -> None:
+    """A way that has become longer for good is the usual one after two hundred answers."""
+    lateness = taught([0.02] * 100 + [0.05] * 200)
+    assert lateness.of(0.05) == 0.0
 
 
 def test_a_service_that_slows_down_for_good_becomes_the_usual() -> None:
