@@ -16,7 +16,7 @@ PROJECT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("child_environment", "errors", "schema", "wording"),
     ("decoding", "guards", "network"),
-    ("changes", "records", "tabular"),
+    ("changes", "downloads", "records", "tabular"),
     ("config",),
     ("manifest", "prepare", "providers", "state"),
     ("fetch", "resume"),
@@ -35,8 +35,9 @@ RANKS = {unit: rank for rank, units in enumerate(ORDER) for unit in units}
 SERVICE = "service"
 # Inside the service: what is known of a picture comes before how it is told. Only text's values are part of findings.
 SERVICE_ORDER = ("text.recognised_text", "refusals", "findings", "engine", "access", "text", "search", "http", "server")
-# Reading files, and what is checked in them, is the same on both sides of the wire; what is said over it is not.
-SHARED = ("decoding", "errors", "guards", "tabular", "wording")
+# Reading and downloading pictures, and what is checked in them, is the same on both sides of the wire; what is said
+# over it is not.
+SHARED = ("decoding", "downloads", "errors", "guards", "tabular", "wording")
 # What may know the other side of the wire: the module that serves it.
 SERVES = "pipeline.local.serve"
 STARTS_TASKS = ("pipeline.runner.execution", "pipeline.service.")

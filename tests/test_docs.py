@@ -18,8 +18,8 @@ from typer.main import get_command
 
 from pipeline.cli import app
 from pipeline.config import load_config, load_service_config
+from pipeline.downloads.errors import FAULTS
 from pipeline.errors import ExitCode
-from pipeline.prepare.download_errors import FAULTS
 from pipeline.providers import settings_models
 from pipeline.records import Failure
 from pipeline.report.metrics import METRICS_FILE

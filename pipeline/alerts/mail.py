@@ -10,8 +10,9 @@ from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pipeline.config import AlertSettings, is_loopback
+from pipeline.config import AlertSettings
 from pipeline.errors import AlertError
+from pipeline.guards.loopback import is_loopback
 from pipeline.guards.printable import printable
 
 _TIMEOUT = 30.0

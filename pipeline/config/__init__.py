@@ -2,7 +2,7 @@
 
 from pipeline.config.alerts import AlertSettings
 from pipeline.config.conditions import Condition, parse_condition
-from pipeline.config.key import DownloadHeader, key_place, read_headers, read_key, read_keys
+from pipeline.config.key import key_place, read_headers, read_key, read_keys
 from pipeline.config.load import load_config, load_service_config
 from pipeline.config.models import (
     Columns,
@@ -19,14 +19,13 @@ from pipeline.config.output import OutputConfig, Share
 from pipeline.config.prepare import HeaderSettings, PrepareConfig
 from pipeline.config.section import Section
 from pipeline.config.service import ServiceConfig
-from pipeline.config.values import check_endpoint, is_loopback
+from pipeline.config.values import check_endpoint
 
 __all__ = [
     "AlertSettings",
     "Columns",
     "Condition",
     "Config",
-    "DownloadHeader",
     "EmbeddedSettings",
     "HeaderSettings",
     "LimitsConfig",
@@ -41,7 +40,6 @@ __all__ = [
     "ServiceConfig",
     "Share",
     "check_endpoint",
-    "is_loopback",
     "key_place",
     "load_config",
     "load_service_config",

@@ -10,7 +10,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.conditions import Condition, check_condition, parse_condition
 from pipeline.config.section import Section
-from pipeline.config.values import Text, check_variable, is_loopback
+from pipeline.config.values import Text, check_variable
+from pipeline.guards.loopback import is_loopback
 
 
 def check_webhook(url: str) -> str:

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -15,6 +14,7 @@ from pydantic import SecretStr
 from pipeline.config.models import ProviderSettings
 from pipeline.config.prepare import PrepareConfig
 from pipeline.config.values import check_header_value
+from pipeline.downloads.headers import DownloadHeader
 from pipeline.errors import ConfigError
 
 _MAX_KEY_CHARS = 4096
@@ -58,15 +58,6 @@ def read_keys(variables: Sequence[str], environ: Mapping[str, str] = os.environ)
     if problems:
         raise ConfigError("serve", problems)
     return tuple(keys.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadHeader:
-    """A header of downloads; one with a `host` is a secret of that host, sent to no other."""
-
-    name: str
-    value: SecretStr
-    host: str = ""
 
 
 def read_headers(settings: PrepareConfig, environ: Mapping[str, str] = os.environ) -> tuple[DownloadHeader, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import time
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
+
+from pipeline.guards.loopback import is_loopback
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,12})?)\s*(ms|s|m|h|d)\s*", re.ASCII)
@@ -112,14 +114,6 @@ def check_header_value(text: str) -> str:
     if not text or len(text) > 4096 or not text.isascii() or not text.isprintable() or text != text.strip():
         raise ValueError("must be printable ASCII, without blanks at its ends")
     return text
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if `host` names this machine: localhost, 127.0.0.0/8 or ::1."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_variable(name: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.errors import SourceError
 from pipeline.guards.confined_files import open_beneath, read_beneath
+from pipeline.guards.file_length import check_length
 from pipeline.prepare.near_match import near_match, nearest_folder
 from pipeline.wording import readable
 
@@ -60,11 +61,3 @@ def _named(path: str, error: SourceError) -> SourceError:
 
 def _name(path: str) -> str:
     return readable(os.path.basename(path))  # noqa: PTH119 - plain text, see LocalFile
-
-
-def check_length(name: str, length: int, max_bytes: int) -> None:
-    """Raise SourceError if a file of `length` bytes is empty or over the limit."""
-    if length == 0:
-        raise SourceError("empty", f"{name}: the file is empty")
-    if length > max_bytes:
-        raise SourceError("too-large", f"{name}: more than the {max_bytes:,} bytes that prepare.max_file_bytes allows")

@@ -12,16 +12,16 @@ from typing import Self
 from anyio import CapacityLimiter, Semaphore, fail_after, to_thread
 
 from pipeline.config import PrepareConfig, RetryConfig, read_headers
+from pipeline.downloads.addresses import AddressRules
+from pipeline.downloads.client import ClientRules
+from pipeline.downloads.downloader import Downloader, DownloadRules
+from pipeline.downloads.hosts import HostRules
 from pipeline.errors import SourceError
-from pipeline.prepare.addresses import AddressRules
 from pipeline.prepare.budget import Budget
 from pipeline.prepare.decoder_messages import Settings
 from pipeline.prepare.decoder_pool import DecoderPool
 from pipeline.prepare.decoder_threads import DecoderThreads
-from pipeline.prepare.download import Downloader, DownloadRules
 from pipeline.prepare.fit_rules import FitRules, rules_from
-from pipeline.prepare.hosts import HostRules
-from pipeline.prepare.picture_client import ClientRules
 from pipeline.prepare.sources import PictureSources, StoredImage
 from pipeline.records import ArchiveMember, CloudFile, Limits, LocalFile, Prepared, RemoteUrl, Row
 

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from threading import Lock
 
 from pipeline.errors import SourceError
-from pipeline.prepare.local_file import check_length, hash_file, read_file
+from pipeline.guards.file_length import check_length
+from pipeline.prepare.local_file import hash_file, read_file
 from pipeline.records import ArchiveMember, CloudFile, LocalFile
 from pipeline.tabular.archive import DAMAGED_ARCHIVE, ArchiveStream, archive_error, open_archive, read_member
 from pipeline.tabular.location import read_location

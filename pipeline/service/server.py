@@ -22,7 +22,7 @@ from anyio.abc import TaskGroup
 from yarl import URL
 
 from pipeline.errors import ConfigError, PipelineError, ServiceError
-from pipeline.service.access.origin_check import is_loopback
+from pipeline.guards.loopback import is_loopback
 from pipeline.service.engine.decoders import Decoders, DecodersClosed
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.engine.renewal import (

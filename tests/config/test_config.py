@@ -18,12 +18,12 @@ from pipeline.config import (
     Section,
     Share,
     check_endpoint,
-    is_loopback,
     load_config,
     read_key,
 )
 from pipeline.config.values import parse_duration
 from pipeline.errors import ConfigError, ExitCode
+from pipeline.guards.loopback import is_loopback
 from pipeline.providers import settings_models
 
 

@@ -64,8 +64,8 @@ async def test_dead_urls_don_t_hold_good_ones(
     tmp_path: Path, pictures: Path, service: Service, dead_hosts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """40 dead URLs come before 40 good ones: these have their records before a single dead one is given up."""
-    monkeypatch.setattr("pipeline.prepare.picture_client.CONNECT_SECONDS", 3 * HANG_SECONDS)
-    monkeypatch.setattr("pipeline.prepare.picture_client.READ_SECONDS", 3 * HANG_SECONDS)
+    monkeypatch.setattr("pipeline.downloads.client.CONNECT_SECONDS", 3 * HANG_SECONDS)
+    monkeypatch.setattr("pipeline.downloads.client.READ_SECONDS", 3 * HANG_SECONDS)
     app = web.Application()
     app.router.add_static("/", pictures)
     async with TestServer(app) as server, anyio.create_task_group() as group:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from yarl import URL
 
+from pipeline.guards.loopback import is_loopback
 from pipeline.service import refusals
 
 # What a browser sends for a page without an address of its own, and so do clients that are no browsers. Browsers add
 # Sec-Fetch-Site, which decides then.
 NO_ORIGIN = "null"
-
-
-def is_loopback(host: str) -> bool:
-    """Return True if only this machine can reach `host`."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def refuse_foreign_hosts(base_url: str | None) -> Middleware:

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from pipeline.prepare.robots import forbids_ai
-from tests.prepare.sites import PICTURE, Site, failure, fetch, page
+from pipeline.downloads.robots import forbids_ai
+from tests.downloads.sites import PICTURE, Site, failure, fetch, page
 
 FORBIDDING = [
     ("noai",),

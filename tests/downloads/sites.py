@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
 from pipeline.config import PrepareConfig, RetryConfig
+from pipeline.downloads.downloader import Downloader, DownloadRules
 from pipeline.errors import SourceError
-from pipeline.prepare.download import Downloader, DownloadRules
 from pipeline.prepare.preparer import download_rules
 from tests.prepare.pictures import scene, stored
 from tests.waiting import HANG_SECONDS

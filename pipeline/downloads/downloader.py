@@ -12,12 +12,12 @@ from typing import Final, Self
 from anyio import Semaphore, current_time, sleep
 from yarl import URL
 
+from pipeline.downloads.client import Attempt, ClientRules, PictureClient, Place
+from pipeline.downloads.errors import DownloadError
+from pipeline.downloads.hosts import Host, HostRules, Hosts
+from pipeline.downloads.urls import host_of, next_hop, parse_url
 from pipeline.errors import SourceError
 from pipeline.guards.signatures import has_picture_signature, identify_other
-from pipeline.prepare.download_errors import DownloadError
-from pipeline.prepare.hosts import Host, HostRules, Hosts
-from pipeline.prepare.picture_client import Attempt, ClientRules, PictureClient, Place
-from pipeline.prepare.picture_url import host_of, next_hop, parse_url
 
 _MAX_REDIRECTS: Final = 5
 _PICTURES_IN_MEMORY: Final = 16

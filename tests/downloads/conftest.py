@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pipeline.prepare import hosts
-from tests.prepare.sites import Site, running_site
+from pipeline.downloads import hosts
+from tests.downloads.sites import Site, running_site
 
 
 @pytest.fixture

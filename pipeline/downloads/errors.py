@@ -17,8 +17,8 @@ from aiohttp import (
     InvalidURL,
 )
 
+from pipeline.downloads.addresses import AddressRefused
 from pipeline.errors import SourceError
-from pipeline.prepare.addresses import AddressRefused
 
 Retry = Literal["never", "next-run", "counted", "throttled", "silent"]
 ANSWERS = {200, 203}

@@ -12,7 +12,7 @@ from typing import Final
 
 from anyio import Lock, Semaphore, current_time, sleep
 
-from pipeline.prepare.download_errors import DownloadError
+from pipeline.downloads.errors import DownloadError
 
 SILENCE_SECONDS: Final = 30.0  # a host that has not responded for so long is given up,
 REST_SECONDS: Final = 60.0  # and tried again after so long

@@ -14,10 +14,10 @@ from aiohttp import web
 from anyio.abc import SocketAttribute, SocketStream
 
 from pipeline.config import RetryConfig
+from pipeline.downloads.downloader import Downloader
 from pipeline.errors import SourceError
-from pipeline.prepare.download import Downloader
 from tests.clocks import leap
-from tests.prepare.sites import PICTURE, Handler, Site, failure, fetch, page, rules
+from tests.downloads.sites import PICTURE, Handler, Site, failure, fetch, page, rules
 from tests.waiting import until
 
 PATIENT = RetryConfig(attempts=3, first_wait=0.001, max_wait=0.002)

@@ -13,9 +13,9 @@ from aiohttp.abc import ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.prepare.addresses import AddressRefused, AddressRules, CheckedResolver, is_public
-from pipeline.prepare.download import Downloader
-from tests.prepare.sites import PICTURE, Site, failure, fetch, page, rules
+from pipeline.downloads.addresses import AddressRefused, AddressRules, CheckedResolver, is_public
+from pipeline.downloads.downloader import Downloader
+from tests.downloads.sites import PICTURE, Site, failure, fetch, page, rules
 
 
 async def test_picture_is_fetched_whatever_its_content_type_says(site: Site) -> None:

@@ -15,15 +15,16 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, D
 from anyio import CancelScope, Semaphore, current_time
 from yarl import URL
 
-from pipeline.config import DownloadHeader, is_loopback
+from pipeline.downloads.addresses import AddressRules, CheckedResolver
+from pipeline.downloads.errors import DownloadError, check_status, translate
+from pipeline.downloads.headers import DownloadHeader
+from pipeline.downloads.hosts import Host
+from pipeline.downloads.robots import forbids_ai
+from pipeline.downloads.urls import host_of
+from pipeline.guards.file_length import check_length
+from pipeline.guards.loopback import is_loopback
 from pipeline.network.connector import CleanConnector
 from pipeline.network.waits import WAIT_HEADERS, wait_of_headers
-from pipeline.prepare.addresses import AddressRules, CheckedResolver
-from pipeline.prepare.download_errors import DownloadError, check_status, translate
-from pipeline.prepare.hosts import Host
-from pipeline.prepare.local_file import check_length
-from pipeline.prepare.picture_url import host_of
-from pipeline.prepare.robots import forbids_ai
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 30.0

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from anyio import current_time
 
-from pipeline.prepare import hosts as module
-from pipeline.prepare.download_errors import DownloadError
-from pipeline.prepare.hosts import Host, HostRules, Hosts
+from pipeline.downloads import hosts as module
+from pipeline.downloads.errors import DownloadError
+from pipeline.downloads.hosts import Host, HostRules, Hosts
 
 VIRTUAL_CLOCK = True
 TIMEOUT = 10.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.prepare.sites import Site, failure, fetch, page, running_site
+from tests.downloads.sites import Site, failure, fetch, page, running_site
 
 SECRET = "recognisable-secret-0123456789"
 
@@ -50,7 +50,7 @@ async def test_a_secret_goes_to_no_other_host(site: Site) -> None:
 
 async def test_a_secret_goes_over_no_open_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plain http shows it to everyone on the way, except to this machine."""
-    monkeypatch.setattr("pipeline.prepare.picture_client.is_loopback", lambda _: False)
+    monkeypatch.setattr("pipeline.downloads.client.is_loopback", lambda _: False)
     site.pages["/a"] = page()
     await fetch(site.url("/a"), headers=(header(site.name),))
     assert "Authorization" not in site.requests[0].headers

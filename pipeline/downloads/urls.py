@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from yarl import URL
 
-from pipeline.prepare.download_errors import DownloadError
+from pipeline.downloads.errors import DownloadError
 
 
 def parse_url(text: str) -> URL:
