@@ -179,6 +179,9 @@ KeyEnv = Annotated[str | None, typer.Option(help="Environment variable that hold
 AccessLog = Annotated[bool | None, typer.Option("--access-log/--no-access-log", help="Print a line for each request.")]
 Journal = Annotated[str | None, typer.Option(help="Write a JSON line per request to this file; no keys.")]
 ReadsText = Annotated[bool | None, typer.Option("--text/--no-text", help="Read the text in pictures (on).")]
+FetchesUrls = Annotated[
+    bool | None, typer.Option("--fetch-urls/--no-fetch-urls", help="Load pictures behind URLs from the web (off).")
+]
 Faults = Annotated[bool, typer.Option("--faults", help="Answer with faults on demand, for tests.", hidden=True)]
 WithParent = Annotated[bool, typer.Option("--with-parent", help="Stop when stdin ends.", hidden=True)]
 
@@ -200,6 +203,7 @@ def serve(
     access_log: AccessLog = None,
     journal: Journal = None,
     text: ReadsText = None,
+    fetch_urls: FetchesUrls = None,
     faults: Faults = False,
     with_parent: WithParent = False,
 ) -> None:
@@ -213,6 +217,7 @@ def serve(
             "access_log": access_log,
             "journal": journal,
             "text": text,
+            "fetch_urls": fetch_urls,
         },
         "allowance": {"qps": qps, "per_month": monthly_quota},
     }

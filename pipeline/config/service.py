@@ -72,6 +72,7 @@ class ServiceSettings(Section):
     query_log: Text | None = None
     journal: Text | None = None
     text: bool = True
+    fetch_urls: bool = False
 
 
 class AllowanceSettings(Section):

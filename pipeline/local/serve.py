@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from pipeline.config import ModelSettings, ServiceConfig, load_service_config, read_keys
 from pipeline.config.service import AllowanceSettings, CatalogueSettings, KeySettings
+from pipeline.downloads.addresses import AddressRules
 from pipeline.errors import ConfigError
 from pipeline.service.access.authenticator import Allowance, ApiKey
 from pipeline.service.findings import CatalogueConfig, ModelConfig
@@ -57,6 +58,7 @@ def serve_config(config: ServiceConfig, *, faults: bool = False, with_parent: bo
             base_url=place.base_url or None,
             journal=_path(place.journal),
             text=place.text,
+            fetch_from=AddressRules() if place.fetch_urls else None,
             query_log=_path(place.query_log),
             https_only=place.https_only,
             faults=faults,

@@ -388,3 +388,11 @@ def test_a_key_has_one_entry_and_a_value(tmp_path: Path) -> None:
 def test_the_columns_are_those_that_the_catalogue_reads() -> None:
     """The config knows every field of the service, and no other."""
     assert tuple(CatalogueColumns.model_fields) == FIELDS
+
+
+def test_pictures_behind_urls_are_an_option(start: Start) -> None:
+    """Without --fetch-urls the answer names its setting; with it, addresses of this machine stay closed."""
+    target = "/v7.0/images/details?imgUrl=http://127.0.0.1:9/a.jpg"
+    ((_, closed), (_, loading)) = (start("", *options).ask(target) for options in ((), ("--fetch-urls",)))
+    assert "service.fetch_urls is false" in closed["unavailable"][0]["reason"]
+    assert "private network" in loading["unavailable"][0]["reason"]

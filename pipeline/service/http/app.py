@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from pipeline.downloads.addresses import AddressRules
 from pipeline.service import refusals
 from pipeline.service.access.admission import AdmissionPool
 from pipeline.service.access.authenticator import Allowance, ApiKey, Authenticator
@@ -30,13 +31,14 @@ from pipeline.service.http.faults import FaultScript
 from pipeline.service.http.http_responses import error_response, json_response
 from pipeline.service.http.journal import Journal
 from pipeline.service.http.json_objects import ServiceLinks
-from pipeline.service.http.lookup import Lookup
+from pipeline.service.http.lookup import MAX_PICTURE_BYTES, Lookup
 from pipeline.service.http.middleware import (
     finish_threads,
     protect_from_pages,
     send_protocol_errors,
     write_access_log,
 )
+from pipeline.service.http.picture_downloads import PictureDownloads
 from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.routes import EndpointRoutes
 from pipeline.service.http.thumbnail_size import read_thumbnail_size
@@ -56,8 +58,9 @@ class AppConfig:
     `workers` pictures are inspected at the same time (0: one per core). With more than `most_in_work` requests in
     progress or waiting, or half of that for one caller, the service sends 429. `quotas` is the file of the monthly
     usage, `query_log` that of the searches, `texts` that of the text that was read, if `text` is on; None keeps them in
-    memory. `https_only` refuses requests that reached a proxy in front of the service as plain HTTP. `faults` lets
-    tests ask for faults and read the journal.
+    memory. Pictures behind URLs that the catalogue doesn't have are loaded from the addresses that `fetch_from` allows;
+    None loads none. `https_only` refuses requests that reached a proxy in front of the service as plain HTTP. `faults`
+    lets tests ask for faults and read the journal.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -70,6 +73,7 @@ class AppConfig:
     quotas: Path | None = None
     text: bool = False
     texts: Path | None = None
+    fetch_from: AddressRules | None = None
     https_only: bool = False
     faults: bool = False
 
@@ -98,7 +102,8 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     app[FAULTS] = FaultScript()
     app[REQUESTS] = AdmissionPool(config.most_in_work, MIN_BODY_SECONDS)
     app.cleanup_ctx.append(_resources)
-    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config))
+    downloads = PictureDownloads(config.fetch_from, MAX_PICTURE_BYTES) if config.fetch_from is not None else None
+    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config), downloads)
     app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
     _add_open_routes(app, is_public=bool(config.keys))
     app.router.add_get("/", explorer_handler(needs_key=bool(config.keys)))

@@ -20,6 +20,7 @@ from pipeline.service.findings import BadPicture, Crop, Engine, Findings
 from pipeline.service.http.call import Call
 from pipeline.service.http.insight_responses import QualityHint
 from pipeline.service.http.journal import UploadInfo
+from pipeline.service.http.picture_downloads import PictureDownloads
 from pipeline.service.http.picture_source import ByToken, ByUrl, PictureSource, Upload
 from pipeline.service.http.thumbnail_size import ThumbnailSize
 from pipeline.service.refusals import invalid, temporary_failure
@@ -38,6 +39,10 @@ RETRY_AFTER_STOP = 5
 # threads it blocks no other request.
 QUICK_THREADS = 4
 NO_READER = ReadFailure(reason="text recognition is switched off")
+NO_DOWNLOADS = QualityHint(
+    category="ImageDownloadFailed",
+    details="the catalogue does not have this URL, and service.fetch_urls is false: no picture is loaded from the web",
+)
 T = TypeVar("T")
 
 
@@ -95,13 +100,22 @@ class DangerousPictures:
 class Lookup:
     """Calls the engine, for at most `workers` pictures at a time, and the text reader, if there is one.
 
+    With `downloads`, pictures behind URLs that the catalogue doesn't have are loaded.
+
     Work that decodes a picture waits for its turn in a queue that is fair to all callers. All other work uses the
     limiter `quick`, so that a search does not wait for a picture.
     """
 
-    def __init__(self, engine: Engine, workers: int, reader: TextReader | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        workers: int,
+        reader: TextReader | None = None,
+        downloads: PictureDownloads | None = None,
+    ) -> None:
         self.engine = engine
         self._reader = reader
+        self._downloads = downloads
         self.texts = reader.store if reader is not None else None
         self._uploads = RecentUploads()
         self._dangerous = DangerousPictures()
@@ -181,11 +195,14 @@ class Lookup:
     async def _find_by_url(
         self, call: Call, source: ByUrl, crop: Crop | None, site: str | None
     ) -> LookupResult | QualityHint:
-        """Find the catalogue's picture with a URL; the service downloads nothing."""
+        """Find the catalogue's picture with a URL; load one that the catalogue doesn't have, if that is allowed."""
         item = await anyio.to_thread.run_sync(self.engine.find_by_url, source.url, limiter=self.quick)
-        if item is None or item.token is None:
-            return QualityHint(category="ImageDownloadFailed")
-        return await self._inspect_token(call, ByToken(token=item.token), crop, site)
+        if item is not None and item.token is not None:
+            return await self._inspect_token(call, ByToken(token=item.token), crop, site)
+        if self._downloads is None:
+            return NO_DOWNLOADS
+        picture = await self._downloads.load(call.caller, source.url)
+        return picture if isinstance(picture, QualityHint) else await self._inspect(call, picture, crop, site)
 
     async def _in_turn(self, caller: str, work: Callable[[], T]) -> T:
         """Do work that decodes a picture when its caller's turn comes; the slot is kept until the work has ended."""

@@ -218,8 +218,8 @@ def test_the_limits_themselves_are_allowed(served: Served) -> None:
     assert "imageQualityHints" not in served.visual_search(None, small + bytes(1_000_000 - len(small))).json
 
 
-def test_a_url_is_looked_up_in_the_catalogue_only(served: Served) -> None:
-    """The service downloads nothing: a URL that the catalogue does not have gets a hint."""
+def test_a_url_is_looked_up_in_the_catalogue(served: Served) -> None:
+    """A URL that the catalogue does not have gets a hint, unless pictures may be loaded."""
     known = served.visual_search({"imageInfo": {"url": "https://img.shop.example/3.jpg"}})
     assert known.json["image"]["imageInsightsToken"] == f"own_{3:040x}"
     unknown = served.visual_search({"imageInfo": {"url": "https://elsewhere.example/3.jpg"}})
