@@ -37,7 +37,7 @@ from pipeline.service.http.app import CURRENT, REQUESTS, TEXT_READER, AppConfig,
 from pipeline.service.http.listening import FINISH_SECONDS, listening
 from pipeline.service.http.logs import print_logs
 
-QUERY_LOG_FILE, QUOTA_FILE, TEXTS_FILE = "queries.db", "quota.db", "texts.db"
+QUERY_LOG_FILE, QUOTA_FILE, TEXTS_FILE, UPLOADS_FILE = "queries.db", "quota.db", "texts.db", "uploads.db"
 STDIN = 0
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 LOOPBACK = "127.0.0.1"
@@ -210,6 +210,7 @@ def _with_defaults(config: ServeConfig) -> AppConfig:
         query_log=config.app.query_log or config.index_dir / QUERY_LOG_FILE,
         quotas=config.app.quotas or config.index_dir / QUOTA_FILE,
         texts=config.app.texts or config.index_dir / TEXTS_FILE,
+        uploads=config.app.uploads or config.index_dir / UPLOADS_FILE,
     )
 
 

@@ -1,4 +1,4 @@
-"""The service's files are private: its index, searches, quotas, texts and journal; planted links are not followed."""
+"""The service's files are private (index, searches, quotas, texts, uploads, journal); planted links aren't followed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.service.access.monthly_quota import UsageStore
 from pipeline.service.engine.build import STAGING, build_index
 from pipeline.service.findings import CatalogueConfig
 from pipeline.service.http.journal import Journal, JournalEntry
+from pipeline.service.http.upload_store import UploadStore
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.store import TextStore
 from tests.permissions import open_to_others, plant, umask
@@ -38,6 +39,11 @@ def store_texts(folder: Path) -> None:
         assert texts.since(0) == []
 
 
+def keep_an_upload(folder: Path) -> None:
+    with closing(UploadStore(folder / "uploads.db")) as uploads:
+        assert uploads.get(uploads.add(b"picture", "ab")) == b"picture"
+
+
 def note_a_call(folder: Path) -> None:
     with Journal(folder / "journal.jsonl") as journal:
         journal.record(JournalEntry(at=0, ms=1, method="GET", path="/", status=200, trace_id=""))
@@ -47,6 +53,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "queries.db": log_a_search,
     "quota.db": count_a_query,
     "texts.db": store_texts,
+    "uploads.db": keep_an_upload,
     "journal.jsonl": note_a_call,
     "lock": build,
     STAGING: build,

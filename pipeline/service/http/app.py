@@ -42,6 +42,7 @@ from pipeline.service.http.picture_downloads import PictureDownloads
 from pipeline.service.http.redaction import Redactor
 from pipeline.service.http.routes import EndpointRoutes
 from pipeline.service.http.thumbnail_size import read_thumbnail_size
+from pipeline.service.http.upload_store import UploadStore
 from pipeline.service.search.query_log import QueryLog
 from pipeline.service.text.reader import TextReader
 from pipeline.service.text.store import TextStore
@@ -57,10 +58,10 @@ class AppConfig:
 
     `workers` pictures are inspected at the same time (0: one per core). With more than `most_in_work` requests in
     progress or waiting, or half of that for one caller, the service sends 429. `quotas` is the file of the monthly
-    usage, `query_log` that of the searches, `texts` that of the text that was read, if `text` is on; None keeps them in
-    memory. Pictures behind URLs that the catalogue doesn't have are loaded from the addresses that `fetch_from` allows;
-    None loads none. `https_only` refuses requests that reached a proxy in front of the service as plain HTTP. `faults`
-    lets tests ask for faults and read the journal.
+    usage, `query_log` that of the searches, `uploads` that of the uploaded pictures, `texts` that of the text that
+    was read, if `text` is on; None keeps them in memory. Pictures behind URLs that the catalogue doesn't have are
+    loaded from the addresses that `fetch_from` allows; None loads none. `https_only` refuses requests that reached a
+    proxy in front of the service as plain HTTP. `faults` lets tests ask for faults and read the journal.
     """
 
     keys: tuple[ApiKey, ...] = ()
@@ -71,6 +72,7 @@ class AppConfig:
     journal: Path | None = None
     query_log: Path | None = None
     quotas: Path | None = None
+    uploads: Path | None = None
     text: bool = False
     texts: Path | None = None
     fetch_from: AddressRules | None = None
@@ -81,6 +83,7 @@ class AppConfig:
 JOURNAL = web.AppKey("journal", Journal)
 QUERY_LOG = web.AppKey("query_log", QueryLog)
 USAGE = web.AppKey("usage", UsageStore)
+UPLOADS = web.AppKey("uploads", UploadStore)
 FAULTS = web.AppKey("faults", FaultScript)
 CURRENT = web.AppKey("current", CurrentEngine)
 TEXT_READER = web.AppKey("text_reader", TextReader)
@@ -99,11 +102,13 @@ def build_app(engine: Engine, config: AppConfig) -> web.Application:
     app[JOURNAL] = Journal(config.journal, keep=MAX_ENTRIES_KEPT if config.faults else 0)
     app[QUERY_LOG] = QueryLog(config.query_log)
     app[USAGE] = UsageStore(config.quotas)
+    app[UPLOADS] = UploadStore(config.uploads)
     app[FAULTS] = FaultScript()
     app[REQUESTS] = AdmissionPool(config.most_in_work, MIN_BODY_SECONDS)
     app.cleanup_ctx.append(_resources)
     downloads = PictureDownloads(config.fetch_from, MAX_PICTURE_BYTES) if config.fetch_from is not None else None
-    lookup = Lookup(engine, config.workers or os.cpu_count() or 1, _add_text_reader(app, config), downloads)
+    workers = config.workers or os.cpu_count() or 1
+    lookup = Lookup(engine, workers, app[UPLOADS], _add_text_reader(app, config), downloads)
     app[CURRENT] = CurrentEngine(lookup, app[QUERY_LOG], ServiceLinks(base=config.base_url))
     _add_open_routes(app, is_public=bool(config.keys))
     app.router.add_get("/", explorer_handler(needs_key=bool(config.keys)))
@@ -189,6 +194,6 @@ def _add_text_reader(app: web.Application, config: AppConfig) -> TextReader | No
 async def _resources(app: web.Application) -> AsyncIterator[None]:
     """Open and close what the application uses, with aiohttp's cleanup context."""
     text_reader = app[TEXT_READER].open() if TEXT_READER in app else nullcontext()
-    with app[JOURNAL], closing(app[QUERY_LOG]), closing(app[USAGE]):
+    with app[JOURNAL], closing(app[QUERY_LOG]), closing(app[USAGE]), closing(app[UPLOADS]):
         async with text_reader:
             yield

@@ -23,6 +23,7 @@ from pipeline.service.http.journal import UploadInfo
 from pipeline.service.http.picture_downloads import PictureDownloads
 from pipeline.service.http.picture_source import ByToken, ByUrl, PictureSource, Upload
 from pipeline.service.http.thumbnail_size import ThumbnailSize
+from pipeline.service.http.upload_store import UploadStore
 from pipeline.service.refusals import invalid, temporary_failure
 from pipeline.service.text.read_queue import PicturePart
 from pipeline.service.text.reader import TextReader, add_text
@@ -31,7 +32,6 @@ from pipeline.service.text.workers import ReadFailure
 
 MAX_PICTURE_BYTES = 1_000_000
 MAX_SIDE_PX = 1500
-MAX_UPLOAD_BYTES_KEPT = 64 * 1024 * 1024
 MAX_REFUSALS_KEPT = 10_000
 # Retry-After in seconds, for another start of the service.
 RETRY_AFTER_STOP = 5
@@ -53,30 +53,6 @@ class LookupResult:
     findings: Findings
     token: str
     data: bytes | None = field(default=None, repr=False)
-
-
-class RecentUploads:
-    """The last uploaded pictures, so that a request can name one by its token; the oldest are dropped first."""
-
-    def __init__(self, max_bytes: int = MAX_UPLOAD_BYTES_KEPT) -> None:
-        self._pictures: OrderedDict[str, bytes] = OrderedDict()
-        self._free_bytes = max_bytes
-
-    def add(self, data: bytes, digest: str) -> str:
-        """Keep a picture of this SHA-256 and return its token, which depends on its content only."""
-        token = f"bcid_{digest[:32].upper()}"
-        if token not in self._pictures:
-            self._free_bytes -= len(data)
-        self._pictures[token] = data
-        self._pictures.move_to_end(token)
-        while self._free_bytes < 0:
-            _, oldest = self._pictures.popitem(last=False)
-            self._free_bytes += len(oldest)
-        return token
-
-    def get(self, token: str) -> bytes | None:
-        """Return the picture of a token, if it is still kept."""
-        return self._pictures.get(token)
 
 
 class DangerousPictures:
@@ -110,6 +86,7 @@ class Lookup:
         self,
         engine: Engine,
         workers: int,
+        uploads: UploadStore,
         reader: TextReader | None = None,
         downloads: PictureDownloads | None = None,
     ) -> None:
@@ -117,7 +94,7 @@ class Lookup:
         self._reader = reader
         self._downloads = downloads
         self.texts = reader.store if reader is not None else None
-        self._uploads = RecentUploads()
+        self._uploads = uploads
         self._dangerous = DangerousPictures()
         self.quick = anyio.CapacityLimiter(QUICK_THREADS)
         self._decoding = FairQueue(workers)
@@ -161,7 +138,7 @@ class Lookup:
     async def _inspect(
         self, call: Call, data: bytes, crop: Crop | None, site: str | None
     ) -> LookupResult | QualityHint:
-        digest = await anyio.to_thread.run_sync(_digest, data, limiter=self.quick)
+        digest = await self._quickly(partial(_digest, data))
         call.picture = UploadInfo(bytes=len(data), sha256=digest)
         if len(data) > MAX_PICTURE_BYTES:
             return QualityHint(category="ImageByteSizeExceedsLimit")
@@ -175,13 +152,15 @@ class Lookup:
             return _hint(exc)
         size = {"width": findings.width, "height": findings.height}
         call.picture = UploadInfo(bytes=len(data), sha256=digest, format=findings.format, **size)
-        token = findings.token or self._uploads.add(data, digest)
+        token = findings.token
+        if token is None:
+            token = await self._quickly(partial(self._uploads.add, data, digest))
         return LookupResult(findings=findings, token=token, data=data)
 
     async def _inspect_token(
         self, call: Call, source: ByToken, crop: Crop | None, site: str | None
     ) -> LookupResult | QualityHint:
-        if (upload := self._uploads.get(source.token)) is not None:
+        if (upload := await self._quickly(partial(self._uploads.get, source.token))) is not None:
             return await self._inspect(call, upload, crop, site)
         inspect = partial(self.engine.inspect_token, source.token, crop=crop, site=site)
         try:
@@ -196,13 +175,16 @@ class Lookup:
         self, call: Call, source: ByUrl, crop: Crop | None, site: str | None
     ) -> LookupResult | QualityHint:
         """Find the catalogue's picture with a URL; load one that the catalogue doesn't have, if that is allowed."""
-        item = await anyio.to_thread.run_sync(self.engine.find_by_url, source.url, limiter=self.quick)
+        item = await self._quickly(partial(self.engine.find_by_url, source.url))
         if item is not None and item.token is not None:
             return await self._inspect_token(call, ByToken(token=item.token), crop, site)
         if self._downloads is None:
             return NO_DOWNLOADS
         picture = await self._downloads.load(call.caller, source.url)
         return picture if isinstance(picture, QualityHint) else await self._inspect(call, picture, crop, site)
+
+    async def _quickly(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self.quick)
 
     async def _in_turn(self, caller: str, work: Callable[[], T]) -> T:
         """Do work that decodes a picture when its caller's turn comes; the slot is kept until the work has ended."""

@@ -237,6 +237,17 @@ def test_the_token_of_an_upload_can_be_used(served: Served, picture: bytes) -> N
     assert (unknown.status, unknown.error["parameter"]) == (400, "imageInsightsToken")
 
 
+def test_the_token_of_an_upload_outlives_a_restart(
+    start: Start, engine: FixedEngine, tmp_path: Path, picture: bytes
+) -> None:
+    """Another service with the same folder knows the picture."""
+    uploads = tmp_path / "uploads.db"
+    sent = start(engine, uploads=uploads).visual_search(None, picture).json
+    named = {"imageInfo": {"imageInsightsToken": sent["image"]["imageInsightsToken"]}}
+    assert start(engine, uploads=uploads).visual_search(named).json["image"] == sent["image"]
+    assert start(engine).visual_search(named).status == 400
+
+
 def test_paging_ends(served: Served, picture: bytes) -> None:
     """NextOffset leads through all similar pictures once, and is absent at the end."""
     seen: list[str] = []
