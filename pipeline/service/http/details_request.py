@@ -20,7 +20,9 @@ from pipeline.service.http.picture_source import (
     read_form,
     read_upload,
 )
+from pipeline.service.http.search_request import read_expression
 from pipeline.service.refusals import invalid, missing
+from pipeline.service.search.expression import Expression
 
 MODULES = (
     "BRQ",
@@ -40,13 +42,17 @@ ALL = frozenset(MODULES) - {"RecognizedEntities"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetailsRequest:
-    """One Image Insights request (Image Insights guide); `everything`: it names no modules, or All."""
+    """One Image Insights request (Image Insights guide); `everything`: it names no modules, or All.
+
+    `expression` is what the words and operators of `query` say.
+    """
 
     source: PictureSource
     crop: Crop | None = None
     modules: frozenset[str] = ALL
     everything: bool = True
     query: str | None = None
+    expression: Expression | None = None
 
 
 def read_details_request(query: Mapping[str, str], content_type: str, body: bytes) -> DetailsRequest:
@@ -57,12 +63,14 @@ def read_details_request(query: Mapping[str, str], content_type: str, body: byte
     modules = _read_modules(query.get("modules"))
     if query.get("ct", "0").lower() not in {"0", "rectangular"}:
         raise invalid("ct", query["ct"], "the only crop type is 0 (Rectangular)")
+    text = query.get("q", "").strip()
     return DetailsRequest(
         source=_read_source(url, token, image),
         crop=_read_crop_parameters(query),
         modules=ALL if modules is None else modules,
         everything=modules is None,
-        query=query.get("q", "").strip() or None,
+        query=text or None,
+        expression=read_expression(text),
     )
 
 

@@ -24,6 +24,7 @@ from pipeline.service.http.thumbnail_size import ThumbnailSize
 from pipeline.service.http.visual_search_request import read_visual_search_request
 from pipeline.service.search.query import PageRange, SearchQuery
 from pipeline.service.search.query_log import QueryLog
+from pipeline.service.search.relevance import rank_by_words
 from pipeline.service.search.suggestions import suggest
 from pipeline.service.search.word_index import SearchHits, WordIndex
 from pipeline.service.text.reader import add_text
@@ -70,7 +71,10 @@ class Endpoints:
         result = await self._lookup.find(call, request.source, request.crop, None)
         if not isinstance(result, LookupResult):
             return quality_hint("ImageInsights", result)
-        result = replace(result, findings=add_text(result.findings, NO_TEXT_MEMBER))
+        findings = add_text(result.findings, NO_TEXT_MEMBER)
+        if request.expression is not None:
+            findings = await self._in_thread(partial(rank_by_words, self._words, request.expression, findings))
+        result = replace(result, findings=findings)
         result = _without_adult(result) if is_safe(call.query) else result
         response = image_insights(await self._response_data(result, PageRange()), request)
         return await self._with_safe_search(call, response)

@@ -53,7 +53,7 @@ def read_search_request(query: Mapping[str, str], market: str = DEFAULT_MARKET) 
     count = check_whole_number("count", query.get("count"), low=1, high=MAX_COUNT)
     return SearchQuery(
         text=text,
-        expression=_read_expression(text),
+        expression=read_expression(text),
         filters=_read_filters(query, market),
         page=PageRange(
             offset=check_whole_number("offset", query.get("offset"), high=_MAX_NUMBER) or 0,
@@ -63,7 +63,8 @@ def read_search_request(query: Mapping[str, str], market: str = DEFAULT_MARKET) 
     )
 
 
-def _read_expression(text: str) -> Expression | None:
+def read_expression(text: str) -> Expression | None:
+    """Return the tree of a search term, q; raises Refused for an operator that this search does not have."""
     try:
         return parse(text)
     except ExpressionError as exc:

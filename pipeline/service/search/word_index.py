@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+import orjson
+
 from pipeline.service.findings import Engine, Item
 from pipeline.service.refusals import invalid
 from pipeline.service.search.color_names import is_monochrome, name_color
-from pipeline.service.search.conditions import all_of, expression_condition, filter_conditions, match_text
+from pipeline.service.search.conditions import Condition, all_of, expression_condition, filter_conditions, match_text
 from pipeline.service.search.expression import Expression, Group, relax, texts
-from pipeline.service.search.query import SearchFilters, SearchQuery
+from pipeline.service.search.query import SearchQuery
 from pipeline.service.text.store import TextStore
 
 _WORD = re.compile(r"\w+")
@@ -76,14 +78,17 @@ class WordIndex:
             if filters.license != "Any":
                 raise invalid("license", filters.license, "no row of the catalogue has a license")
             filters = replace(filters, license=None)
-        numbers = self._find(query.expression, filters)
-        if not numbers and (relaxed := relax(query.expression)) is not None:
-            numbers = self._find(relaxed, filters)
+        numbers = self._find(query.expression, filter_conditions(filters))
         if query.first_id is not None:
             first = self.numbers([query.first_id])
             numbers = [*first, *(number for number in numbers if number not in first)] if numbers else numbers
         page = numbers[query.page.offset : query.page.offset + query.page.count]
         return SearchHits(items=tuple(self._engine.items(page)), total=len(numbers))
+
+    def matching(self, expression: Expression, numbers: Sequence[int]) -> frozenset[int]:
+        """Return those of the rows with these numbers that match, or if none do, those with any of the words."""
+        among = [("f.number IN (SELECT value FROM json_each(?))", (orjson.dumps(numbers).decode(),))]
+        return frozenset(self._find(expression, among))
 
     def knows(self, column: Literal["license", "adult"]) -> bool:
         """Return True if any row says something in this column."""
@@ -110,12 +115,17 @@ class WordIndex:
         ]
         return tuple(sorted(complete, key=lambda title: -len(titles[title])))
 
-    def _find(self, expression: Expression | None, filters: SearchFilters) -> list[int]:
+    def _find(self, expression: Expression | None, conditions: Sequence[Condition]) -> list[int]:
+        """Return the numbers of the rows that match, the best first, or if none do, of those with any of the words."""
+        numbers = self._find_exactly(expression, conditions)
+        if not numbers and (relaxed := relax(expression)) is not None:
+            numbers = self._find_exactly(relaxed, conditions)
+        return numbers
+
+    def _find_exactly(self, expression: Expression | None, conditions: Sequence[Condition]) -> list[int]:
         """Return the numbers of the rows that match; the words that may match decide on their order."""
-        conditions = filter_conditions(filters)
-        if expression is not None:
-            conditions.insert(0, expression_condition(expression))
-        where, values = all_of(conditions)
+        wanted_rows = [expression_condition(expression)] if expression is not None else []
+        where, values = all_of([*wanted_rows, *conditions])
         sql = f"SELECT f.number FROM facts f WHERE {where} ORDER BY f.number"  # noqa: S608 - conditions are ours
         if wanted := texts(expression):
             values = (match_text(Group(operator="OR", parts=wanted)), *values)

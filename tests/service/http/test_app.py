@@ -248,6 +248,17 @@ def test_the_token_of_an_upload_outlives_a_restart(
     assert start(engine).visual_search(named).status == 400
 
 
+def test_the_query_ranks_what_is_similar(served: Served) -> None:
+    """Image Search reference, q: it makes insights more relevant. An operator that searches don't have is refused."""
+    target = f"/v7.0/images/details?insightsToken=own_{3:040x}&modules=SimilarImages,SimilarProducts"
+    plain = served.send("GET", target).json
+    ranked = served.send("GET", f"{target}&q=intitle:47").json
+    for member in ("visuallySimilarImages", "visuallySimilarProducts"):
+        before, after = ([image["name"] for image in answer[member]["value"]] for answer in (plain, ranked))
+        assert before[0] != after[0] == "Blue mug 47"
+    assert served.send("GET", f"{target}&q=inbody:mug").error["parameter"] == "q"
+
+
 def test_paging_ends(served: Served, picture: bytes) -> None:
     """NextOffset leads through all similar pictures once, and is absent at the end."""
     seen: list[str] = []
