@@ -22,6 +22,8 @@ DIMENSIONS = 276
 _HOG_WEIGHT, _COLOR_WEIGHT, _LAYOUT_WEIGHT = 0.7, 0.1, 0.2
 _CELLS, _ANGLES, _GRID = 4, 8, 6
 _HUES, _SATURATIONS, _GREYS = 8, 4, 8
+# Where the colours, and then the layout, begin in a descriptor.
+_PARTS = (_CELLS * _CELLS * _ANGLES, _CELLS * _CELLS * _ANGLES + _HUES * _SATURATIONS + _GREYS)
 
 HashWords = npt.NDArray[np.uint64]
 
@@ -57,6 +59,22 @@ def describe(picture: Image.Image) -> tuple[Features, Features]:
     return (
         _features(frequencies, cells, colors, layout, thumb),
         _features(frequencies * _ODD, cells[:, ::-1, _REVERSED], colors, layout[:, ::-1], thumb[:, ::-1]),
+    )
+
+
+def mirror(features: Features) -> Features:
+    """Return the features of the mirror image without the picture.
+
+    The hash differs in a few bits from the one of `describe`, whose median of the negated frequencies is another.
+    """
+    bits = np.unpackbits(features.phash.view(np.uint8)).reshape(16, 16).astype(np.bool_) ^ (_ODD < 0)
+    cells, colors, layout = np.split(features.descriptor, _PARTS)
+    cells = cells.reshape(_CELLS, _CELLS, _ANGLES)[:, ::-1, _REVERSED]
+    layout = layout.reshape(_GRID, _GRID, 3)[:, ::-1]
+    return Features(
+        phash=np.packbits(bits.ravel()).view(np.uint64),
+        descriptor=np.concatenate([cells.ravel(), colors, layout.ravel()]),
+        thumb=np.ascontiguousarray(features.thumb[:, ::-1]),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.service.engine.color import Floats
+from pipeline.service.engine.descriptors import mirror
 from pipeline.service.engine.index import CatalogueIndex
 from pipeline.service.engine.overlay import OverlayThumb, PictureOverlay, best_overlay, is_same, is_similar
 from pipeline.service.engine.views import QueryView
@@ -80,9 +81,13 @@ def find_neighbours(
 
 
 def same_as(index: CatalogueIndex, slot: int) -> tuple[int, ...]:
-    """Return the slots with the same picture as `slot`, itself among them, by what the index holds of it."""
-    view = QueryView(features=index.features(slot), mirrored=False)
-    verified = _verify(index, [view], index.similarity([view.features]), None)
+    """Return the slots with the same picture as `slot`, upright or mirrored, by what the index holds of it.
+
+    The slot itself is among them.
+    """
+    upright = index.features(slot)
+    views = [QueryView(features=upright, mirrored=False), QueryView(features=mirror(upright), mirrored=True)]
+    verified = _verify(index, views, index.similarity([view.features for view in views]), None)
     same = {near.slot for near in verified if near.overlay and is_same(near.overlay)}
     return tuple(sorted(same | {slot}))
 

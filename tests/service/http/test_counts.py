@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
@@ -25,7 +25,14 @@ ROWS = [
     {"id": "d", "image": "small.png", "price": "", "page_url": ""},
     {"id": "e", "image": "red.png", "price": "9", "page_url": "https://a.example/2"},
     {"id": "f", "image": "green.png", "price": "", "page_url": "https://a.example/3"},
+    {"id": "g", "image": "turned.png", "price": "8", "page_url": "https://b.example/2"},
 ]
+
+
+def mirrored(picture: bytes) -> bytes:
+    target = io.BytesIO()
+    ImageOps.mirror(Image.open(io.BytesIO(picture))).save(target, "PNG")
+    return target.getvalue()
 
 
 def resized(picture: bytes) -> bytes:
@@ -36,8 +43,9 @@ def resized(picture: bytes) -> bytes:
 
 @pytest.fixture
 def shop(tmp_path: Path, start: Callable[..., Served], decoders: Decoders) -> Served:
-    """Return a service over a catalogue with one picture in two sizes, from several sellers."""
+    """Return a service over a catalogue with one picture in two sizes, and another one with its mirror image."""
     pictures = {"blue.png": draw_mug(BLUE), "small.png": resized(draw_mug(BLUE)), "red.png": draw_mug(RED)}
+    pictures["turned.png"] = mirrored(draw_mug(RED))
     for name, data in {**pictures, "green.png": draw_mug(GREEN, shape="ellipse")}.items():
         (tmp_path / name).write_bytes(data)
     with (tmp_path / "catalogue.csv").open("w", newline="") as file:
