@@ -17,25 +17,20 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_PICTURES = 5_000
 LOCK_TIMEOUT = 1.0
 log = logging.getLogger("pipeline.service")
-# `newest` has all that is read to find what to drop, so that no picture is read for it.
+# The index has all that is read to find what to drop, so that no picture is read for it.
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
 CREATE TABLE IF NOT EXISTS uploads (
     token TEXT PRIMARY KEY, at REAL NOT NULL, bytes INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS newest ON uploads (at DESC, bytes, token);
+CREATE INDEX IF NOT EXISTS uploads_at ON uploads (at, bytes);
 """
 _ADD = """
 INSERT INTO uploads (token, at, bytes, data) VALUES (?, ?, ?, ?) ON CONFLICT (token) DO UPDATE SET at = excluded.at
 """
 _DELETE_EXPIRED = "DELETE FROM uploads WHERE at <= ?"
-_DELETE_OLDEST = """
-DELETE FROM uploads WHERE token IN (
-    SELECT token FROM (
-        SELECT token, sum(bytes) OVER newer AS total, row_number() OVER newer AS place
-        FROM uploads WINDOW newer AS (ORDER BY at DESC, token ROWS UNBOUNDED PRECEDING))
-    WHERE total > ? OR place > ?)
-"""
+_IS_FULL = "SELECT total(bytes) > ? OR count(*) > ? FROM uploads"
+_DELETE_OLDEST = "DELETE FROM uploads WHERE rowid = (SELECT rowid FROM uploads ORDER BY at LIMIT 1)"
 
 
 class UploadStore:
@@ -95,4 +90,5 @@ class UploadStore:
     def _drop(self) -> None:
         """Drop what has expired, and the oldest uploads beyond the limits."""
         self._db.execute(_DELETE_EXPIRED, (self._clock() - KEPT_SECONDS,))
-        self._db.execute(_DELETE_OLDEST, self._limits)
+        while self._db.execute(_IS_FULL, self._limits).fetchone()[0]:
+            self._db.execute(_DELETE_OLDEST)
