@@ -124,6 +124,16 @@ def test_kinds(
     assert problem.message
 
 
+def test_a_hint_comes_with_the_reason_of_the_service(
+    make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
+) -> None:
+    """The embedded service says what is wrong, such as which setting keeps it from loading a picture."""
+    said = {"unavailable": [{"kind": "picture", "reason": "service.fetch_urls is false"}]}
+    problem = make(market="en-US").read(request_for(), answer({**hinted("ImageDownloadFailed"), **said}))
+    assert isinstance(problem, Problem)
+    assert problem.message.endswith("ImageDownloadFailed (service.fetch_urls is false)")
+
+
 def test_keeps_the_content_of_an_error(
     make: Callable[..., Bing], request_for: Callable[..., Request], answer: Callable[..., Answer]
 ) -> None:

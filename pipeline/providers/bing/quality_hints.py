@@ -23,10 +23,16 @@ def hint_problem(insights: Insights, answer: Answer) -> Problem | None:
     return Problem(
         kind=kind,
         code=kebab_case(hint) or "image-quality",
-        message=f"the service did not analyse the picture: {', '.join(hints)}",
+        message=f"the service did not analyse the picture: {', '.join(hints)}{_reason(insights)}",
         http_status=answer.status,
         details={"hints": ", ".join(hints), **trace_details(answer)},
     )
+
+
+def _reason(insights: Insights) -> str:
+    """Return what the embedded service says beyond the hint, in brackets."""
+    reasons = [one["reason"] for one in insights["unavailable"] if one["kind"] == "picture" and one["reason"]]
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _has_results(insights: Insights) -> bool:
