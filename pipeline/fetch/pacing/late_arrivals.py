@@ -11,6 +11,7 @@ from math import inf
 from typing import Final
 
 ANSWERS: Final = 100  # the fastest of the last so many counts, and of at most as many before them
+UNSEEN: Final = 2.0  # the fastest of n answers is itself late, by their range over n at least
 JITTER: Final = 0.06  # seconds that the way may take longer; what is above is the service's own time
 GAIN: Final = 1 / 32  # weight of one more answer
 OUTLIER: Final = 3.0  # mean deviations beyond which an answer is late in any case: something stalled
@@ -25,18 +26,26 @@ class LateArrivals:
         self._spread = 0.0
         self._fastest = self._fastest_before = inf
         self._count = 0
+        self._seen = 0
+        self._range = 0.0  # from the fastest to the slowest answer, as far as it is the way that varies
 
     def of(self, latency: float) -> float:
         """Return by how much a request may have arrived late, 0 where nothing says so; learn from its latency."""
         self._note(latency)
-        excess, is_outlier = latency - min(self._fastest, self._fastest_before), self._is_outlier(latency)
-        return excess if is_outlier or LEAST < excess <= JITTER else 0.0
+        excess = latency - min(self._fastest, self._fastest_before)
+        is_outlier = self._is_outlier(latency)
+        if excess > JITTER:
+            return excess if is_outlier else 0.0
+        self._range = max(self._range, excess)
+        late = excess + self._range * UNSEEN / self._seen
+        return late if late > LEAST else 0.0
 
     def _note(self, latency: float) -> None:
         if self._count == ANSWERS:
             self._fastest_before, self._fastest, self._count = self._fastest, inf, 0
         self._fastest = min(self._fastest, latency)
         self._count += 1
+        self._seen += 1
 
     def _is_outlier(self, latency: float) -> bool:
         """Return True if an answer took longer than answers do; learn from it."""

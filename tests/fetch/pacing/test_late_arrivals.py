@@ -18,9 +18,15 @@ def taught(latencies: list[float]) -> LateArrivals:
 
 def test_what_an_answer_took_longer_than_the_fastest_is_how_late_its_request_may_be() -> None:
     """Differences of a few milliseconds are not worth a word."""
-    lateness = taught([0.02, 0.05, 0.03])
-    assert lateness.of(0.045) == pytest.approx(0.025)
+    lateness = taught([0.02, 0.05] * 50)
+    assert lateness.of(0.045) == pytest.approx(0.025, abs=0.001)
     assert lateness.of(0.021) == 0.0
+
+
+def test_the_fastest_of_few_answers_is_taken_to_be_late_itself() -> None:
+    """The more they differ and the fewer they are, the more."""
+    assert taught([0.02, 0.05]).of(0.05) == pytest.approx(0.03 + 2 * 0.03 / 3)
+    assert taught([0.02, 0.05] * 5).of(0.05) == pytest.approx(0.03 + 2 * 0.03 / 11)
 
 
 def test_a_stall_is_told_for_everything_it_held_up() -> None:
