@@ -16,7 +16,7 @@ from pipeline.guards.printable import printable, printable_lines
 from pipeline.report.copies import DuplicatesForm, Preference
 from pipeline.report.run_json import read_run_json
 
-alerts = typer.Typer(no_args_is_help=True, help="Alerts on what changed: see [[alerts]] in the config.")
+alerts = typer.Typer(no_args_is_help=True, help="Alerts on what changed: the tables `alerts` of the config.")
 
 ConfigsAndOut = Annotated[
     list[Path],
