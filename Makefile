@@ -16,7 +16,7 @@ SECONDS ?= 3600
 INPUTS ?= 0
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report attack crash fuzz sbom lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report bench-providers attack crash fuzz sbom lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -40,7 +40,7 @@ check: format lint types test
 serve: .venv/runtime
 	@$(BIN)/image-insights serve --catalogue $(CATALOGUE) --port $(PORT)
 
-bench: bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report
+bench: bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report bench-providers
 
 bench-prepare: .venv/bench
 	@$(BIN)/python tests/benchmarks/prepare.py
@@ -60,6 +60,9 @@ bench-resume: .venv/bench
 
 bench-report: .venv/bench
 	@$(BIN)/python -m tests.benchmarks.report
+
+bench-providers: .venv/bench
+	@$(BIN)/python -m tests.benchmarks.providers
 
 attack: .venv/test
 	@$(BIN)/python -m tests.attack
