@@ -196,10 +196,17 @@ async def test_a_service_that_knows_the_limit_by_its_other_name(tmp_path: Path, 
 async def test_an_answer_that_is_cut_off_is_asked_for_once_with_more_tokens(
     tmp_path: Path, service: OpenAIService
 ) -> None:
-    """Once, for its row alone; where that is cut off too, the row fails by name and is not asked again."""
+    """Once, for its row alone; where that is cut off too, the row fails by name and is not asked again.
+
+    The run counts what all seven answers used, a record what its last one did.
+    """
     service.faults.extend([{}, FAULTS["cut"], {}, FAULTS["cut"], FAULTS["cut"]])
     config = job(tmp_path, service, "limits.concurrency=1", rows=5)
-    assert outcome(await run(config)) == (1, 4, 1, 7)
+    report = await run(config)
+    assert outcome(report) == (1, 4, 1, 7)
+    (used,) = report.traffic.usage
+    by_record = {record["calls"]["usage"]["tokens_in"] for record in records(config)}
+    assert by_record == {used.tokens_in / 7}
     assert [(seen.max_tokens, seen.ending) for seen in service.seen] == [
         (800, "stop"), (800, "length"), (3200, "stop"), (800, "length"), (3200, "length"), (800, "stop"), (800, "stop"),
     ]  # fmt: skip
