@@ -2,11 +2,14 @@
 
 Its answers are what the types of OpenAI's own client say (tests/providers/openai/test_clients.py drives it with that
 client), its refusals what OpenAI's guides to errors, rate limits and structured outputs say. As a program of its own it
-takes its settings as JSON, prints its port, and ends when its stdin does.
+takes fields of Behaviour as JSON, prints its address, and ends when its stdin does. Beside tests, it lets you try the
+provider without a key of OpenAI's (docs/providers.md):
+    python -m tests.providers.openai.fake_service --port 8090
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import random
@@ -417,7 +420,7 @@ def running_process(journal: Path, **behaviour: Any) -> Iterator[Running]:
     """Start the service as a process, and end it afterwards."""
     journal.write_bytes(b"")
     settings = orjson.dumps({"journal": str(journal), **behaviour}).decode()
-    command = [sys.executable, "-m", "tests.providers.openai.fake_service", settings]
+    command = [sys.executable, "-m", "tests.providers.openai.fake_service", "--port", "0", settings]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin
     assert process.stdout
@@ -431,11 +434,15 @@ def running_process(journal: Path, **behaviour: Any) -> Iterator[Running]:
         process.stdout.close()
 
 
-async def _main(settings: str) -> None:
-    async with OpenAIService(Behaviour(**orjson.loads(settings))).running() as service:
-        print(service.endpoint, flush=True)  # noqa: T201 - its parent reads it
+async def _main() -> None:
+    parser = argparse.ArgumentParser(description="A fake of OpenAI's Chat Completions on loopback. Ctrl-D ends it.")
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("behaviour", nargs="?", default="{}", help="how it behaves, as JSON")
+    options = parser.parse_args()
+    async with OpenAIService(Behaviour(**orjson.loads(options.behaviour))).running(options.port) as service:
+        print(service.endpoint, flush=True)  # noqa: T201 - who started it reads this
         await anyio.to_thread.run_sync(sys.stdin.read)
 
 
 if __name__ == "__main__":
-    anyio.run(_main, sys.argv[1])
+    anyio.run(_main)
