@@ -16,7 +16,7 @@ SECONDS ?= 3600
 INPUTS ?= 0
 SOURCES := pipeline tests data
 
-.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report bench-providers attack crash fuzz sbom lock clean
+.PHONY: run test lint check format types serve bench bench-prepare bench-fetch bench-engine bench-index bench-resume bench-poison bench-report bench-providers attack crash copies fuzz sbom lock clean
 
 run: .venv/runtime
 	@$(BIN)/image-insights run $(CONFIG); code=$$?; [ $$code -le 1 ] || exit $$code
@@ -72,6 +72,9 @@ bench-poison: .venv/bench
 
 crash: .venv/test
 	@$(BIN)/python -m pytest -q tests/runner/test_crash.py --long
+
+copies: .venv/test
+	@$(BIN)/python -m pytest -q tests/service/engine/test_copies.py --long
 
 # Tries inputs that are nearly right on every parser of strangers' bytes; what fails is tried first the next time.
 # make fuzz INPUTS=2000 tries the same ones each time.

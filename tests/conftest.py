@@ -71,8 +71,8 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the crash tests run long."""
-    parser.addoption("--long", action="store_true", help="run the crash tests in their long form")
+    """Let the tests of crashes and of copies run long."""
+    parser.addoption("--long", action="store_true", help="run the tests of crashes and of copies in their long form")
 
 
 @pytest.fixture

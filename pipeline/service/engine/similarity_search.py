@@ -14,8 +14,8 @@ from pipeline.service.engine.index import CatalogueIndex
 from pipeline.service.engine.overlay import OverlayThumb, PictureOverlay, best_overlay, is_same, is_similar
 from pipeline.service.engine.views import QueryView
 
-# The candidates to verify: the nearest by hash and by descriptor, and all with a cosine from COPY_COSINE on, up to a
-# bound.
+# The candidates to verify: the nearest by hash, all with a cosine from COPY_COSINE on, and the next after them, up to a
+# bound. Copies that hardly differ must not crowd out those that were framed or cropped.
 CANDIDATES, MAX_CANDIDATES = 8, 64
 COPY_COSINE = 0.97
 # Hashes of unrelated pictures differ in 128 of 256 bits, give or take 8.
@@ -113,7 +113,7 @@ def _verify(
 
 def _nearest_descriptors(cosines: Floats) -> npt.NDArray[np.intp]:
     copies = int(np.count_nonzero(cosines >= COPY_COSINE))
-    return _nearest(cosines, max(CANDIDATES, min(copies, MAX_CANDIDATES)))
+    return _nearest(cosines, min(copies + CANDIDATES, MAX_CANDIDATES))
 
 
 def _nearest(cosines: Floats, count: int) -> npt.NDArray[np.intp]:

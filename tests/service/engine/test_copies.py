@@ -6,12 +6,14 @@ import csv
 import io
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from data import brush, products
+from pipeline.report.copies import Copies
 from pipeline.service.engine.decoders import Decoders
 from pipeline.service.engine.engine import open_engine
 from pipeline.service.findings import CatalogueConfig, Engine, Item
@@ -85,6 +87,11 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(OTHERS):
         (folder / f"{number}.jpg").write_bytes(file(scene(1000 + number), quality=85))
         rows.append((f"other-{number}", f"{number}.jpg"))
+    return write_catalogue(folder, rows)
+
+
+def write_catalogue(folder: Path, rows: Sequence[tuple[str, str]]) -> Path:
+    """Write the ids and files of a catalogue, and return its path."""
     with (folder / "catalogue.csv").open("w", newline="") as out:
         csv.writer(out).writerows([("id", "image"), *rows])
     return folder / "catalogue.csv"
@@ -105,6 +112,86 @@ def test_every_planted_copy_is_found_and_none_is_invented(planted: Path, tmp_pat
         other = name if item.id.endswith("-copy") else f"{name}-copy"
         expected = {} if name not in CHANGES else {other: CHANGES[name][0]}
         assert duplicates(engine, item.id, planted.parent, item.image) == expected, item.id
+
+
+def product(seed: int) -> Image.Image:
+    """Return the drawing of a product in colours of its own, as flat as those of a shop."""
+    rng = random.Random(seed)
+    first, second = (f"#{rng.randrange(1 << 24):06x}" for _ in range(2))
+    motif = rng.choice([brush.plain, brush.stripes, brush.dots, brush.checks, brush.heart, brush.leaves])
+    form = rng.choice([products.mug, products.bag, products.shirt])
+    return form(first, second, motif).resize((480, 480))
+
+
+EDITS: Sequence[Callable[[Image.Image], Image.Image]] = (
+    cut,
+    lambda image: ImageOps.expand(image, 40, "white"),
+    lambda image: ImageEnhance.Brightness(image).enhance(0.8),
+    lambda image: ImageEnhance.Contrast(image).enhance(1.25),
+)
+
+
+def copies_of(image: Image.Image, edit: Callable[[Image.Image], Image.Image]) -> Iterator[bytes]:
+    """Yield a picture's file and copies of it: the bytes, encoded again, resized, edited, mirrored."""
+    yield from [file(image, quality=92)] * 2
+    yield from (file(image, quality=40), file(image, "WEBP", quality=60), file(image, "PNG"))
+    for scale in (0.25, 0.5, 2):
+        size = round(image.width * scale), round(image.height * scale)
+        yield file(image.resize(size, Image.Resampling.LANCZOS), quality=85)
+    yield file(edit(image), quality=85)
+    yield file(ImageOps.mirror(image), quality=85)
+
+
+def plant_groups(folder: Path, groups: int, pictures: int) -> tuple[Path, set[frozenset[str]]]:
+    """Write a catalogue with groups of ten copies among other pictures, mixed; return it and the ids of each group."""
+    draw = (scene, scene, product)  # two photographs to one drawing
+    planted: set[frozenset[str]] = set()
+    files: dict[str, bytes] = {}
+    for group in range(groups):
+        copies = enumerate(copies_of(draw[group % 3](group), EDITS[group % len(EDITS)]))
+        members = {f"{group}-{number}": data for number, data in copies}
+        planted.add(frozenset(members))
+        files |= members
+    for number in range(pictures - len(files)):
+        files[f"other-{number}"] = file(draw[number % 3](1000 + number), quality=85)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    names = random.Random(1).sample(sorted(files), len(files))
+    return write_catalogue(folder, [(name, name) for name in names]), planted
+
+
+def test_groups_of_copies_are_found_and_none_is_invented(tmp_path: Path, decoders: Decoders, long: bool) -> None:
+    """Twelve groups among 500 pictures (three among 50 in the short form) come out whole, and are the only ones."""
+    groups, pictures = (12, 500) if long else (3, 50)
+    catalogue, planted = plant_groups(tmp_path, groups, pictures)
+    engine = open_engine(CatalogueConfig(path=catalogue), tmp_path / "index", decoders)
+    copies = Copies()
+    for row, item in enumerate(engine.items()):
+        found = engine.inspect((tmp_path / item.image).read_bytes()).duplicates
+        named = [{"id": copy.item.id, "kind": copy.kind, "score": copy.score} for copy in found]
+        copies.add(row, {"id": item.id, "source": {"sha256": item.sha256}, "duplicates": named})
+    grouped = [frozenset({group.kept.id, *(copy.picture.id for copy in group.copies)}) for group in copies.groups()]
+    assert len(grouped) == groups
+    assert set(grouped) == planted
+
+
+def test_many_near_copies_do_not_hide_a_framed_one(tmp_path: Path, decoders: Decoders) -> None:
+    """A framed copy is found by its original, although more than eight other copies are nearer."""
+    original = scene(0)
+    for quality in range(30, 92, 4):
+        (tmp_path / f"near-{quality}.jpg").write_bytes(file(original, quality=quality))
+    (tmp_path / "framed.jpg").write_bytes(file(ImageOps.expand(original, 40, "white"), quality=85))
+    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index", decoders)
+    assert duplicates(engine, "near-90.jpg", tmp_path, "near-90.jpg")["framed.jpg"] == "edited"
+
+
+def test_a_colour_that_is_hardly_another_makes_another_product(tmp_path: Path, decoders: Decoders) -> None:
+    """A shirt in purple and one in magenta are two products, however alike their drawings are."""
+    for name, color in (("purple", "#b82be6"), ("magenta", "#bb14d8")):
+        shirt = products.shirt(color).resize((480, 480))
+        (tmp_path / f"{name}.jpg").write_bytes(file(shirt, quality=85))
+    engine = open_engine(CatalogueConfig(path=tmp_path), tmp_path / ".index", decoders)
+    assert duplicates(engine, "purple.jpg", tmp_path, "purple.jpg") == {}
 
 
 def clock(hour: int, minute: int) -> bytes:
