@@ -211,6 +211,19 @@ def test_what_has_not_its_documented_form_is_kept_as_it_is(
 
 
 @pytest.mark.parametrize(
+    ("key", "value"), [("ratingValue", 8.0), ("ratingValue", 0.0), ("bestRating", 10), ("bestRating", 0.5)]
+)
+def test_ratings_outside_the_scale_are_kept_as_they_are(key: str, value: float, read: Read) -> None:
+    """A rating is 1.0 to 5.0; any other number is found in `other`, and the number beside it is read."""
+    beside, name = ("bestRating", "best") if key == "ratingValue" else ("ratingValue", "value")
+    offers = [{"aggregateRating": {key: value, beside: 5}}]
+    insights = read(tagged({"actionType": "ShoppingSources", "data": {"offers": offers}}))
+    where = f"tags[0].actions[0].data.offers[0].aggregateRating.{key}"
+    assert insights["other"] == [{"where": where, "value": value}]
+    assert f"'rating': {{'{name}': 5.0}}" in repr(insights)
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("contentSize", "12 KB"),

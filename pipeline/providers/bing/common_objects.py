@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.providers.bing.scalars import availability, color, day, duration, moment, size_in_bytes
+from pipeline.providers.bing.scalars import availability, color, day, duration, moment, rating, size_in_bytes
 from pipeline.providers.bing.shapes import Context, Json, JsonPath, Shape, read_list
 
 RATING = Shape(
     {
-        "ratingValue": ("value", float),
-        "bestRating": ("best", float),
         "reviewCount": ("count", int),
         "ratingCount": ("rating_count", int),
         "text": ("text", str),
-    }
+    },
+    scalars={"ratingValue": ("value", rating), "bestRating": ("best", rating)},
 )
 _URL_ONLY = Shape({key: (key, str) for key in ("url", "thumbnailUrl", "contentUrl")})
 

@@ -50,6 +50,11 @@ def availability(value: Any) -> str | None:
     return value if type(value) is str and value in AVAILABILITIES else None
 
 
+def rating(value: Any) -> float | None:
+    """Read a ratingValue or bestRating, a number from 1.0 to 5.0 (Image Search reference, AggregateRating)."""
+    return float(value) if type(value) in (int, float) and 1.0 <= value <= 5.0 else None
+
+
 def duration(value: Any) -> str | None:
     """Read an ISO 8601 duration, such as PT1H30M (Image Search reference, Recipe)."""
     return value if type(value) is str and _DURATION.fullmatch(value) else None
