@@ -16,7 +16,7 @@ from pipeline.export.writer import Write, package, table_path
 
 _ARROW: dict[Kind, str] = {"text": "string", "integer": "int64", "number": "double", "boolean": "bool"}
 _SQL: dict[Kind, str] = {"text": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
-_DUCKDB = {"memory_limit": "128MB", "threads": 1}
+_DUCKDB = {"memory_limit": "256MB", "threads": 1}  # with less it fails while it writes
 # Rows of a row group: each costs memory until the file is closed, and compresses by itself.
 _GROUP_ROWS = 32_768
 _GROUP_BYTES = 4_000_000
