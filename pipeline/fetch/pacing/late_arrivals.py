@@ -25,7 +25,6 @@ class LateArrivals:
         self._usual = 0.0
         self._spread = 0.0
         self._fastest = self._fastest_before = inf
-        self._count = 0
         self._seen = 0
         self._range = 0.0  # from the fastest to the slowest answer, as far as it is the way that varies
 
@@ -41,10 +40,9 @@ class LateArrivals:
         return late if late > LEAST else 0.0
 
     def _note(self, latency: float) -> None:
-        if self._count == ANSWERS:
-            self._fastest_before, self._fastest, self._count = self._fastest, inf, 0
+        if self._seen % ANSWERS == 0:
+            self._fastest_before, self._fastest = self._fastest, inf
         self._fastest = min(self._fastest, latency)
-        self._count += 1
         self._seen += 1
 
     def _is_outlier(self, latency: float) -> bool:

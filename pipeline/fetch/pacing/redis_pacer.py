@@ -19,7 +19,7 @@ from anyio import current_time
 from redis.exceptions import RedisError
 
 from pipeline.errors import ConfigError, PacerLost
-from pipeline.fetch.pacing import amounts
+from pipeline.fetch.pacing.amounts import CATCH_UP as AMOUNT_CATCH_UP
 from pipeline.fetch.pacing.amounts import MINUTE
 from pipeline.fetch.pacing.budgets import paced_until
 from pipeline.fetch.pacing.pace import CATCH_UP, LATE_MAX, PENDING_LIMIT, POLL, Pace, Pause, Permit
@@ -128,8 +128,8 @@ class RedisPacer:
         now = current_time() + self._ahead
         slots, window = self._pace.allowance(now)
         most = self._pace.amount_limit(now)
-        late = CATCH_UP, amounts.CATCH_UP
-        return [name, slots, window, late[0], POLL, PENDING_LIMIT, IDLE, self._learnt, amount, most, late[1]]
+        calls = [name, slots, window, CATCH_UP, POLL, PENDING_LIMIT, IDLE, self._learnt]
+        return [*calls, amount, most, AMOUNT_CATCH_UP]
 
 
 def _last_minute(amounts: Mapping[bytes, bytes], now: float) -> float:
